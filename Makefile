@@ -1,0 +1,42 @@
+# Two modules from one tree: otel_links (here) and otel_links_exporter (src/exporter).
+EXTENSION    = otel_links
+DATA         = otel_links--1.0.sql
+MODULE_big   = otel_links
+PGFILEDESC   = "otel_links - trace contexts on rows, span links for the jobs that process them"
+OBJS         = \
+	src/capture.o \
+	src/carrier.o \
+	src/exporter_start.o \
+	src/link_agg.o \
+	src/otel_links.o \
+	src/queue.o \
+	src/settings.o \
+	src/span.o \
+	src/span_functions.o \
+	src/span_link.o \
+	src/span_xact.o \
+	src/sqlcommenter.o \
+	src/trace_context.o \
+	src/w3c.o
+REGRESS      = $(sort $(patsubst $(srcdir)/sql/%.sql,%,$(wildcard $(srcdir)/sql/*.sql)))
+PG_CPPFLAGS  = -I$(srcdir)/src
+
+PG_CONFIG   ?= pg_config
+PGXS        := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+EXPORTER = $(MAKE) -C src/exporter -f $(abspath $(srcdir))/src/exporter/Makefile \
+	VPATH=$(abspath $(srcdir))/src/exporter PG_CONFIG='$(PG_CONFIG)'
+.PHONY: exporter exporter-install exporter-uninstall exporter-clean
+all: exporter
+install: exporter-install
+uninstall: exporter-uninstall
+clean distclean maintainer-clean: exporter-clean
+exporter:
+	$(MKDIR_P) src/exporter && $(EXPORTER) all
+exporter-install: exporter
+	$(EXPORTER) install
+exporter-uninstall:
+	$(EXPORTER) uninstall
+exporter-clean:
+	test ! -d src/exporter || $(EXPORTER) clean

@@ -1,0 +1,34 @@
+/*
+ * compat.h: what differs between PostgreSQL 15 and 19, and nothing else.
+ */
+#ifndef OTEL_LINKS_COMPAT_H
+#define OTEL_LINKS_COMPAT_H
+
+#include "postgres.h"
+#include "storage/proc.h"
+
+/* PostgreSQL 17 put the local transaction id into a struct. */
+#if PG_VERSION_NUM >= 170000
+#define MyLocalTransactionId() (MyProc->vxid.lxid)
+#else
+#define MyLocalTransactionId() (MyProc->lxid)
+#endif
+
+/* Soft errors came with PostgreSQL 16; before, an input function raises. */
+#if PG_VERSION_NUM >= 160000
+#include "nodes/miscnodes.h"
+#else
+#define ereturn(context, dummy_value, ...) ereport(ERROR, __VA_ARGS__)
+#endif
+
+/* PostgreSQL 18 gives the module a name and a version that SQL can see. */
+#if PG_VERSION_NUM >= 180000
+#define OTEL_LINKS_MODULE_MAGIC(name_) \
+	PG_MODULE_MAGIC_EXT(.name = name_, .version = OTEL_LINKS_VERSION)
+#else
+#define OTEL_LINKS_MODULE_MAGIC(name_) PG_MODULE_MAGIC
+#endif
+
+#define OTEL_LINKS_VERSION "1.0"
+
+#endif
