@@ -21,6 +21,13 @@
 #define ereturn(context, dummy_value, ...) ereport(ERROR, __VA_ARGS__)
 #endif
 
+/* From PostgreSQL 16 on, a check hook's strings live in a memory context of their own. */
+#if PG_VERSION_NUM < 160000
+#define guc_strdup(elevel, string) strdup(string)
+#define guc_malloc(elevel, size) malloc(size)
+#define guc_free(pointer) free(pointer)
+#endif
+
 /* PostgreSQL 18 gives the module a name and a version that SQL can see. */
 #if PG_VERSION_NUM >= 180000
 #define OTEL_LINKS_MODULE_MAGIC(name_) \
