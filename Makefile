@@ -4,19 +4,26 @@ DATA         = otel_links--1.0.sql
 MODULE_big   = otel_links
 PGFILEDESC   = "otel_links - trace contexts on rows, span links for the jobs that process them"
 OBJS         = \
+	src/attributes.o \
 	src/capture.o \
+	src/capture_trigger.o \
 	src/carrier.o \
 	src/exporter_start.o \
 	src/link_agg.o \
 	src/otel_links.o \
 	src/queue.o \
+	src/record_exception.o \
+	src/request_headers.o \
+	src/sampler.o \
 	src/settings.o \
 	src/span.o \
+	src/span_args.o \
 	src/span_functions.o \
 	src/span_link.o \
 	src/span_xact.o \
 	src/sqlcommenter.o \
 	src/trace_context.o \
+	src/trace_job.o \
 	src/w3c.o
 REGRESS      = $(sort $(patsubst $(srcdir)/sql/%.sql,%,$(wildcard $(srcdir)/sql/*.sql)))
 PG_CPPFLAGS  = -I$(srcdir)/src

@@ -68,7 +68,8 @@ CREATE TABLE otel.span_queue (
     attributes                      pg_catalog.jsonb,
     events                          otel.span_event[],
     links                           otel.span_link[],
-    link_dropped_attributes_counts  pg_catalog.int4[]
+    link_dropped_attributes_counts  pg_catalog.int4[],
+    local_links                     pg_catalog.int4[]
 );
 ALTER TABLE otel.span_queue REPLICA IDENTITY NOTHING;
 REVOKE ALL ON otel.span_queue FROM PUBLIC;
@@ -80,6 +81,19 @@ COMMENT ON COLUMN otel.span_queue.status_code IS 'StatusCode: 0 unset, 1 ok, 2 e
 COMMENT ON COLUMN otel.span_queue.trace_flags IS 'the W3C trace flags of the span itself (8 bits)';
 COMMENT ON COLUMN otel.span_queue.parent_is_remote IS 'did the parent context come from another process?';
 COMMENT ON COLUMN otel.span_queue.link_dropped_attributes_counts IS 'dropped_attributes_count of each link, in the order of links; NULL when all are 0';
+COMMENT ON COLUMN otel.span_queue.local_links IS 'positions, from 1, of the links whose context is a span of the recording session itself (not remote); NULL when there is none';
+
+-- Long values of the links repeat much: lz4 where the server has it.
+DO $$
+BEGIN
+    ALTER TABLE otel.span_queue
+        ALTER COLUMN attributes SET COMPRESSION lz4,
+        ALTER COLUMN events SET COMPRESSION lz4,
+        ALTER COLUMN links SET COMPRESSION lz4;
+EXCEPTION WHEN feature_not_supported THEN
+    NULL;
+END
+$$;
 
 ----------------------------------------------------------------------------------------------------
 -- Export

@@ -28,6 +28,22 @@
 #define guc_free(pointer) free(pointer)
 #endif
 
+/* JSON semantic actions report an error from PostgreSQL 16 on; the lexer may live on the stack since 17. */
+#if PG_VERSION_NUM >= 160000
+#define JSON_ACTION_RESULT JsonParseErrorType
+#define JSON_ACTION_DONE() return JSON_SUCCESS
+#else
+#define JSON_ACTION_RESULT void
+#define JSON_ACTION_DONE() return
+#endif
+#if PG_VERSION_NUM >= 170000
+#define make_json_lexer(json, len, encoding) \
+	makeJsonLexContextCstringLen(NULL, json, len, encoding, true)
+#else
+#define make_json_lexer(json, len, encoding) \
+	makeJsonLexContextCstringLen(json, len, encoding, true)
+#endif
+
 /* PostgreSQL 18 gives the module a name and a version that SQL can see. */
 #if PG_VERSION_NUM >= 180000
 #define OTEL_LINKS_MODULE_MAGIC(name_) \

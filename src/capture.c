@@ -1,0 +1,394 @@
+/*
+ * capture.c: otel.current_trace_context(), the context that a column default records.
+ *
+ * The first of these that holds a valid context answers, else NULL:
+ *
+ *	1. the innermost open span (span.c);
+ *	2. otel.traceparent and otel.tracestate, set in this transaction;
+ *	3. the SQLCommenter comment of the statement that is running (sqlcommenter.c);
+ *	4. otel.traceparent, set for the session or the connection: last among ours, because behind a
+ *	   transaction pooler it may be what another client left;
+ *	5. request.headers, which PostgREST sets (request_headers.c);
+ *	6. pg_tracing.trace_context.
+ *
+ * A default is evaluated once a row, so the answer of 1 to 4 is kept: in the call site's fn_extra, which
+ * serves the rows of one statement, and in one place for the session, which serves the statements that a
+ * function runs in a loop.  Both are keyed by what the answer depends on: the message (its address and
+ * the time it arrived), which of its statements is running, and a generation that every change of our
+ * settings and of the span stack raises.  Sources 5 and 6 belong to others and tell nobody when they
+ * change: they are compared with their last text each time, and only when 1 to 4 are empty.
+ *
+ * What a comment says was said when the statement was prepared.  Which executions it speaks for is
+ * decided in comment_is_current().
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/prepare.h"
+#include "fmgr.h"
+#include "nodes/pg_list.h"
+#include "nodes/plannodes.h"
+#include "parser/parser.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/plancache.h"
+#include "utils/portal.h"
+#include "utils/timestamp.h"
+#include "utils/varlena.h"
+
+#include "capture.h"
+#include "compat.h"
+#include "request_headers.h"
+#include "settings.h"
+#include "span.h"
+#include "sqlcommenter.h"
+#include "trace_context.h"
+
+/* What an answer of sources 1 to 4 depends on. */
+typedef struct CaptureKey
+{
+	const char *message;		/* debug_query_string */
+	TimestampTz arrived;
+	int			location;		/* of the running statement in the message */
+	uint64		generation;
+} CaptureKey;
+
+typedef struct CaptureCache
+{
+	CaptureKey	key;
+	struct varlena *context;	/* NULL: sources 1 to 4 are empty */
+	bool		is_own_span;
+} CaptureCache;
+
+/* A setting of somebody else's, and the context that its text held when it was last read. */
+typedef struct ForeignSetting
+{
+	const char *name;
+	struct varlena *(*read) (const char *value);
+	char	   *text;			/* in TopMemoryContext, NULL before the first reading */
+	struct varlena *context;
+} ForeignSetting;
+
+static struct varlena *read_pg_tracing(const char *value);
+
+static CaptureCache session_cache;
+static ForeignSetting request_headers = {"request.headers", request_headers_context, NULL, NULL};
+static ForeignSetting pg_tracing = {"pg_tracing.trace_context", read_pg_tracing, NULL, NULL};
+
+/* ---- the running statement ---- */
+
+/*
+ * The portal of the client's own statement.  ActivePortal is another one inside FOR … IN or FETCH; the
+ * client's has the very string that debug_query_string points to.  NULL outside of any, as while a
+ * simple statement is planned, in the function call protocol and in background workers.
+ */
+static Portal
+top_level_portal(void)
+{
+	MemoryContext context;
+
+	if (debug_query_string == NULL || !PortalIsValid(ActivePortal))
+		return NULL;
+	if (ActivePortal->sourceText == debug_query_string)
+		return ActivePortal;
+
+	/* Every portal's context is a child of the same one and has the portal's name as its ident. */
+	context = MemoryContextGetParent(ActivePortal->portalContext);
+	for (context = context->firstchild; context; context = context->nextchild)
+	{
+		Portal		portal;
+
+		if (context->ident == NULL || strcmp(context->name, "PortalContext") != 0)
+			continue;
+		portal = GetPortalByName(strcmp(context->ident, "<unnamed>") == 0 ? "" : context->ident);
+		if (PortalIsValid(portal) && portal->portalContext == context &&
+			portal->status == PORTAL_ACTIVE && portal->sourceText == debug_query_string)
+			return portal;
+	}
+	return NULL;
+}
+
+/* The statement of the message that the portal runs, or NULL. */
+static PlannedStmt *
+portal_statement(Portal portal)
+{
+	if (portal == NULL || portal->stmts == NIL)
+		return NULL;
+	return linitial_node(PlannedStmt, portal->stmts);
+}
+
+/* Is the prepared statement's name one that a pooler makes, by otel.pooler_statement_names? */
+static bool
+is_pooler_statement(const char *name)
+{
+	List	   *patterns;
+	ListCell   *cell;
+	char	   *copy = pstrdup(otel_pooler_statement_names);
+	bool		found = false;
+
+	if (SplitGUCList(copy, ',', &patterns))
+	{
+		foreach(cell, patterns)
+		{
+			if (DatumGetBool(DirectFunctionCall2Coll(textlike, C_COLLATION_OID,
+													 CStringGetTextDatum(name),
+													 CStringGetTextDatum(lfirst(cell)))))
+				found = true;
+		}
+	}
+	list_free(patterns);
+	pfree(copy);
+	return found;
+}
+
+/*
+ * Does the statement's comment speak for this execution?  An unnamed statement's does.  A named one's
+ * does on its first execution, and when it was prepared in this transaction (so executemany keeps all its
+ * rows).  A pooler prepares a client's statement again on each server, so for its names neither means
+ * anything.  When the statement is gone, or another has its name, nothing can be told: a stale link is
+ * worse than none.
+ */
+static bool
+comment_is_current(Portal portal)
+{
+	PreparedStatement *prepared;
+	CachedPlanSource *source;
+
+	if (portal == NULL || portal->prepStmtName == NULL || portal->prepStmtName[0] == '\0')
+		return true;
+	if (is_pooler_statement(portal->prepStmtName))
+		return false;
+	prepared = FetchPreparedStatement(portal->prepStmtName, false);
+	if (prepared == NULL)
+		return false;
+	source = prepared->plansource;
+	if (strcmp(source->query_string, debug_query_string) != 0)
+		return false;
+	return source->num_custom_plans + source->num_generic_plans == 1 ||
+		prepared->prepare_time >= GetCurrentTransactionStartTimestamp();
+}
+
+/* Source 3. */
+static struct varlena *
+read_comment(Portal portal)
+{
+	static const char *last_message = NULL;
+	static TimestampTz last_arrived = 0;
+	static size_t boundary = 0;
+	PlannedStmt *statement = portal_statement(portal);
+	SqlCommenterContext *found;
+	struct varlena *context = NULL;
+	TimestampTz arrived = GetCurrentStatementStartTimestamp();
+
+	if (debug_query_string == NULL || !comment_is_current(portal))
+		return NULL;
+	if (last_message != debug_query_string || last_arrived != arrived)
+	{
+		last_message = debug_query_string;
+		last_arrived = arrived;
+		boundary = 0;
+	}
+	found = palloc(sizeof(SqlCommenterContext));
+	if (sqlcommenter_find(debug_query_string, strlen(debug_query_string),
+						  statement ? statement->stmt_location : -1,
+						  statement ? statement->stmt_len : 0,
+						  standard_conforming_strings, &boundary, found))
+		context = trace_context_make(&found->traceparent, found->tracestate, found->tracestate_len);
+	pfree(found);
+	return context;
+}
+
+/* ---- settings ---- */
+
+/*
+ * Sources 2 and 4: otel.traceparent, when it was set in this transaction or when it was not.  A tracestate
+ * counts only when it was set on the same occasion: it is never paired with another's traceparent.
+ */
+static struct varlena *
+read_setting(bool in_transaction)
+{
+	bool		with_state;
+
+	if (otel_traceparent[0] == '\0' || otel_traceparent_set_in_transaction() != in_transaction)
+		return NULL;
+	with_state = otel_tracestate[0] != '\0' && otel_tracestate_set_in_transaction() == in_transaction;
+	return trace_context_from_headers(otel_traceparent, strlen(otel_traceparent),
+									  with_state ? otel_tracestate : NULL,
+									  with_state ? strlen(otel_tracestate) : 0);
+}
+
+/* pg_tracing's setting holds what a comment would: traceparent='…',tracestate='…'. */
+static struct varlena *
+read_pg_tracing(const char *value)
+{
+	SqlCommenterContext *found = palloc(sizeof(SqlCommenterContext));
+	char	   *comment = psprintf("/*%s*/", value);
+	struct varlena *context = NULL;
+
+	if (sqlcommenter_find(comment, strlen(comment), 0, 0, true, NULL, found))
+		context = trace_context_make(&found->traceparent, found->tracestate, found->tracestate_len);
+	pfree(comment);
+	pfree(found);
+	return context;
+}
+
+/* Sources 5 and 6.  The text is read again only when it is another than the last time. */
+static struct varlena *
+read_foreign_setting(ForeignSetting *setting)
+{
+	const char *text = GetConfigOption(setting->name, true, false);
+	struct varlena *context;
+	MemoryContext caller;
+
+	if (text == NULL || *text == '\0')
+		return NULL;
+	if (setting->text && strcmp(setting->text, text) == 0)
+		return setting->context;
+
+	context = setting->read(text);
+	if (setting->text)
+		pfree(setting->text);
+	if (setting->context)
+		pfree(setting->context);
+	setting->text = NULL;
+	setting->context = NULL;
+	caller = MemoryContextSwitchTo(TopMemoryContext);
+	setting->context = context ? (struct varlena *) PG_DETOAST_DATUM_COPY(PointerGetDatum(context)) : NULL;
+	setting->text = pstrdup(text);
+	MemoryContextSwitchTo(caller);
+	return setting->context;
+}
+
+/* ---- the answer, and where it is kept ---- */
+
+/* Sources 1 to 4, uncached.  The result is in CurrentMemoryContext or belongs to the span. */
+static const struct varlena *
+compute(Portal portal, bool *is_own_span)
+{
+	const struct varlena *context = span_stack_current_context();
+
+	*is_own_span = context != NULL;
+	if (context || !otel_propagate)
+		return context;
+	if ((context = read_setting(true)) != NULL)
+		return context;
+	if ((context = read_comment(portal)) != NULL)
+		return context;
+	return read_setting(false);
+}
+
+static bool
+key_equals(const CaptureKey *a, const CaptureKey *b)
+{
+	return a->generation == b->generation && a->message == b->message &&
+		a->arrived == b->arrived && a->location == b->location;
+}
+
+static void
+cache_store(CaptureCache *cache, const CaptureKey *key, const struct varlena *context,
+			bool is_own_span, MemoryContext memory)
+{
+	struct varlena *copy = NULL;
+
+	if (context)
+	{
+		copy = MemoryContextAlloc(memory, VARSIZE_ANY(context));
+		memcpy(copy, context, VARSIZE_ANY(context));
+	}
+	if (cache->context)
+		pfree(cache->context);
+	cache->context = copy;
+	cache->is_own_span = is_own_span;
+	cache->key = *key;
+}
+
+/* Brings a call site's cache up to date, from the session's when that one is. */
+static void
+cache_refresh(CaptureCache *cache, const CaptureKey *key, Portal portal, MemoryContext memory)
+{
+	if (!key_equals(&session_cache.key, key))
+	{
+		bool		is_own_span;
+		const struct varlena *context = compute(portal, &is_own_span);
+
+		cache_store(&session_cache, key, context, is_own_span, TopMemoryContext);
+	}
+	if (cache != &session_cache)
+		cache_store(cache, key, session_cache.context, session_cache.is_own_span, memory);
+}
+
+/* The answer by way of a cache that is the session's or a call site's. */
+static const struct varlena *
+current_context(CaptureCache *cache, MemoryContext memory, bool *is_own_span)
+{
+	Portal		portal = top_level_portal();
+	PlannedStmt *statement = portal_statement(portal);
+	CaptureKey	key;
+	const struct varlena *context;
+
+	key.message = debug_query_string;
+	key.arrived = GetCurrentStatementStartTimestamp();
+	key.location = statement ? statement->stmt_location : -2;
+	key.generation = otel_capture_generation;
+	if (!key_equals(&cache->key, &key))
+		cache_refresh(cache, &key, portal, memory);
+	*is_own_span = cache->is_own_span;
+	if (cache->context || !otel_propagate)
+		return cache->context;
+
+	if ((context = read_foreign_setting(&request_headers)) != NULL)
+		return context;
+	return read_foreign_setting(&pg_tracing);
+}
+
+const struct varlena *
+capture_current_context(bool *is_own_span)
+{
+	return current_context(&session_cache, TopMemoryContext, is_own_span);
+}
+
+PG_FUNCTION_INFO_V1(otel_current_trace_context);
+Datum
+otel_current_trace_context(PG_FUNCTION_ARGS)
+{
+	CaptureCache *cache = fcinfo->flinfo->fn_extra;
+	const struct varlena *context;
+	struct varlena *result;
+	bool		is_own_span;
+
+	if (!otel_propagate)
+		PG_RETURN_NULL();
+	if (cache == NULL)
+	{
+		cache = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(CaptureCache));
+		fcinfo->flinfo->fn_extra = cache;
+	}
+	context = current_context(cache, fcinfo->flinfo->fn_mcxt, &is_own_span);
+	if (context == NULL)
+		PG_RETURN_NULL();
+	result = palloc(VARSIZE_ANY(context));
+	memcpy(result, context, VARSIZE_ANY(context));
+	PG_RETURN_POINTER(result);
+}
+
+/*
+ * otel.set_trace_context(traceparent, tracestate, is_local): sets both settings, so that neither is left
+ * over from an earlier call.  What is NULL counts as none.
+ */
+PG_FUNCTION_INFO_V1(otel_set_trace_context);
+Datum
+otel_set_trace_context(PG_FUNCTION_ARGS)
+{
+	const char *traceparent = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	const char *tracestate = PG_ARGISNULL(1) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(1));
+	bool		is_local = PG_ARGISNULL(2) || PG_GETARG_BOOL(2);
+	GucAction	action = is_local ? GUC_ACTION_LOCAL : GUC_ACTION_SET;
+
+	(void) set_config_option("otel.traceparent", traceparent, PGC_USERSET, PGC_S_SESSION,
+							 action, true, 0, false);
+	(void) set_config_option("otel.tracestate", tracestate, PGC_USERSET, PGC_S_SESSION,
+							 action, true, 0, false);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,21 @@
+/*
+ * otel_links.c: what happens when the library is loaded.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "compat.h"
+#include "settings.h"
+#include "span.h"
+
+OTEL_LINKS_MODULE_MAGIC("otel_links");
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	settings_define();
+	span_xact_install();
+}

@@ -1,0 +1,343 @@
+/*
+ * queue.c: the writing end of otel.span_queue.
+ *
+ * Rows are appended with heap_insert(), below the executor: no plan, no index, no trigger, so nothing
+ * that a user creates can run or be fooled, and no permission is asked for (whoever may call the span
+ * functions may record).  HEAP_INSERT_NO_LOGICAL keeps them out of logical decoding, where they would stop
+ * every subscriber that has no such table; they are WAL-logged and physically replicated all the same.
+ * Measured on PostgreSQL 15: 1.3 µs a row against 5 for an executor's INSERT with a primary key.
+ *
+ * What the limits of OpenTelemetry leave of a span's links is decided here, when the span is complete.
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+#include "utils/typcache.h"
+
+#include "attributes.h"
+#include "queue.h"
+#include "settings.h"
+
+/* The columns of otel.span_queue, in the install script's order. */
+enum QueueColumn
+{
+	COL_ORIGIN_SYSTEM,
+	COL_START_TIME,
+	COL_END_TIME,
+	COL_ORIGIN_DATABASE,
+	COL_DROPPED_ATTRIBUTES,
+	COL_DROPPED_EVENTS,
+	COL_DROPPED_LINKS,
+	COL_KIND,
+	COL_STATUS_CODE,
+	COL_TRACE_FLAGS,
+	COL_PARENT_IS_REMOTE,
+	COL_TRACE_ID,
+	COL_SPAN_ID,
+	COL_PARENT_SPAN_ID,
+	COL_NAME,
+	COL_TRACE_STATE,
+	COL_STATUS_MESSAGE,
+	COL_ATTRIBUTES,
+	COL_EVENTS,
+	COL_LINKS,
+	COL_LINK_DROPPED_ATTRIBUTES,
+	COL_LOCAL_LINKS,
+	QUEUE_COLUMNS
+};
+
+/* A row in the making. */
+typedef struct QueueRow
+{
+	Datum		values[QUEUE_COLUMNS];
+	bool		nulls[QUEUE_COLUMNS];
+} QueueRow;
+
+static Oid	queue_oid = InvalidOid;
+static Oid	extension_oid = InvalidOid;
+
+/* ---- finding the table ---- */
+
+/* Any change to the table, such as DROP EXTENSION, has it looked up anew. */
+static void
+forget_queue(Datum arg, Oid relid)
+{
+	if (relid == queue_oid || relid == InvalidOid)
+		queue_oid = InvalidOid;
+}
+
+/*
+ * The table's oid, or InvalidOid.  A table of that name counts only when it belongs to the extension:
+ * after a DROP EXTENSION a session still has this library.
+ */
+static Oid
+find_queue(void)
+{
+	static bool registered = false;
+	Oid			schema;
+	Oid			relid;
+
+	if (OidIsValid(queue_oid))
+		return queue_oid;
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(forget_queue, (Datum) 0);
+		registered = true;
+	}
+	extension_oid = get_extension_oid("otel_links", true);
+	schema = get_namespace_oid("otel", true);
+	if (!OidIsValid(extension_oid) || !OidIsValid(schema))
+		return InvalidOid;
+	relid = get_relname_relid("span_queue", schema);
+	if (!OidIsValid(relid) ||
+		getExtensionOfObject(RelationRelationId, relid) != extension_oid)
+		return InvalidOid;
+	return queue_oid = relid;
+}
+
+QueueOpenResult
+queue_open(Relation *queue, Oid *extension)
+{
+	Oid			relid = find_queue();
+
+	if (!OidIsValid(relid))
+		return QUEUE_MISSING;
+	if (!ConditionalLockRelationOid(relid, RowExclusiveLock))
+		return QUEUE_BUSY;
+	/* Taking the lock may have told us that the table went away. */
+	if (relid != find_queue() || (*queue = try_table_open(relid, NoLock)) == NULL)
+	{
+		UnlockRelationOid(relid, RowExclusiveLock);
+		return QUEUE_MISSING;
+	}
+	if (RelationGetDescr(*queue)->natts != QUEUE_COLUMNS)
+	{
+		table_close(*queue, RowExclusiveLock);
+		return QUEUE_MISSING;
+	}
+	*extension = extension_oid;
+	return QUEUE_OPENED;
+}
+
+/* ---- one row ---- */
+
+static Datum
+hex_text(const uint8 *bytes, Size size)
+{
+	text	   *result = palloc(VARHDRSZ + 2 * size);
+
+	SET_VARSIZE(result, VARHDRSZ + 2 * size);
+	w3c_format_hex(bytes, size, VARDATA(result));
+	return PointerGetDatum(result);
+}
+
+static void
+set_text(QueueRow *row, enum QueueColumn column, const char *value)
+{
+	row->nulls[column] = value == NULL;
+	if (value)
+		row->values[column] = CStringGetTextDatum(value);
+}
+
+/* An otel.span_event[] of the span's events. */
+static Datum
+build_events(Relation queue, const Span *span)
+{
+	Oid			array_type = TupleDescAttr(RelationGetDescr(queue), COL_EVENTS)->atttypid;
+	Oid			type = get_element_type(array_type);
+	TupleDesc	desc = lookup_rowtype_tupdesc(type, -1);
+	Datum	   *elements = palloc(span->nevents * sizeof(Datum));
+
+	for (int i = 0; i < span->nevents; i++)
+	{
+		const SpanEvent *event = &span->events[i];
+		Datum		values[4];
+		bool		nulls[4] = {false, false, false, false};
+
+		values[0] = TimestampTzGetDatum(event->time);
+		values[1] = CStringGetTextDatum(event->name);
+		values[2] = PointerGetDatum(event->attributes);
+		nulls[2] = event->attributes == NULL;
+		values[3] = Int32GetDatum(event->dropped_attributes);
+		elements[i] = HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
+	}
+	ReleaseTupleDesc(desc);
+	return PointerGetDatum(construct_array(elements, span->nevents, type, -1, false, TYPALIGN_DOUBLE));
+}
+
+/* Links that stay, after their attributes' limits, and the two arrays that go beside them. */
+static void
+set_links(QueueRow *row, const SpanLink *links, int nlinks)
+{
+	SpanLink   *kept;
+	Datum	   *dropped;
+	Datum	   *local;
+	int			nlocal = 0;
+	bool		any_dropped = false;
+
+	row->nulls[COL_LINKS] = nlinks == 0;
+	row->nulls[COL_LINK_DROPPED_ATTRIBUTES] = row->nulls[COL_LOCAL_LINKS] = true;
+	if (nlinks == 0)
+		return;
+
+	kept = palloc(nlinks * sizeof(SpanLink));
+	dropped = palloc(nlinks * sizeof(Datum));
+	local = palloc(nlinks * sizeof(Datum));
+	for (int i = 0; i < nlinks; i++)
+	{
+		int			ndropped = 0;
+
+		kept[i] = links[i];
+		if (kept[i].attributes)
+			kept[i].attributes = attributes_apply_limits(kept[i].attributes,
+														 otel_link_attribute_count_limit,
+														 otel_effective_attribute_value_length_limit(),
+														 &ndropped);
+		dropped[i] = Int32GetDatum(ndropped);
+		any_dropped |= ndropped > 0;
+		if (span_is_own(TRACE_CONTEXT(kept[i].context)->span_id))
+			local[nlocal++] = Int32GetDatum(i + 1);
+	}
+	row->values[COL_LINKS] = PointerGetDatum(span_link_build_array(kept, nlinks));
+	row->nulls[COL_LINK_DROPPED_ATTRIBUTES] = !any_dropped;
+	if (any_dropped)
+		row->values[COL_LINK_DROPPED_ATTRIBUTES] =
+			PointerGetDatum(construct_array(dropped, nlinks, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+	row->nulls[COL_LOCAL_LINKS] = nlocal == 0;
+	if (nlocal > 0)
+		row->values[COL_LOCAL_LINKS] =
+			PointerGetDatum(construct_array(local, nlocal, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+}
+
+/* Everything but the links, and what a part of a split span has of its own. */
+static void
+set_span(Relation queue, QueueRow *row, const Span *span)
+{
+	const TraceContext *own = TRACE_CONTEXT(span->context);
+	Size		state_len = TRACE_STATE_LEN(span->context);
+	bool		failed = span->rolled_back && span->status != SPAN_STATUS_ERROR;
+
+	memset(row, 0, sizeof(*row));
+	row->values[COL_ORIGIN_SYSTEM] = Int64GetDatum((int64) GetSystemIdentifier());
+	row->values[COL_START_TIME] = TimestampTzGetDatum(span->start_time);
+	row->values[COL_END_TIME] = TimestampTzGetDatum(span->end_time);
+	row->values[COL_ORIGIN_DATABASE] = ObjectIdGetDatum(MyDatabaseId);
+	row->values[COL_DROPPED_ATTRIBUTES] = Int32GetDatum(span->dropped_attributes);
+	row->values[COL_DROPPED_EVENTS] = Int32GetDatum(span->dropped_events);
+	row->values[COL_KIND] = Int16GetDatum((int16) span->kind);
+	row->values[COL_STATUS_CODE] = Int16GetDatum(failed ? SPAN_STATUS_ERROR : (int16) span->status);
+	row->values[COL_TRACE_FLAGS] = Int16GetDatum(own->trace_flags);
+	row->values[COL_PARENT_IS_REMOTE] = BoolGetDatum(span->parent_is_remote);
+	row->values[COL_TRACE_ID] = hex_text(own->trace_id, W3C_TRACE_ID_SIZE);
+	row->values[COL_SPAN_ID] = hex_text(own->span_id, W3C_SPAN_ID_SIZE);
+	row->nulls[COL_PARENT_SPAN_ID] = !span->has_parent;
+	if (span->has_parent)
+		row->values[COL_PARENT_SPAN_ID] = hex_text(span->parent_span_id, W3C_SPAN_ID_SIZE);
+	set_text(row, COL_NAME, span->name);
+	row->nulls[COL_TRACE_STATE] = state_len == 0;
+	if (state_len > 0)
+		row->values[COL_TRACE_STATE] = PointerGetDatum(cstring_to_text_with_len(own->trace_state, state_len));
+	set_text(row, COL_STATUS_MESSAGE, failed ? "transaction rolled back" : span->status_message);
+	row->nulls[COL_ATTRIBUTES] = span->attributes == NULL;
+	row->values[COL_ATTRIBUTES] = PointerGetDatum(span->attributes);
+	row->nulls[COL_EVENTS] = span->nevents == 0;
+	if (span->nevents > 0)
+		row->values[COL_EVENTS] = build_events(queue, span);
+}
+
+static void
+insert_row(Relation queue, QueueRow *row)
+{
+	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(queue), row->values, row->nulls);
+
+	heap_insert(queue, tuple, GetCurrentCommandId(true), HEAP_INSERT_NO_LOGICAL, NULL);
+	heap_freetuple(tuple);
+}
+
+/* ---- link_overflow = split ---- */
+
+/* {"otel_links.part.index": index, "otel_links.part.count": count} */
+static Jsonb *
+part_attributes(int index, int count)
+{
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
+											  CStringGetDatum(psprintf("{\"otel_links.part.index\": %d, "
+																	   "\"otel_links.part.count\": %d}",
+																	   index, count))));
+}
+
+/*
+ * The batch span keeps the first links; child spans of the same kind and times, each with an id of its
+ * own, carry the rest, so that no item loses its link.  The batch span is part 1.
+ */
+static void
+append_parts(Relation queue, const Span *span, QueueRow *row)
+{
+	int			limit = otel_span_link_count_limit;
+	int			count = (span->nlinks + limit - 1) / limit;
+	Datum		attributes = row->values[COL_ATTRIBUTES];
+
+	for (int part = 1; part <= count; part++)
+	{
+		int			from = (part - 1) * limit;
+		Jsonb	   *marks = part_attributes(part, count);
+
+		if (part == 1)
+		{
+			row->values[COL_ATTRIBUTES] = span->attributes == NULL ? JsonbPGetDatum(marks) :
+				DirectFunctionCall2(jsonb_concat, attributes, JsonbPGetDatum(marks));
+		}
+		else
+		{
+			uint8		id[W3C_SPAN_ID_SIZE];
+
+			span_random_id(id, sizeof(id));
+			row->values[COL_PARENT_SPAN_ID] = hex_text(TRACE_CONTEXT(span->context)->span_id, sizeof(id));
+			row->values[COL_SPAN_ID] = hex_text(id, sizeof(id));
+			row->values[COL_PARENT_IS_REMOTE] = BoolGetDatum(false);
+			row->values[COL_ATTRIBUTES] = JsonbPGetDatum(marks);
+			row->values[COL_DROPPED_ATTRIBUTES] = row->values[COL_DROPPED_EVENTS] = Int32GetDatum(0);
+			row->nulls[COL_PARENT_SPAN_ID] = false;
+			row->nulls[COL_EVENTS] = true;
+		}
+		row->nulls[COL_ATTRIBUTES] = false;
+		row->values[COL_DROPPED_LINKS] = Int32GetDatum(0);
+		set_links(row, span->links + from, Min(limit, span->nlinks - from));
+		insert_row(queue, row);
+	}
+}
+
+void
+queue_append(Relation queue, Span *span)
+{
+	QueueRow	row;
+	int			limit = otel_span_link_count_limit;
+	int			nkept = span->nlinks;
+
+	set_span(queue, &row, span);
+	if (span->nlinks > limit && otel_link_overflow == LINK_OVERFLOW_SPLIT && limit > 0)
+	{
+		append_parts(queue, span, &row);
+		return;
+	}
+	if (span->nlinks > limit)
+		nkept = span_link_apply_limit(span->links, span->nlinks, limit);
+	row.values[COL_DROPPED_LINKS] = Int32GetDatum(span->nlinks - nkept);
+	set_links(&row, span->links, nkept);
+	insert_row(queue, &row);
+}
