@@ -1,0 +1,655 @@
+/*
+ * sqlcommenter.c: the trace context in the comments of a SQL statement.
+ *
+ * Two readers, one on top of the other.  The lexer walks a message as PostgreSQL's scan.l does, but only
+ * tells apart what it must: block comments, semicolons, and code.  String literals, dollar quotes and
+ * quoted identifiers are code, so nothing inside them can pose as a comment; line comments are nothing at
+ * all.  Text that scan.l or the grammar would refuse never reaches a running statement, so it may be
+ * read any way that stays inside the buffer.
+ *
+ * The other reader takes a comment's body for a list of key-value pairs.  There, a nested comment is
+ * white space, wherever it stands.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE				/* memmem */
+#endif
+#include <string.h>
+
+#include "sqlcommenter.h"
+
+static const char traceparent_key[] = "traceparent";
+static const char tracestate_key[] = "tracestate";
+
+#define TRACEPARENT_KEY_LEN (sizeof(traceparent_key) - 1)
+#define TRACESTATE_KEY_LEN (sizeof(tracestate_key) - 1)
+
+/* A traceparent is 55 bytes; of a version above 00 it may go on.  Longer than this, it is none. */
+#define TRACEPARENT_MAX_LEN 256
+
+/* scan.l's {space}; PostgreSQL 15 refuses \v, so it can be read as 16 and later do */
+static inline bool
+is_space(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static inline bool
+is_newline(char c)
+{
+	return c == '\n' || c == '\r';
+}
+
+static inline bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* scan.l's {ident_start}, and {dolq_start} */
+static inline bool
+is_ident_start(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c & 0x80) != 0;
+}
+
+/*
+ * The lexer.  Positions are offsets into sql; a position equal to len is the end.
+ */
+typedef struct Lexer
+{
+	const char *sql;
+	size_t		len;
+	size_t		pos;
+	bool		plain_escapes;	/* is \' an escape in plain literals? */
+	bool		code;			/* was there code before the last event, and after the one before it? */
+	size_t		event;			/* where the last event begins */
+} Lexer;
+
+typedef enum LexerEvent
+{
+	LEXER_COMMENT,				/* a block comment: from event to pos, with its delimiters */
+	LEXER_SEMICOLON,
+	LEXER_END
+} LexerEvent;
+
+static inline bool
+looking_at(const Lexer *lx, size_t pos, char first, char second)
+{
+	return lx->len - pos >= 2 && lx->sql[pos] == first && lx->sql[pos + 1] == second;
+}
+
+static size_t
+skip_line(const Lexer *lx, size_t pos)
+{
+	while (pos < lx->len && !is_newline(lx->sql[pos]))
+		pos++;
+	return pos;
+}
+
+/*
+ * The end of the block comment that begins at text + pos, or 0 when it is not terminated.
+ */
+static size_t
+block_comment_end(const char *text, size_t len, size_t pos)
+{
+	size_t		depth = 1;
+
+	for (pos += 2; len - pos >= 2;)
+	{
+		if (text[pos] == '/' && text[pos + 1] == '*')
+		{
+			depth++;
+			pos += 2;
+		}
+		else if (text[pos] == '*' && text[pos + 1] == '/')
+		{
+			pos += 2;
+			if (--depth == 0)
+				return pos;
+		}
+		else
+			pos++;
+	}
+	return 0;
+}
+
+/*
+ * scan.l's {quotecontinue}: white space with a newline in it, line comments allowed, and another quote
+ * carry on the literal that ended at pos, in the same mode.  The place after that quote, or 0.
+ */
+static size_t
+literal_continuation(const Lexer *lx, size_t pos)
+{
+	bool		newline = false;
+
+	while (pos < lx->len)
+	{
+		if (is_space(lx->sql[pos]))
+			newline |= is_newline(lx->sql[pos++]);
+		else if (looking_at(lx, pos, '-', '-'))
+			pos = skip_line(lx, pos);
+		else
+			break;
+	}
+	return newline && pos < lx->len && lx->sql[pos] == '\'' ? pos + 1 : 0;
+}
+
+/* The place of the next quote that is not escaped, or len. */
+static size_t
+find_quote(const Lexer *lx, size_t pos, bool escapes)
+{
+	if (!escapes)
+	{
+		const char *quote = memchr(lx->sql + pos, '\'', lx->len - pos);
+
+		return quote ? (size_t) (quote - lx->sql) : lx->len;
+	}
+
+	while (pos < lx->len && lx->sql[pos] != '\'')
+		pos += lx->sql[pos] == '\\' && pos + 1 < lx->len ? 2 : 1;
+	return pos;
+}
+
+/* pos is after the opening quote; the answer is after the closing one. */
+static size_t
+skip_literal(const Lexer *lx, size_t pos, bool escapes)
+{
+	for (;;)
+	{
+		size_t		next;
+
+		pos = find_quote(lx, pos, escapes);
+		if (pos == lx->len)
+			return pos;
+		if (looking_at(lx, pos, '\'', '\''))
+			pos += 2;
+		else if ((next = literal_continuation(lx, pos + 1)) != 0)
+			pos = next;
+		else
+			return pos + 1;
+	}
+}
+
+/* "a""b" is read as two identifiers, which makes no difference here. */
+static size_t
+skip_quoted_identifier(const Lexer *lx, size_t pos)
+{
+	const char *quote = memchr(lx->sql + pos + 1, '"', lx->len - pos - 1);
+
+	return quote ? (size_t) (quote - lx->sql) + 1 : lx->len;
+}
+
+/* A dollar quote, a parameter ($1) or a stray dollar sign. */
+static size_t
+skip_dollar(const Lexer *lx, size_t pos)
+{
+	size_t		end = pos + 1;
+	const char *close;
+
+	if (end < lx->len && is_ident_start(lx->sql[end]))
+		while (end < lx->len && (is_ident_start(lx->sql[end]) || is_digit(lx->sql[end])))
+			end++;
+	if (end == lx->len || lx->sql[end] != '$')
+		return pos + 1;
+	end++;
+
+	/* delimiters cannot overlap in a way that scan.l would resolve otherwise than memmem */
+	close = memmem(lx->sql + end, lx->len - end, lx->sql + pos, end - pos);
+	return close ? (size_t) (close - lx->sql) + (end - pos) : lx->len;
+}
+
+/* An identifier or key word, or a literal whose prefix is one. */
+static size_t
+skip_word(const Lexer *lx, size_t pos)
+{
+	size_t		end = pos + 1;
+
+	while (end < lx->len && (is_ident_start(lx->sql[end]) || is_digit(lx->sql[end]) ||
+							 lx->sql[end] == '$'))
+		end++;
+
+	/* N'' and U&'' need no case of their own: their quotes are those of plain literals */
+	if (end == pos + 1 && end < lx->len && lx->sql[end] == '\'')
+	{
+		switch (lx->sql[pos])
+		{
+			case 'e':
+			case 'E':
+				return skip_literal(lx, end + 1, true);
+			case 'b':
+			case 'B':
+			case 'x':
+			case 'X':
+				return skip_literal(lx, end + 1, false);
+		}
+	}
+	return end;
+}
+
+/* Unlike a word, a number ends at a dollar sign: 1$$a$$ is a number and a dollar quote. */
+static size_t
+skip_number(const Lexer *lx, size_t pos)
+{
+	while (pos < lx->len && (is_digit(lx->sql[pos]) || is_ident_start(lx->sql[pos])))
+		pos++;
+	return pos;
+}
+
+static size_t
+skip_code(const Lexer *lx, size_t pos)
+{
+	char		c = lx->sql[pos];
+
+	if (is_ident_start(c))
+		return skip_word(lx, pos);
+	if (is_digit(c))
+		return skip_number(lx, pos);
+	if (c == '\'')
+		return skip_literal(lx, pos + 1, lx->plain_escapes);
+	if (c == '"')
+		return skip_quoted_identifier(lx, pos);
+	if (c == '$')
+		return skip_dollar(lx, pos);
+	return pos + 1;
+}
+
+/* Goes on behind the next event.  A comment without an end is no event, and hides what is in it. */
+static LexerEvent
+lexer_next(Lexer *lx)
+{
+	lx->code = false;
+	while (lx->pos < lx->len)
+	{
+		lx->event = lx->pos;
+		if (is_space(lx->sql[lx->pos]))
+			lx->pos++;
+		else if (looking_at(lx, lx->pos, '-', '-'))
+			lx->pos = skip_line(lx, lx->pos);
+		else if (looking_at(lx, lx->pos, '/', '*'))
+		{
+			size_t		end = block_comment_end(lx->sql, lx->len, lx->pos);
+
+			lx->pos = end ? end : lx->len;
+			if (end)
+				return LEXER_COMMENT;
+		}
+		else if (lx->sql[lx->pos] == ';')
+		{
+			lx->pos++;
+			return LEXER_SEMICOLON;
+		}
+		else
+		{
+			lx->code = true;
+			lx->pos = skip_code(lx, lx->pos);
+		}
+	}
+	lx->event = lx->len;
+	return LEXER_END;
+}
+
+/*
+ * Inside a comment.  Body is its text without the delimiters, so nested comments in it are complete.
+ */
+typedef struct Body
+{
+	const char *text;
+	size_t		len;
+	size_t		pos;
+} Body;
+
+typedef struct Value
+{
+	const char *text;
+	size_t		len;
+} Value;
+
+static bool
+at_nested_comment(const Body *body)
+{
+	return body->len - body->pos >= 2 &&
+		body->text[body->pos] == '/' && body->text[body->pos + 1] == '*';
+}
+
+static void
+body_advance(Body *body)
+{
+	size_t		end = 0;
+
+	if (at_nested_comment(body))
+		end = block_comment_end(body->text, body->len, body->pos);
+	body->pos = end ? end : body->pos + 1;
+}
+
+static bool
+at_white_space(const Body *body)
+{
+	return is_space(body->text[body->pos]) || at_nested_comment(body);
+}
+
+static bool
+at_separator(const Body *body)
+{
+	return body->text[body->pos] == ',' || at_white_space(body);
+}
+
+/*
+ * The value after "=" or ":", still encoded; goes on behind it.  A quote without its partner takes the
+ * rest of the comment, so that nothing in what may be a text is read as a key.
+ */
+static Value
+read_value(Body *body)
+{
+	Value		value;
+
+	if (body->pos < body->len && body->text[body->pos] == '\'')
+	{
+		size_t		start = ++body->pos;
+
+		while (body->pos < body->len && body->text[body->pos] != '\'')
+		{
+			bool		escape = body->text[body->pos] == '\\';
+
+			body_advance(body);
+			if (escape && body->pos < body->len)
+				body_advance(body);
+		}
+		value.text = body->text + start;
+		value.len = body->pos < body->len ? body->pos++ - start : 0;
+	}
+	else
+	{
+		value.text = body->text + body->pos;
+		while (body->pos < body->len && !at_separator(body))
+			body->pos++;
+		value.len = body->text + body->pos - value.text;
+	}
+
+	/* what touches a closing quote belongs to no key */
+	while (body->pos < body->len && !at_separator(body))
+		body->pos++;
+	return value;
+}
+
+/* The value of a hexadecimal digit, or -1. */
+static int
+hex_value(char c)
+{
+	if (is_digit(c))
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Is there %XX at text + pos? */
+static bool
+at_percent_code(const char *text, size_t len, size_t pos)
+{
+	return len - pos >= 3 && text[pos] == '%' &&
+		hex_value(text[pos + 1]) >= 0 && hex_value(text[pos + 2]) >= 0;
+}
+
+/*
+ * Undoes percent-encoding (also with the percent sign doubled, as drivers with %s parameters leave it)
+ * and backslashes.  False when the result is longer than max.
+ */
+static bool
+decode_value(Value value, char *out, size_t max, size_t *out_len)
+{
+	const char *text = value.text;
+	size_t		pos = 0;
+	size_t		n = 0;
+
+	while (pos < value.len)
+	{
+		Body		rest = {text, value.len, pos};
+		char		c;
+
+		if (at_nested_comment(&rest))
+		{
+			body_advance(&rest);
+			pos = rest.pos;
+			c = ' ';
+		}
+		else if (text[pos] == '\\' && pos + 1 < value.len)
+		{
+			pos++;
+			if (text[pos] == '/' && pos + 1 < value.len && text[pos + 1] == '*')
+				continue;
+			c = text[pos++];
+		}
+		else
+		{
+			if (text[pos] == '%' && at_percent_code(text, value.len, pos + 1))
+				pos++;
+			if (at_percent_code(text, value.len, pos))
+			{
+				c = (char) (hex_value(text[pos + 1]) << 4 | hex_value(text[pos + 2]));
+				pos += 3;
+			}
+			else
+				c = text[pos++];
+		}
+		if (n == max)
+			return false;
+		out[n++] = c;
+	}
+	*out_len = n;
+	return true;
+}
+
+static bool
+parse_traceparent(Value value, W3cTraceparent *out)
+{
+	char		decoded[TRACEPARENT_MAX_LEN];
+	size_t		len;
+
+	return decode_value(value, decoded, sizeof(decoded), &len) &&
+		w3c_parse_traceparent(decoded, len, out) == W3C_OK;
+}
+
+/*
+ * The last valid traceparent of a comment, and its tracestate (still encoded; without bytes when there is
+ * none, or when either key is there more than once, so that nobody can say which belong together).
+ */
+static bool
+read_comment(const char *text, size_t len, W3cTraceparent *traceparent, Value *tracestate)
+{
+	Body		body = {text, len, 0};
+	bool		found = false;
+	int			ntraceparent = 0;
+	int			ntracestate = 0;
+
+	while (body.pos < len)
+	{
+		const char *key = text + body.pos;
+		size_t		key_len;
+		Value		value;
+
+		if (at_separator(&body))
+		{
+			body_advance(&body);
+			continue;
+		}
+		while (body.pos < len && !at_separator(&body) &&
+			   text[body.pos] != '=' && text[body.pos] != ':')
+			body.pos++;
+		key_len = text + body.pos - key;
+		if (body.pos == len || at_separator(&body))
+			continue;			/* a word, no key */
+		body.pos++;
+		value = read_value(&body);
+
+		if (key_len == TRACEPARENT_KEY_LEN && memcmp(key, traceparent_key, key_len) == 0)
+		{
+			W3cTraceparent parsed;
+
+			ntraceparent++;
+			if (parse_traceparent(value, &parsed))
+			{
+				*traceparent = parsed;
+				found = true;
+			}
+		}
+		else if (key_len == TRACESTATE_KEY_LEN && memcmp(key, tracestate_key, key_len) == 0)
+		{
+			ntracestate++;
+			*tracestate = value;
+		}
+	}
+	if (ntraceparent != 1 || ntracestate != 1)
+		tracestate->len = 0;
+	return found;
+}
+
+static bool
+holds_traceparent(const char *text, size_t len)
+{
+	return memmem(text, len, traceparent_key, TRACEPARENT_KEY_LEN) != NULL;
+}
+
+/*
+ * What a search has found so far.
+ */
+typedef struct Search
+{
+	bool		found;
+	W3cTraceparent traceparent;
+	Value		tracestate;
+} Search;
+
+static void
+search_comment(Search *search, const Lexer *lx)
+{
+	const char *text = lx->sql + lx->event + 2;
+	size_t		len = lx->pos - lx->event - 4;
+	W3cTraceparent traceparent;
+	Value		tracestate = {text, 0};
+
+	if (holds_traceparent(text, len) && read_comment(text, len, &traceparent, &tracestate))
+	{
+		search->found = true;
+		search->traceparent = traceparent;
+		search->tracestate = tracestate;
+	}
+}
+
+/*
+ * The comments up to lx->len of the statement at location, and those between it and the ";" before.
+ * The place after that ";" goes to *boundary.
+ */
+static void
+search_statement(Search *search, Lexer *lx, size_t location, size_t *boundary)
+{
+	LexerEvent	event;
+
+	while ((event = lexer_next(lx)) != LEXER_END)
+	{
+		if (event == LEXER_COMMENT)
+			search_comment(search, lx);
+		else if (lx->pos <= location)
+		{
+			/* what came before belongs to another statement */
+			search->found = false;
+			*boundary = lx->pos;
+		}
+	}
+}
+
+/* The comments after a statement's ";" belong to it when no other statement follows. */
+static void
+search_tail(Search *search, Lexer *lx)
+{
+	Search		tail = {false};
+	LexerEvent	event;
+
+	do
+	{
+		event = lexer_next(lx);
+		if (lx->code)
+			return;
+		if (event == LEXER_COMMENT)
+			search_comment(&tail, lx);
+	} while (event != LEXER_END);
+
+	if (tail.found)
+		*search = tail;
+}
+
+/* All comments of a message, when it holds one statement. */
+static void
+search_message(Search *search, Lexer *lx)
+{
+	bool		code = false;
+	bool		ended = false;
+	LexerEvent	event;
+
+	do
+	{
+		event = lexer_next(lx);
+		if (lx->code && ended)
+		{
+			search->found = false;
+			return;
+		}
+		code |= lx->code;
+		if (event == LEXER_COMMENT)
+			search_comment(search, lx);
+		else
+			ended = code;
+	} while (event != LEXER_END);
+}
+
+bool
+sqlcommenter_find(const char *sql, size_t len, int stmt_location, int stmt_len,
+				  bool standard_conforming_strings, size_t *boundary,
+				  SqlCommenterContext *out)
+{
+	Search		search = {false};
+	Lexer		lx = {.sql = sql, .len = len, .plain_escapes = !standard_conforming_strings};
+	size_t		own_boundary = 0;
+
+	if (boundary == NULL)
+		boundary = &own_boundary;
+
+	if (stmt_location < 0 || (size_t) stmt_location > len)
+	{
+		if (holds_traceparent(sql, len))
+			search_message(&search, &lx);
+	}
+	else
+	{
+		size_t		location = stmt_location;
+		size_t		end = len;
+
+		if (stmt_len > 0 && (size_t) stmt_len < len - location)
+			end = location + stmt_len;
+
+		/* a ";" right before the statement is a real one: neither comment nor literal ends with it */
+		if (location > 0 && sql[location - 1] == ';')
+			*boundary = location;
+		else if (*boundary > location)
+			*boundary = 0;
+
+		lx.pos = *boundary;
+		lx.len = end;
+		if (holds_traceparent(sql + lx.pos, end - lx.pos))
+			search_statement(&search, &lx, location, boundary);
+		else
+			*boundary = location;
+
+		lx.pos = end;
+		lx.len = len;
+		search_tail(&search, &lx);
+	}
+
+	if (!search.found)
+		return false;
+	out->traceparent = search.traceparent;
+	if (!decode_value(search.tracestate, out->tracestate, sizeof(out->tracestate),
+					  &out->tracestate_len) ||
+		w3c_normalize_tracestate(out->tracestate, out->tracestate_len,
+								 out->tracestate, &out->tracestate_len) != W3C_OK)
+		out->tracestate_len = 0;
+	return true;
+}
