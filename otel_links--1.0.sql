@@ -11,9 +11,227 @@ GRANT USAGE ON SCHEMA otel TO PUBLIC;
 -- The type
 ----------------------------------------------------------------------------------------------------
 
+CREATE TYPE otel.trace_context;
+
+CREATE FUNCTION otel.trace_context_in(pg_catalog.cstring)
+    RETURNS otel.trace_context LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_trace_context_in';
+COMMENT ON FUNCTION otel.trace_context_in(pg_catalog.cstring) IS 'text input of otel.trace_context: a traceparent, then optionally ";" and a tracestate; raises invalid_text_representation with the field that is wrong';
+
+CREATE FUNCTION otel.trace_context_out(otel.trace_context)
+    RETURNS pg_catalog.cstring LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_trace_context_out';
+COMMENT ON FUNCTION otel.trace_context_out(otel.trace_context) IS 'text output of otel.trace_context: the traceparent with its flags as received, then ";" and the tracestate when there is one';
+
+CREATE FUNCTION otel.trace_context_recv(pg_catalog.internal)
+    RETURNS otel.trace_context LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_trace_context_recv';
+COMMENT ON FUNCTION otel.trace_context_recv(pg_catalog.internal) IS 'binary input of otel.trace_context: 1 byte flags, 16 trace id, 8 span id, then the tracestate; raises invalid_binary_representation';
+
+CREATE FUNCTION otel.trace_context_send(otel.trace_context)
+    RETURNS pg_catalog.bytea LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_trace_context_send';
+COMMENT ON FUNCTION otel.trace_context_send(otel.trace_context) IS 'binary output of otel.trace_context: 1 byte flags, 16 trace id, 8 span id, then the tracestate';
+
+-- main: it is worth compressing a long tracestate, but hardly ever worth a trip to the toast table.
+CREATE TYPE otel.trace_context (
+    INPUT = otel.trace_context_in,
+    OUTPUT = otel.trace_context_out,
+    RECEIVE = otel.trace_context_recv,
+    SEND = otel.trace_context_send,
+    INTERNALLENGTH = VARIABLE,
+    ALIGNMENT = pg_catalog.int4,
+    STORAGE = main
+);
+COMMENT ON TYPE otel.trace_context IS 'a span context as W3C Trace Context carries it: trace id, span id, flags and tracestate; always valid';
+
+CREATE FUNCTION otel.trace_context_lt(otel.trace_context, otel.trace_context)
+    RETURNS pg_catalog.bool LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_trace_context_lt';
+COMMENT ON FUNCTION otel.trace_context_lt(otel.trace_context, otel.trace_context) IS 'implementation of < operator';
+
+CREATE FUNCTION otel.trace_context_le(otel.trace_context, otel.trace_context)
+    RETURNS pg_catalog.bool LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_trace_context_le';
+COMMENT ON FUNCTION otel.trace_context_le(otel.trace_context, otel.trace_context) IS 'implementation of <= operator';
+
+CREATE FUNCTION otel.trace_context_eq(otel.trace_context, otel.trace_context)
+    RETURNS pg_catalog.bool LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_trace_context_eq';
+COMMENT ON FUNCTION otel.trace_context_eq(otel.trace_context, otel.trace_context) IS 'implementation of = operator';
+
+CREATE FUNCTION otel.trace_context_ne(otel.trace_context, otel.trace_context)
+    RETURNS pg_catalog.bool LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_trace_context_ne';
+COMMENT ON FUNCTION otel.trace_context_ne(otel.trace_context, otel.trace_context) IS 'implementation of <> operator';
+
+CREATE FUNCTION otel.trace_context_ge(otel.trace_context, otel.trace_context)
+    RETURNS pg_catalog.bool LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_trace_context_ge';
+COMMENT ON FUNCTION otel.trace_context_ge(otel.trace_context, otel.trace_context) IS 'implementation of >= operator';
+
+CREATE FUNCTION otel.trace_context_gt(otel.trace_context, otel.trace_context)
+    RETURNS pg_catalog.bool LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_trace_context_gt';
+COMMENT ON FUNCTION otel.trace_context_gt(otel.trace_context, otel.trace_context) IS 'implementation of > operator';
+
+CREATE OPERATOR otel.< (
+    FUNCTION = otel.trace_context_lt, LEFTARG = otel.trace_context, RIGHTARG = otel.trace_context,
+    COMMUTATOR = OPERATOR(otel.>), NEGATOR = OPERATOR(otel.>=),
+    RESTRICT = pg_catalog.scalarltsel, JOIN = pg_catalog.scalarltjoinsel
+);
+COMMENT ON OPERATOR otel.< (otel.trace_context, otel.trace_context) IS 'less than; the order is trace id, span id, flags, tracestate, bytewise';
+
+CREATE OPERATOR otel.<= (
+    FUNCTION = otel.trace_context_le, LEFTARG = otel.trace_context, RIGHTARG = otel.trace_context,
+    COMMUTATOR = OPERATOR(otel.>=), NEGATOR = OPERATOR(otel.>),
+    RESTRICT = pg_catalog.scalarlesel, JOIN = pg_catalog.scalarlejoinsel
+);
+COMMENT ON OPERATOR otel.<= (otel.trace_context, otel.trace_context) IS 'less than or equal';
+
+CREATE OPERATOR otel.= (
+    FUNCTION = otel.trace_context_eq, LEFTARG = otel.trace_context, RIGHTARG = otel.trace_context,
+    COMMUTATOR = OPERATOR(otel.=), NEGATOR = OPERATOR(otel.<>),
+    RESTRICT = pg_catalog.eqsel, JOIN = pg_catalog.eqjoinsel,
+    HASHES, MERGES
+);
+COMMENT ON OPERATOR otel.= (otel.trace_context, otel.trace_context) IS 'equal';
+
+CREATE OPERATOR otel.<> (
+    FUNCTION = otel.trace_context_ne, LEFTARG = otel.trace_context, RIGHTARG = otel.trace_context,
+    COMMUTATOR = OPERATOR(otel.<>), NEGATOR = OPERATOR(otel.=),
+    RESTRICT = pg_catalog.neqsel, JOIN = pg_catalog.neqjoinsel
+);
+COMMENT ON OPERATOR otel.<> (otel.trace_context, otel.trace_context) IS 'not equal';
+
+CREATE OPERATOR otel.>= (
+    FUNCTION = otel.trace_context_ge, LEFTARG = otel.trace_context, RIGHTARG = otel.trace_context,
+    COMMUTATOR = OPERATOR(otel.<=), NEGATOR = OPERATOR(otel.<),
+    RESTRICT = pg_catalog.scalargesel, JOIN = pg_catalog.scalargejoinsel
+);
+COMMENT ON OPERATOR otel.>= (otel.trace_context, otel.trace_context) IS 'greater than or equal';
+
+CREATE OPERATOR otel.> (
+    FUNCTION = otel.trace_context_gt, LEFTARG = otel.trace_context, RIGHTARG = otel.trace_context,
+    COMMUTATOR = OPERATOR(otel.<), NEGATOR = OPERATOR(otel.<=),
+    RESTRICT = pg_catalog.scalargtsel, JOIN = pg_catalog.scalargtjoinsel
+);
+COMMENT ON OPERATOR otel.> (otel.trace_context, otel.trace_context) IS 'greater than';
+
+CREATE FUNCTION otel.trace_context_cmp(otel.trace_context, otel.trace_context)
+    RETURNS pg_catalog.int4 LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_trace_context_cmp';
+COMMENT ON FUNCTION otel.trace_context_cmp(otel.trace_context, otel.trace_context) IS 'less, equal or greater as -, 0 or +; btree support';
+
+CREATE FUNCTION otel.trace_context_sortsupport(pg_catalog.internal)
+    RETURNS pg_catalog.void LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_trace_context_sortsupport';
+COMMENT ON FUNCTION otel.trace_context_sortsupport(pg_catalog.internal) IS 'sort support with abbreviated keys';
+
+CREATE OPERATOR CLASS otel.trace_context_ops DEFAULT FOR TYPE otel.trace_context USING btree AS
+    OPERATOR 1 otel.<,
+    OPERATOR 2 otel.<=,
+    OPERATOR 3 otel.=,
+    OPERATOR 4 otel.>=,
+    OPERATOR 5 otel.>,
+    FUNCTION 1 otel.trace_context_cmp(otel.trace_context, otel.trace_context),
+    FUNCTION 2 otel.trace_context_sortsupport(pg_catalog.internal),
+    FUNCTION 4 pg_catalog.btequalimage(pg_catalog.oid);
+COMMENT ON OPERATOR CLASS otel.trace_context_ops USING btree IS 'btree order of otel.trace_context';
+COMMENT ON OPERATOR FAMILY otel.trace_context_ops USING btree IS 'btree order of otel.trace_context';
+
+CREATE FUNCTION otel.trace_context_hash(otel.trace_context)
+    RETURNS pg_catalog.int4 LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_trace_context_hash';
+COMMENT ON FUNCTION otel.trace_context_hash(otel.trace_context) IS 'hash of the whole value';
+
+CREATE FUNCTION otel.trace_context_hash_extended(otel.trace_context, pg_catalog.int8)
+    RETURNS pg_catalog.int8 LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_trace_context_hash_extended';
+COMMENT ON FUNCTION otel.trace_context_hash_extended(otel.trace_context, pg_catalog.int8) IS '64-bit hash of the whole value with a seed';
+
+CREATE OPERATOR CLASS otel.trace_context_ops DEFAULT FOR TYPE otel.trace_context USING hash AS
+    OPERATOR 1 otel.=,
+    FUNCTION 1 otel.trace_context_hash(otel.trace_context),
+    FUNCTION 2 otel.trace_context_hash_extended(otel.trace_context, pg_catalog.int8);
+COMMENT ON OPERATOR CLASS otel.trace_context_ops USING hash IS 'hashing of otel.trace_context';
+COMMENT ON OPERATOR FAMILY otel.trace_context_ops USING hash IS 'hashing of otel.trace_context';
+
+CREATE FUNCTION otel.trace_id(context otel.trace_context)
+    RETURNS pg_catalog.text LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_trace_id';
+COMMENT ON FUNCTION otel.trace_id(otel.trace_context) IS 'the trace id, 32 lower-case hexadecimal digits; NULL for NULL';
+
+CREATE FUNCTION otel.span_id(context otel.trace_context)
+    RETURNS pg_catalog.text LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_span_id';
+COMMENT ON FUNCTION otel.span_id(otel.trace_context) IS 'the span id, 16 lower-case hexadecimal digits; NULL for NULL';
+
+CREATE FUNCTION otel.trace_flags(context otel.trace_context)
+    RETURNS pg_catalog.int4 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_trace_flags';
+COMMENT ON FUNCTION otel.trace_flags(otel.trace_context) IS 'the trace flags as received, 0 to 255: 1 sampled, 2 random trace id; NULL for NULL';
+
+CREATE FUNCTION otel.trace_state(context otel.trace_context)
+    RETURNS pg_catalog.text LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_trace_state';
+COMMENT ON FUNCTION otel.trace_state(otel.trace_context) IS 'the tracestate, normalised; NULL when there is none';
+
+CREATE FUNCTION otel.is_sampled(context otel.trace_context)
+    RETURNS pg_catalog.bool LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_is_sampled';
+COMMENT ON FUNCTION otel.is_sampled(otel.trace_context) IS 'is the sampled flag set? NULL for NULL';
+
+-- Strings reach columns as text and, from JDBC and the mappers above it, as varchar.
+CREATE CAST (pg_catalog.text AS otel.trace_context) WITH INOUT AS ASSIGNMENT;
+COMMENT ON CAST (pg_catalog.text AS otel.trace_context) IS 'the text form; raises invalid_text_representation with the field that is wrong';
+CREATE CAST (pg_catalog.varchar AS otel.trace_context) WITH INOUT AS ASSIGNMENT;
+COMMENT ON CAST (pg_catalog.varchar AS otel.trace_context) IS 'the text form; raises invalid_text_representation with the field that is wrong';
+
 ----------------------------------------------------------------------------------------------------
 -- Headers and carriers
 ----------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION otel.traceparent(context otel.trace_context)
+    RETURNS pg_catalog.text LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_traceparent';
+COMMENT ON FUNCTION otel.traceparent(otel.trace_context) IS 'the traceparent header to send on: version 00, of the flags only sampled and random; NULL for NULL';
+
+CREATE FUNCTION otel.from_traceparent(traceparent pg_catalog.text, tracestate pg_catalog.text DEFAULT NULL)
+    RETURNS otel.trace_context LANGUAGE c IMMUTABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_from_traceparent';
+COMMENT ON FUNCTION otel.from_traceparent(pg_catalog.text, pg_catalog.text) IS 'the context that two header values carry; NULL when traceparent is NULL or invalid, without a tracestate when that is NULL or invalid; never raises';
+
+CREATE FUNCTION otel.from_ids(trace_id pg_catalog.text, span_id pg_catalog.text, trace_flags pg_catalog.int4,
+                              trace_state pg_catalog.text DEFAULT NULL)
+    RETURNS otel.trace_context LANGUAGE c IMMUTABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_from_ids';
+COMMENT ON FUNCTION otel.from_ids(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.text) IS 'the context of ids (lower-case hexadecimal digits) and flags (0 to 255; NULL means none is set) that a table keeps in columns of their own; NULL when an id is NULL or invalid or the flags are out of range, without a tracestate when that is NULL or invalid; never raises';
+
+CREATE FUNCTION otel.extract(carrier pg_catalog.jsonb)
+    RETURNS otel.trace_context LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_extract';
+COMMENT ON FUNCTION otel.extract(pg_catalog.jsonb) IS 'the context in a carrier, a JSON object of header names (in any case) and values; NULL when its traceparent is missing, invalid, no string (or array of one), or there in two spellings; a tracestate may be an array, and is left out when it cannot be used; never raises';
+
+CREATE FUNCTION otel.inject(context otel.trace_context)
+    RETURNS pg_catalog.jsonb LANGUAGE c IMMUTABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_inject';
+COMMENT ON FUNCTION otel.inject(otel.trace_context) IS 'the carrier of a context: a JSON object of traceparent and, when there is one, tracestate; {} for NULL, so that headers || otel.inject(context) is never NULL on its account';
+
+CREATE FUNCTION otel.trace_context(carrier pg_catalog.jsonb)
+    RETURNS otel.trace_context LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_trace_context_from_jsonb';
+COMMENT ON FUNCTION otel.trace_context(pg_catalog.jsonb) IS 'the cast from a carrier: as otel.extract(), but raises invalid_text_representation where that leaves something out; NULL for NULL';
+
+CREATE FUNCTION otel.jsonb(context otel.trace_context)
+    RETURNS pg_catalog.jsonb LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_trace_context_to_jsonb';
+COMMENT ON FUNCTION otel.jsonb(otel.trace_context) IS 'the cast to a carrier: as otel.inject(), but NULL for NULL';
+
+CREATE CAST (pg_catalog.jsonb AS otel.trace_context) WITH FUNCTION otel.trace_context(pg_catalog.jsonb);
+COMMENT ON CAST (pg_catalog.jsonb AS otel.trace_context) IS 'the context in a carrier; raises invalid_text_representation when a header is missing, ambiguous or invalid';
+CREATE CAST (otel.trace_context AS pg_catalog.jsonb) WITH FUNCTION otel.jsonb(otel.trace_context);
+COMMENT ON CAST (otel.trace_context AS pg_catalog.jsonb) IS 'the carrier of a context';
 
 ----------------------------------------------------------------------------------------------------
 -- Capture

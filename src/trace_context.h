@@ -46,6 +46,17 @@ extern struct varlena *trace_context_make(const W3cTraceparent *tp,
 extern struct varlena *trace_context_from_headers(const char *traceparent, Size traceparent_len,
 												  const char *tracestate, Size tracestate_len);
 
+/*
+ * The strict reader that input functions and casts call: NULL when either header is invalid, and *error
+ * then says what is wrong with which field.  tracestate may be NULL.  Never raises (but out of memory).
+ */
+extern struct varlena *trace_context_parse(const char *traceparent, Size traceparent_len,
+										   const char *tracestate, Size tracestate_len,
+										   W3cError *error);
+
+/* A palloc'd copy of a value for an error message, cut to a few dozen bytes between characters. */
+extern char *trace_context_clip(const char *value, Size len);
+
 /* The traceparent to propagate (only the sampled and random flags survive): 55 bytes, no NUL. */
 extern void trace_context_propagated(const TraceContext *ctx, char out[W3C_TRACEPARENT_LEN]);
 

@@ -63,8 +63,9 @@ extern void w3c_format_traceparent(const W3cTraceparent *tp, char out[W3C_TRACEP
 
 /*
  * Reads a tracestate (section 3.3) and writes it normalised: no white space around members, no empty
- * members, of duplicate keys the first.  out has room for len bytes (it never grows) and may be the
- * value itself; *out_len is defined only with W3C_OK, and 0 for a list without members.
+ * members, of duplicate keys the first.  out has room for len or W3C_TRACESTATE_MAX_LEN bytes, whichever
+ * is less, and may be the value itself (which is spoilt when it is invalid); *out_len is defined only
+ * with W3C_OK, and 0 for a list without members.
  */
 extern W3cError w3c_normalize_tracestate(const char *value, size_t len, char *out, size_t *out_len);
 
