@@ -1,4 +1,18 @@
 # Two modules from one tree: otel_links (here) and otel_links_exporter (src/exporter).
+#
+# demo, check and the others below are scripts that need nothing installed, so not PGXS either.
+SCRIPTS      = demo check check-matrix check-fresh fuzz
+
+ifneq ($(filter $(SCRIPTS),$(MAKECMDGOALS)),)
+
+.PHONY: $(SCRIPTS)
+demo:
+	demo/run
+$(filter-out demo,$(SCRIPTS)):
+	scripts/$@
+
+else
+
 EXTENSION    = otel_links
 DATA         = otel_links--1.0.sql
 MODULE_big   = otel_links
@@ -47,3 +61,5 @@ exporter-uninstall:
 	$(EXPORTER) uninstall
 exporter-clean:
 	test ! -d src/exporter || $(EXPORTER) clean
+
+endif

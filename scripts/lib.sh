@@ -1,0 +1,94 @@
+# lib.sh: what the scripts share; sourced by bash, not run.
+#
+# Sets ROOT (the checkout), PYTHON (the system's, never a shim that comes first in PATH), VENV and BUILD,
+# and defines functions.  Nothing here looks at a PostgreSQL cluster that runs already.
+
+# A make above us has flags and a job server of its own.
+unset MAKEFLAGS MFLAGS MAKELEVEL
+
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+BUILD=$ROOT/build
+VENV=$BUILD/venv
+PYTHON=${PYTHON:-/usr/bin/python3}
+export LC_ALL=C.UTF-8
+
+say() { printf '==> %s\n' "$*" >&2; }
+die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+
+# Runs a command as root: only what installs does.
+as_root()
+{
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die "needs root for: $*"
+	fi
+}
+
+# Runs a command as the user that may run a PostgreSQL server, which root may not.
+as_server_user()
+{
+	if [ "$(id -u)" = 0 ]; then
+		runuser -u postgres -- "$@"
+	else
+		"$@"
+	fi
+}
+
+# A new folder of the server's user, with a path short enough for a Unix socket in it.
+server_tempdir()
+{
+	local dir
+	dir=$(mktemp -d /tmp/otel_links.XXXXXXXX)
+	chmod 755 "$dir"
+	if [ "$(id -u)" = 0 ]; then
+		chown postgres: "$dir"
+	fi
+	echo "$dir"
+}
+
+# The newest major of Debian's layout that has both a server and what extensions are built with.
+installed_major()
+{
+	local dir found=
+	for dir in $(printf '%s\n' /usr/lib/postgresql/*/ | sort -V); do
+		if [ -x "$dir/bin/postgres" ] && [ -f "$dir/lib/pgxs/src/makefiles/pgxs.mk" ]; then
+			found=$(basename "$dir")
+		fi
+	done
+	echo "$found"
+}
+
+# Sets and exports PG_CONFIG: the caller's own, else that of $PG_MAJOR, else of the newest complete one.
+find_pg_config()
+{
+	local major
+	if [ -z "${PG_CONFIG:-}" ]; then
+		major=${PG_MAJOR:-$(installed_major)}
+		PG_CONFIG=/usr/lib/postgresql/${major:-none}/bin/pg_config
+	fi
+	command -v "$PG_CONFIG" >/dev/null || die "no $PG_CONFIG; run scripts/setup, or say PG_CONFIG=…"
+	PG_CONFIG=$(command -v "$PG_CONFIG")
+	export PG_CONFIG
+	PG_BINDIR=$("$PG_CONFIG" --bindir)
+}
+
+# An inherited OTEL_ variable would be a default of the server under test.
+unset_otel_variables()
+{
+	local name
+	for name in $(compgen -e | grep '^OTEL_' || true); do
+		unset "$name"
+	done
+}
+
+# Builds and installs into the tree of PG_CONFIG; arguments go to make.
+build_and_install()
+{
+	make -s -C "$ROOT" PG_CONFIG="$PG_CONFIG" "$@" all
+	as_root make -s -C "$ROOT" PG_CONFIG="$PG_CONFIG" "$@" install >/dev/null
+}

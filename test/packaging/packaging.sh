@@ -1,0 +1,71 @@
+#!/bin/bash
+# What a packager does with the Makefile, on a copy of the sources.  Speaks TAP; wants PG_CONFIG.
+source "$(dirname "$0")/../../scripts/lib.sh"
+find_pg_config
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+tests=0
+
+# ok STATUS NAME
+ok()
+{
+	tests=$((tests + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $tests - $2"
+	else
+		echo "not ok $tests - $2"
+		sed 's/^/# /' "$work/log" | tail -n 40
+	fi
+}
+
+# Runs make in a folder, its output in the log.
+make_in() { local dir=$1; shift; make -C "$dir" PG_CONFIG="$PG_CONFIG" "$@" >"$work/log" 2>&1; }
+
+files_in() { (cd "$1" && find . -type f | sort); }
+
+# Is the first list of files the second?  The difference goes to the log.
+same_files() { diff "$1" "$2" >"$work/log"; }
+
+mkdir "$work/src"
+(cd "$ROOT" && tar -cf - Makefile LICENSE otel_links* src sql expected | tar -C "$work/src" -xf -)
+make_in "$work/src" clean || true
+files_in "$work/src" >"$work/sources"
+
+{
+	pkglibdir=$("$PG_CONFIG" --pkglibdir)
+	extension_dir=$("$PG_CONFIG" --sharedir)/extension
+	printf '.%s\n' "$pkglibdir/otel_links.so" "$pkglibdir/otel_links_exporter.so" \
+		"$extension_dir/otel_links.control" "$extension_dir/otel_links--1.0.sql"
+} | sort >"$work/wanted"
+
+# DESTDIR's files without the bitcode, which only some servers have
+installed() { files_in "$1" | grep -v '/bitcode/' >"$work/installed"; }
+
+status=0; make_in "$work/src" -j2 all || status=$?
+ok $status 'make -j2 builds both libraries'
+
+status=0; make_in "$work/src" DESTDIR="$work/dest" install || status=$?
+installed "$work/dest"
+[ $status != 0 ] || same_files "$work/installed" "$work/wanted" || status=$?
+ok $status 'make install DESTDIR=… puts both libraries, the control file and the script there'
+
+status=0; make_in "$work/src" DESTDIR="$work/dest" uninstall || status=$?
+files_in "$work/dest" >"$work/left"
+[ $status != 0 ] || same_files "$work/left" /dev/null || status=$?
+ok $status 'make uninstall DESTDIR=… takes away every file again'
+
+status=0; make_in "$work/src" clean || status=$?
+files_in "$work/src" >"$work/left"
+[ $status != 0 ] || same_files "$work/left" "$work/sources" || status=$?
+ok $status 'make clean leaves the sources alone, and nothing else'
+
+mkdir "$work/build"
+status=0; make_in "$work/build" -f "$work/src/Makefile" VPATH="$work/src" DESTDIR="$work/dest" install || status=$?
+installed "$work/dest"
+files_in "$work/src" >"$work/left"
+[ $status != 0 ] || same_files "$work/installed" "$work/wanted" || status=$?
+[ $status != 0 ] || same_files "$work/left" "$work/sources" || status=$?
+ok $status 'a build in another folder installs the same and leaves the sources alone'
+
+echo "1..$tests"
