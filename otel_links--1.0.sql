@@ -237,6 +237,18 @@ COMMENT ON CAST (otel.trace_context AS pg_catalog.jsonb) IS 'the carrier of a co
 -- Capture
 ----------------------------------------------------------------------------------------------------
 
+CREATE FUNCTION otel.current_trace_context() RETURNS otel.trace_context
+AS 'MODULE_PATHNAME', 'otel_current_trace_context' LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION otel.current_trace_context() IS 'the current context, for a column default: of the innermost open span, else from otel.traceparent set in this transaction, the SQLCommenter comment of the running statement, otel.traceparent set for the session, request.headers, or pg_tracing.trace_context, whichever is the first to hold a valid one; NULL when none does or otel.propagators leaves out tracecontext; never raises';
+
+CREATE FUNCTION otel.set_trace_context(
+    traceparent  pg_catalog.text,
+    tracestate   pg_catalog.text  DEFAULT NULL,
+    is_local     pg_catalog.bool  DEFAULT true
+) RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'otel_set_trace_context' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION otel.set_trace_context(pg_catalog.text, pg_catalog.text, pg_catalog.bool) IS 'sets otel.traceparent and otel.tracestate, by default until the end of the transaction. NULL or an invalid value counts as none; never raises for what it is given';
+
 ----------------------------------------------------------------------------------------------------
 -- Links
 ----------------------------------------------------------------------------------------------------
@@ -250,6 +262,108 @@ COMMENT ON TYPE otel.span_link IS 'a span link: the context it points to, and at
 ----------------------------------------------------------------------------------------------------
 -- Spans
 ----------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION otel.start_span(
+    name        pg_catalog.text,
+    links       otel.span_link[]        DEFAULT NULL,
+    kind        pg_catalog.text         DEFAULT 'internal',
+    attributes  pg_catalog.jsonb        DEFAULT NULL,
+    parent      otel.trace_context      DEFAULT NULL,
+    root        pg_catalog.bool         DEFAULT false,
+    start_time  pg_catalog.timestamptz  DEFAULT NULL,
+    scope       pg_catalog.text         DEFAULT 'transaction'
+) RETURNS otel.trace_context
+AS 'MODULE_PATHNAME', 'otel_start_span' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION otel.start_span(pg_catalog.text, otel.span_link[], pg_catalog.text, pg_catalog.jsonb, otel.trace_context, pg_catalog.bool, pg_catalog.timestamptz, pg_catalog.text) IS 'starts a span and makes it the current context; returns its context. kind: internal, server, client, producer or consumer. The parent is the one given, else the current context, else (or with root) the span begins a new trace. start_time is now when NULL. scope: transaction (the span ends with its transaction or top-level statement at the latest) or session. Misuse warns; with otel.strict it raises. NULL only when nothing is recorded (otel.sdk_disabled, empty name) and there is no parent';
+
+CREATE FUNCTION otel.end_span(
+    status      pg_catalog.text         DEFAULT NULL,
+    message     pg_catalog.text         DEFAULT NULL,
+    attributes  pg_catalog.jsonb        DEFAULT NULL,
+    span        otel.trace_context      DEFAULT NULL,
+    end_time    pg_catalog.timestamptz  DEFAULT NULL
+) RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'otel_end_span' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION otel.end_span(pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, otel.trace_context, pg_catalog.timestamptz) IS 'ends a span (the innermost when NULL), after setting its status (ok, error; NULL and unset leave it), the message of an error, and attributes; end_time is now when NULL. Spans started inside it stay open, but are no longer current. The span is exported when the transaction commits. Without an open span it warns; with otel.strict it raises';
+
+CREATE FUNCTION otel.set_attributes(
+    attributes  pg_catalog.jsonb,
+    span        otel.trace_context  DEFAULT NULL
+) RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'otel_set_attributes' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION otel.set_attributes(pg_catalog.jsonb, otel.trace_context) IS 'sets attributes (a JSON object) of a span, the innermost when NULL; a key that is there gets the new value. NULL does nothing';
+
+CREATE FUNCTION otel.add_event(
+    name        pg_catalog.text,
+    attributes  pg_catalog.jsonb        DEFAULT NULL,
+    "time"      pg_catalog.timestamptz  DEFAULT NULL,
+    span        otel.trace_context      DEFAULT NULL
+) RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'otel_add_event' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION otel.add_event(pg_catalog.text, pg_catalog.jsonb, pg_catalog.timestamptz, otel.trace_context) IS 'adds an event to a span, the innermost when NULL; time is now when NULL. Above otel.span_event_count_limit the oldest event is dropped and counted';
+
+CREATE FUNCTION otel.record_exception(
+    sqlstate    pg_catalog.text,
+    message     pg_catalog.text,
+    stacktrace  pg_catalog.text     DEFAULT NULL,
+    attributes  pg_catalog.jsonb    DEFAULT NULL,
+    span        otel.trace_context  DEFAULT NULL
+) RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'otel_record_exception' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION otel.record_exception(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, otel.trace_context) IS 'adds an event named exception to a span, the innermost when NULL, as called in an EXCEPTION block: otel.record_exception(SQLSTATE, SQLERRM). exception.type is the condition name (division_by_zero), else the SQLSTATE; exception.stacktrace is the PL call stack when NULL. The status stays: say end_span(''error'', SQLERRM)';
+
+CREATE FUNCTION otel.add_links(
+    links  otel.span_link[],
+    span   otel.trace_context  DEFAULT NULL
+) RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'otel_add_links' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION otel.add_links(otel.span_link[], otel.trace_context) IS 'adds links to a span, the innermost when NULL. NULL does nothing. The limit counts when the span ends';
+
+CREATE FUNCTION otel.set_status(
+    status   pg_catalog.text,
+    message  pg_catalog.text     DEFAULT NULL,
+    span     otel.trace_context  DEFAULT NULL
+) RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'otel_set_status' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION otel.set_status(pg_catalog.text, pg_catalog.text, otel.trace_context) IS 'sets the status (ok, error) of a span, the innermost when NULL. ok is final and wins over error, unset does nothing; the message counts only with error';
+
+CREATE FUNCTION otel.update_name(
+    name  pg_catalog.text,
+    span  otel.trace_context  DEFAULT NULL
+) RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'otel_update_name' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION otel.update_name(pg_catalog.text, otel.trace_context) IS 'gives a span, the innermost when NULL, another name';
+
+CREATE FUNCTION otel.discard_span(
+    span  otel.trace_context  DEFAULT NULL
+) RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'otel_discard_span' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION otel.discard_span(otel.trace_context) IS 'forgets an open span, the innermost when NULL: it is not exported. For runs that found nothing to do';
+
+CREATE FUNCTION otel.record_span(
+    name        pg_catalog.text,
+    start_time  pg_catalog.timestamptz,
+    end_time    pg_catalog.timestamptz  DEFAULT NULL,
+    links       otel.span_link[]        DEFAULT NULL,
+    kind        pg_catalog.text         DEFAULT 'internal',
+    attributes  pg_catalog.jsonb        DEFAULT NULL,
+    parent      otel.trace_context      DEFAULT NULL,
+    root        pg_catalog.bool         DEFAULT false,
+    status      pg_catalog.text         DEFAULT NULL,
+    message     pg_catalog.text         DEFAULT NULL
+) RETURNS otel.trace_context
+AS 'MODULE_PATHNAME', 'otel_record_span' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION otel.record_span(pg_catalog.text, pg_catalog.timestamptz, pg_catalog.timestamptz, otel.span_link[], pg_catalog.text, pg_catalog.jsonb, otel.trace_context, pg_catalog.bool, pg_catalog.text, pg_catalog.text) IS 'records a finished span in one call and returns its context; it never is the current context. Times are now when NULL; an end before the start is put at the start, with a warning. The rest as in otel.start_span and otel.end_span';
+
+CREATE PROCEDURE otel.trace_job(
+    name        pg_catalog.text,
+    statement   pg_catalog.text,
+    links       otel.span_link[]  DEFAULT NULL,
+    attributes  pg_catalog.jsonb  DEFAULT NULL,
+    kind        pg_catalog.text   DEFAULT 'internal'
+)
+AS 'MODULE_PATHNAME', 'otel_trace_job' LANGUAGE C;
+COMMENT ON PROCEDURE otel.trace_job(pg_catalog.text, pg_catalog.text, otel.span_link[], pg_catalog.jsonb, pg_catalog.text) IS 'runs a statement within a span of its own. When it fails, the span is exported with status error, the event exception, error.type and db.response.status_code, and the error goes on unchanged. The statement may be a CALL of a procedure that commits, when trace_job itself is called outside of a transaction block';
 
 CREATE TYPE otel.span_event AS (
     "time"                    pg_catalog.timestamptz,

@@ -24,11 +24,13 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_collation.h"
 #include "commands/prepare.h"
 #include "fmgr.h"
 #include "nodes/pg_list.h"
 #include "nodes/plannodes.h"
 #include "parser/parser.h"
+#include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
