@@ -24,6 +24,8 @@ OBJS         = \
 	src/carrier.o \
 	src/exporter_start.o \
 	src/link_agg.o \
+	src/link_rows.o \
+	src/link_set.o \
 	src/otel_links.o \
 	src/queue.o \
 	src/record_exception.o \

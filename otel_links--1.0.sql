@@ -259,6 +259,93 @@ CREATE TYPE otel.span_link AS (
 );
 COMMENT ON TYPE otel.span_link IS 'a span link: the context it points to, and attributes (a JSON object or NULL)';
 
+CREATE FUNCTION otel.span_link(context otel.trace_context, attributes pg_catalog.jsonb DEFAULT NULL)
+    RETURNS otel.span_link LANGUAGE c IMMUTABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_span_link';
+COMMENT ON FUNCTION otel.span_link(otel.trace_context, pg_catalog.jsonb) IS 'a link to a context; NULL when the context is NULL; raises invalid_parameter_value when attributes are neither NULL nor a JSON object';
+
+CREATE FUNCTION otel.link_agg_transfn(state pg_catalog.internal, context otel.trace_context)
+    RETURNS pg_catalog.internal LANGUAGE c IMMUTABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_link_agg_transfn';
+COMMENT ON FUNCTION otel.link_agg_transfn(pg_catalog.internal, otel.trace_context) IS 'aggregate transition function of otel.link_agg';
+
+CREATE FUNCTION otel.link_agg_transfn(state pg_catalog.internal, context otel.trace_context, attributes pg_catalog.jsonb)
+    RETURNS pg_catalog.internal LANGUAGE c IMMUTABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_link_agg_transfn';
+COMMENT ON FUNCTION otel.link_agg_transfn(pg_catalog.internal, otel.trace_context, pg_catalog.jsonb) IS 'aggregate transition function of otel.link_agg';
+
+CREATE FUNCTION otel.link_agg_combine(state pg_catalog.internal, other pg_catalog.internal)
+    RETURNS pg_catalog.internal LANGUAGE c IMMUTABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_link_agg_combine';
+COMMENT ON FUNCTION otel.link_agg_combine(pg_catalog.internal, pg_catalog.internal) IS 'aggregate combine function of otel.link_agg';
+
+CREATE FUNCTION otel.link_agg_serialize(state pg_catalog.internal)
+    RETURNS pg_catalog.bytea LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_link_agg_serialize';
+COMMENT ON FUNCTION otel.link_agg_serialize(pg_catalog.internal) IS 'aggregate serial function of otel.link_agg';
+
+CREATE FUNCTION otel.link_agg_deserialize(bytes pg_catalog.bytea, pg_catalog.internal)
+    RETURNS pg_catalog.internal LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_link_agg_deserialize';
+COMMENT ON FUNCTION otel.link_agg_deserialize(pg_catalog.bytea, pg_catalog.internal) IS 'aggregate deserial function of otel.link_agg';
+
+CREATE FUNCTION otel.link_agg_finalfn(state pg_catalog.internal)
+    RETURNS otel.span_link[] LANGUAGE c IMMUTABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_link_agg_finalfn';
+COMMENT ON FUNCTION otel.link_agg_finalfn(pg_catalog.internal) IS 'aggregate final function of otel.link_agg';
+
+CREATE AGGREGATE otel.link_agg(context otel.trace_context) (
+    SFUNC = otel.link_agg_transfn,
+    STYPE = pg_catalog.internal,
+    FINALFUNC = otel.link_agg_finalfn,
+    COMBINEFUNC = otel.link_agg_combine,
+    SERIALFUNC = otel.link_agg_serialize,
+    DESERIALFUNC = otel.link_agg_deserialize,
+    PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE otel.link_agg(otel.trace_context) IS 'one link for each distinct context, in the order of the input (in a parallel plan: of its parts); NULLs are skipped; NULL when there is none; never drops a link: limits are applied where links are used';
+
+CREATE AGGREGATE otel.link_agg(context otel.trace_context, attributes pg_catalog.jsonb) (
+    SFUNC = otel.link_agg_transfn,
+    STYPE = pg_catalog.internal,
+    FINALFUNC = otel.link_agg_finalfn,
+    COMBINEFUNC = otel.link_agg_combine,
+    SERIALFUNC = otel.link_agg_serialize,
+    DESERIALFUNC = otel.link_agg_deserialize,
+    PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE otel.link_agg(otel.trace_context, pg_catalog.jsonb) IS 'one link for each distinct pair of context and attributes, in the order of the input (in a parallel plan: of its parts); contexts that are NULL are skipped; NULL when there is none; raises invalid_parameter_value when attributes are neither NULL nor a JSON object';
+
+CREATE FUNCTION otel.span_contexts(contexts otel.trace_context[], max_links pg_catalog.int4 DEFAULT NULL,
+        OUT trace_id pg_catalog.text, OUT span_id pg_catalog.text, OUT trace_flags pg_catalog.int4,
+        OUT trace_state pg_catalog.text, OUT is_remote pg_catalog.bool)
+    RETURNS SETOF pg_catalog.record LANGUAGE c STABLE PARALLEL SAFE ROWS 128
+    AS 'MODULE_PATHNAME', 'otel_span_contexts';
+COMMENT ON FUNCTION otel.span_contexts(otel.trace_context[], pg_catalog.int4) IS 'the fields of each distinct context, in order of first appearance; trace_state is NULL when there is none, is_remote always true; at most max_links rows (NULL: otel.span_link_count_limit), then one of each trace first, sampled ones before others; no rows for NULL; raises invalid_parameter_value when max_links is negative';
+
+CREATE FUNCTION otel.span_links(links otel.span_link[], max_links pg_catalog.int4 DEFAULT NULL,
+        OUT trace_id pg_catalog.text, OUT span_id pg_catalog.text, OUT trace_flags pg_catalog.int4,
+        OUT trace_state pg_catalog.text, OUT is_remote pg_catalog.bool, OUT attributes pg_catalog.jsonb)
+    RETURNS SETOF pg_catalog.record LANGUAGE c STABLE PARALLEL SAFE ROWS 128
+    AS 'MODULE_PATHNAME', 'otel_span_links';
+COMMENT ON FUNCTION otel.span_links(otel.span_link[], pg_catalog.int4) IS 'the fields of each link, in order; links without a context are skipped; trace_state and attributes are NULL when there are none, is_remote always true; at most max_links rows (NULL: otel.span_link_count_limit), then one of each trace first, sampled ones before others; no rows for NULL; raises invalid_parameter_value when max_links is negative or attributes are no JSON object';
+
+CREATE FUNCTION otel.links_json(links otel.span_link[], max_links pg_catalog.int4 DEFAULT NULL)
+    RETURNS pg_catalog.jsonb LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(pg_catalog.jsonb_agg(
+               pg_catalog.jsonb_build_object('context',
+                   pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+                       'traceId', l.trace_id, 'spanId', l.span_id, 'traceFlags', l.trace_flags,
+                       'traceState', l.trace_state, 'isRemote', l.is_remote)))
+               OPERATOR(pg_catalog.||)
+               CASE WHEN l.attributes IS NULL THEN '{}'
+                    ELSE pg_catalog.jsonb_build_object('attributes', l.attributes) END
+               ORDER BY l.ordinality), '[]')
+      FROM otel.span_links(links, max_links) WITH ORDINALITY AS l;
+END;
+COMMENT ON FUNCTION otel.links_json(otel.span_link[], pg_catalog.int4) IS 'the rows of otel.span_links() as a JSON array of objects shaped like the links of OpenTelemetry''s SDKs: context (traceId, spanId, traceFlags, traceState, isRemote) and attributes; traceState and attributes are left out when there are none; [] for NULL; raises as otel.span_links()';
+
 ----------------------------------------------------------------------------------------------------
 -- Spans
 ----------------------------------------------------------------------------------------------------

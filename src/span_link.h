@@ -18,13 +18,20 @@ typedef struct SpanLink
 	Jsonb	   *attributes;		/* detoasted object, or NULL */
 } SpanLink;
 
+/* Raises invalid_parameter_value, naming what it got, when attributes are no JSON object. */
+extern void span_link_check_attributes(Jsonb *attributes);
+
 /*
  * The links of an otel.span_link[], in CurrentMemoryContext.  NULL elements and links whose context is
  * NULL are skipped.  attributes that are not a JSON object raise invalid_parameter_value.
+ * The links point into the array where they can: it must live as long as they do.
  */
 extern SpanLink *span_link_read_array(ArrayType *array, int *nlinks);
 
-/* An otel.span_link[] of the links, in CurrentMemoryContext. */
+/*
+ * An otel.span_link[] of the links, in CurrentMemoryContext.  Raises program_limit_exceeded when they
+ * need more than an array can hold (1 GB: some 19 million links without attributes).
+ */
 extern ArrayType *span_link_build_array(const SpanLink *links, int nlinks);
 
 /*
