@@ -9,8 +9,11 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
 
 #include "attributes.h"
 
@@ -134,4 +137,64 @@ attributes_apply_limits(Jsonb *attrs, int count_limit, int value_length_limit, i
 
 	copy_within_limits(root, skip, count, value_length_limit, &limited);
 	return JsonbValueToJsonb(&limited);
+}
+
+/* Of the keys that old does not have, only as many as there is room for. */
+static Jsonb *
+drop_keys_without_room(Jsonb *old, Jsonb *attributes, int room, int *dropped)
+{
+	JsonbIterator *it = JsonbIteratorInit(&attributes->root);
+	JsonbIteratorToken token;
+	JsonbValue	key;
+	Datum		result = JsonbPGetDatum(attributes);
+
+	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
+	{
+		if (token != WJB_KEY || findJsonbValueFromContainer(&old->root, JB_FOBJECT, &key) != NULL)
+			continue;
+		if (room-- > 0)
+			continue;
+		result = DirectFunctionCall2(jsonb_delete, result,
+									 PointerGetDatum(cstring_to_text_with_len(key.val.string.val,
+																			  key.val.string.len)));
+		(*dropped)++;
+	}
+	return DatumGetJsonbP(result);
+}
+
+Jsonb *
+attributes_merge(Jsonb *old, Jsonb *attributes, int count_limit, int value_length_limit, int *dropped)
+{
+	int			ndropped;
+	int			room;
+
+	attributes = attributes_apply_limits(attributes, old ? -1 : count_limit, value_length_limit,
+										 &ndropped);
+	*dropped += ndropped;
+	if (old == NULL)
+		return DatumGetJsonbPCopy(JsonbPGetDatum(attributes));
+
+	room = count_limit - (int) JB_ROOT_COUNT(old);
+	if (count_limit >= 0 && (int) JB_ROOT_COUNT(attributes) > room)
+		attributes = drop_keys_without_room(old, attributes, room, dropped);
+	return DatumGetJsonbPCopy(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(old),
+												  JsonbPGetDatum(attributes)));
+}
+
+Jsonb *
+attributes_from_strings(int n, const char *const *keys, const char *const *values)
+{
+	Datum	   *texts = palloc(2 * n * sizeof(Datum));
+	int			ntexts = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (values[i] == NULL)
+			continue;
+		texts[ntexts++] = CStringGetTextDatum(keys[i]);
+		texts[ntexts++] = CStringGetTextDatum(values[i]);
+	}
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_object,
+											  PointerGetDatum(construct_array(texts, ntexts, TEXTOID,
+																			  -1, false, TYPALIGN_INT))));
 }

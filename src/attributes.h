@@ -17,4 +17,15 @@
 extern Jsonb *attributes_apply_limits(Jsonb *attrs, int count_limit, int value_length_limit,
 									  int *dropped);
 
+/*
+ * attributes put over old ones (or NULL), within the limits: a key that is there gets its new value, a
+ * further key is dropped where there is no room.  Adds the number of keys dropped to *dropped.  The
+ * result is a new value in CurrentMemoryContext.
+ */
+extern Jsonb *attributes_merge(Jsonb *old, Jsonb *attributes, int count_limit,
+							   int value_length_limit, int *dropped);
+
+/* An object of n strings; those that are NULL are left out. */
+extern Jsonb *attributes_from_strings(int n, const char *const *keys, const char *const *values);
+
 #endif

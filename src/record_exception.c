@@ -5,9 +5,9 @@
 
 #include "fmgr.h"
 #include "utils/builtins.h"
-#include "utils/elog.h"
 #include "utils/timestamp.h"
 
+#include "attributes.h"
 #include "condition_names.h"
 #include "exception.h"
 #include "span_args.h"
@@ -31,35 +31,14 @@ exception_condition_name(const char *sqlstate)
 	return condition_names[i].name;
 }
 
-/* Adds a string member to an object in the making, unless it is NULL. */
-static void
-push_member(JsonbParseState **state, const char *key, const char *value)
-{
-	JsonbValue	member;
-
-	if (value == NULL)
-		return;
-	member.type = jbvString;
-	member.val.string.val = unconstify(char *, key);
-	member.val.string.len = strlen(key);
-	pushJsonbValue(state, WJB_KEY, &member);
-	member.val.string.val = unconstify(char *, value);
-	member.val.string.len = strlen(value);
-	pushJsonbValue(state, WJB_VALUE, &member);
-}
-
 void
 exception_record(Span *span, const char *sqlstate, const char *message,
 				 const char *stacktrace, Jsonb *attributes)
 {
-	JsonbParseState *state = NULL;
-	Jsonb	   *event;
+	const char *keys[] = {"exception.type", "exception.message", "exception.stacktrace"};
+	const char *values[] = {sqlstate ? exception_condition_name(sqlstate) : NULL, message, stacktrace};
+	Jsonb	   *event = attributes_from_strings(lengthof(keys), keys, values);
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_member(&state, "exception.type", sqlstate ? exception_condition_name(sqlstate) : NULL);
-	push_member(&state, "exception.message", message);
-	push_member(&state, "exception.stacktrace", stacktrace);
-	event = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
 	if (attributes)
 		event = DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(event),
 												   JsonbPGetDatum(attributes)));
@@ -69,12 +48,10 @@ exception_record(Span *span, const char *sqlstate, const char *message,
 Jsonb *
 exception_error_attributes(const char *sqlstate)
 {
-	JsonbParseState *state = NULL;
+	const char *keys[] = {"error.type", "db.response.status_code"};
+	const char *values[] = {exception_condition_name(sqlstate), sqlstate};
 
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	push_member(&state, "error.type", exception_condition_name(sqlstate));
-	push_member(&state, "db.response.status_code", sqlstate);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	return attributes_from_strings(lengthof(keys), keys, values);
 }
 
 /* record_exception(sqlstate, message, stacktrace, attributes, span) */
