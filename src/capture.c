@@ -213,12 +213,12 @@ read_setting(bool in_transaction)
 {
 	bool		with_state;
 
-	if (otel_traceparent[0] == '\0' || otel_traceparent_set_in_transaction() != in_transaction)
+	if (otel_traceparent_setting[0] == '\0' || otel_traceparent_set_in_transaction() != in_transaction)
 		return NULL;
-	with_state = otel_tracestate[0] != '\0' && otel_tracestate_set_in_transaction() == in_transaction;
-	return trace_context_from_headers(otel_traceparent, strlen(otel_traceparent),
-									  with_state ? otel_tracestate : NULL,
-									  with_state ? strlen(otel_tracestate) : 0);
+	with_state = otel_tracestate_setting[0] != '\0' && otel_tracestate_set_in_transaction() == in_transaction;
+	return trace_context_from_headers(otel_traceparent_setting, strlen(otel_traceparent_setting),
+									  with_state ? otel_tracestate_setting : NULL,
+									  with_state ? strlen(otel_tracestate_setting) : 0);
 }
 
 /* pg_tracing's setting holds what a comment would: traceparent='…',tracestate='…'. */

@@ -29,8 +29,8 @@
 #include "compat.h"
 #include "settings.h"
 
-char	   *otel_traceparent;
-char	   *otel_tracestate;
+char	   *otel_traceparent_setting;
+char	   *otel_tracestate_setting;
 char	   *otel_pooler_statement_names;
 bool		otel_propagate = true;
 bool		otel_strict;
@@ -381,9 +381,9 @@ typedef struct IntSetting
 } IntSetting;
 
 static const StringSetting string_settings[] = {
-	{"otel.traceparent", &otel_traceparent, "", PGC_USERSET, false, NULL, assign_captured, NULL,
+	{"otel.traceparent", &otel_traceparent_setting, "", PGC_USERSET, false, NULL, assign_captured, NULL,
 	"The W3C traceparent that current_trace_context() records."},
-	{"otel.tracestate", &otel_tracestate, "", PGC_USERSET, false, NULL, assign_captured, NULL,
+	{"otel.tracestate", &otel_tracestate_setting, "", PGC_USERSET, false, NULL, assign_captured, NULL,
 	"The W3C tracestate that goes with otel.traceparent."},
 	{"otel.propagators", &propagators, "tracecontext,baggage", PGC_USERSET, true,
 		check_propagators, assign_propagators, NULL,

@@ -1,5 +1,6 @@
 /*
- * settings.h: every setting of the extension.  The setting otel.foo_bar is the C variable otel_foo_bar.
+ * settings.h: every setting of the extension.  The setting otel.foo_bar is the C variable otel_foo_bar
+ * (or otel_foo_bar_setting, where a SQL function has the name).
  *
  * Strings that choose among a few words have an enum beside them, which never holds nonsense: a value
  * that is none of the words warns, and the default takes its place.
@@ -27,8 +28,8 @@ typedef enum LinkOverflow
 } LinkOverflow;
 
 /* capture */
-extern char *otel_traceparent;
-extern char *otel_tracestate;
+extern char *otel_traceparent_setting;
+extern char *otel_tracestate_setting;
 extern char *otel_pooler_statement_names;
 extern bool otel_propagate;		/* does otel.propagators name tracecontext? */
 
