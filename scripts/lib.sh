@@ -77,12 +77,13 @@ find_pg_config()
 	PG_BINDIR=$("$PG_CONFIG" --bindir)
 }
 
-# An inherited OTEL_ variable would be a default of the server under test.
+# An inherited OTEL_ variable would be a default of the server under test.  Those that match a pattern
+# may stay.
 unset_otel_variables()
 {
 	local name
 	for name in $(compgen -e | grep '^OTEL_' || true); do
-		unset "$name"
+		[[ -n ${1:-} && $name =~ $1 ]] || unset "$name"
 	done
 }
 

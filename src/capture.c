@@ -196,7 +196,7 @@ read_comment(Portal portal)
 	if (sqlcommenter_find(debug_query_string, strlen(debug_query_string),
 						  statement ? statement->stmt_location : -1,
 						  statement ? statement->stmt_len : 0,
-						  standard_conforming_strings, &boundary, found))
+						  server_standard_conforming_strings, &boundary, found))
 		context = trace_context_make(&found->traceparent, found->tracestate, found->tracestate_len);
 	pfree(found);
 	return context;

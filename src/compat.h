@@ -7,6 +7,11 @@
 #include "postgres.h"
 #include "storage/proc.h"
 
+/* PostgreSQL 16 took the macros of variable-length types out of postgres.h. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /* PostgreSQL 17 put the local transaction id into a struct. */
 #if PG_VERSION_NUM >= 170000
 #define MyLocalTransactionId() (MyProc->vxid.lxid)
@@ -42,6 +47,13 @@
 #else
 #define make_json_lexer(json, len, encoding) \
 	makeJsonLexContextCstringLen(json, len, encoding, true)
+#endif
+
+/* PostgreSQL 19 knows no other string literals than the standard's. */
+#if PG_VERSION_NUM >= 190000
+#define server_standard_conforming_strings true
+#else
+#define server_standard_conforming_strings standard_conforming_strings
 #endif
 
 /* PostgreSQL 18 gives the module a name and a version that SQL can see. */

@@ -11,6 +11,7 @@
 
 #include "postgres.h"
 #include "fmgr.h"
+#include "compat.h"
 #include "w3c.h"
 
 typedef struct TraceContext
