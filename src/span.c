@@ -256,14 +256,15 @@ end_oldest(void)
 Span *
 span_start(const SpanStart *start, bool push)
 {
-	const struct varlena *parent = find_parent(start);
+	const struct varlena *parent;
 	MemoryContext memory;
 	MemoryContext caller;
 	Span	   *span;
 
 	ensure_session();
 	if (open_count >= SPAN_MAX_OPEN)
-		end_oldest();
+		end_oldest();			/* before the parent is looked up: it might be that one */
+	parent = find_parent(start);
 
 	/* Until it is complete it belongs to the caller, so that an error leaves nothing behind. */
 	memory = AllocSetContextCreate(CurrentMemoryContext, "otel span", ALLOCSET_SMALL_SIZES);
