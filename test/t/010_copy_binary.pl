@@ -1,0 +1,92 @@
+# otel.trace_context in binary: COPY takes it out and in again, and holds a crafted value to the grammar.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->start;
+$node->safe_psql('postgres', q{
+	CREATE EXTENSION otel_links;
+	CREATE TABLE items (context otel.trace_context);
+});
+
+my $dir = PostgreSQL::Test::Utils::tempdir;
+my $file = "$dir/items.bin";
+my $header = "PGCOPY\n\377\r\n\0" . pack('N N', 0, 0);
+my $trailer = pack('n', 0xffff);
+my $trace_id = pack('H*', '4bf92f3577b34da6a3ce929d0e0e4736');
+my $span_id = pack('H*', '00f067aa0ba902b7');
+
+# Copies one binary value in; returns its text form, or SQLSTATE and DETAIL.
+sub receive
+{
+	my ($payload) = @_;
+	open(my $out, '>:raw', $file) or die "$file: $!";
+	print $out $header, pack('n N', 1, length($payload)), $payload, $trailer;
+	close($out);
+
+	my ($stdout, $stderr);
+	my $status = $node->psql('postgres', qq{
+		\\set VERBOSITY verbose
+		TRUNCATE items;
+		COPY items FROM '$file' (FORMAT binary);
+		SELECT context FROM items;
+	}, stdout => \$stdout, stderr => \$stderr);
+	return $stdout if $status == 0;
+	my ($sqlstate) = $stderr =~ /ERROR:  (\w{5}):/;
+	my ($detail) = $stderr =~ /DETAIL:  (.*)/;
+	return "$sqlstate $detail";
+}
+
+# accepted
+is(receive("\x01$trace_id$span_id"), '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+	'flags, trace id, span id');
+is(receive("\xff$trace_id${span_id}a=1,b= 2"), '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff;a=1,b= 2',
+	'all flags and a tracestate');
+is(receive("\x00$trace_id$span_id a=1 ,,\ta=2,"), '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00;a=1',
+	'a tracestate is normalised as in text');
+is(receive("\x00$trace_id$span_id, ,"), '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00',
+	'a tracestate without members is none');
+
+# rejected
+my $length = '22P03 It must have 25 bytes (flags, trace-id and parent-id) and may have a tracestate after them.';
+my $value = '22P03 A tracestate value must have 1 to 256 characters, which are printable ASCII other than "," and "=".';
+my $key = '22P03 A tracestate key must begin with a lower-case letter or a digit and have at most 256 characters, '
+  . 'which are lower-case letters, digits, "_", "-", "*", "/" and "@".';
+is(receive(''), $length, 'an empty value');
+is(receive("\x01" . substr("$trace_id$span_id", 0, 23)), $length, 'a value one byte too short');
+is(receive("\x01" . ("\0" x 16) . $span_id), '22P03 The trace-id must not be all zeros.', 'no trace id');
+is(receive("\x01$trace_id" . ("\0" x 8)), '22P03 The parent-id (span id) must not be all zeros.', 'no span id');
+is(receive("\x01$trace_id${span_id}a=1\0"), $value, 'a tracestate with a NUL');
+is(receive("\x01$trace_id${span_id}a=\xe2\x82\xac"), $value, 'a tracestate beyond ASCII');
+is(receive("\x01$trace_id${span_id}\xff=1"), $key, 'a tracestate in no encoding');
+is(receive("\x01$trace_id${span_id}A=1"), $key, 'a tracestate with an invalid key');
+is(receive("\x01$trace_id${span_id}a"), '22P03 A tracestate member must be a key and a value with "=" between them.',
+	'a tracestate without "="');
+is(receive("\x01$trace_id$span_id" . join(',', map { "k$_=v" } 1 .. 33)), '22P03 A tracestate must have at most 32 members.',
+	'a tracestate of 33 members');
+is(receive("\x01$trace_id$span_id" . ('x' x 100_000)), $key, 'a tracestate of 100,000 bytes');
+
+# out and in again
+$node->safe_psql('postgres', q{
+	TRUNCATE items;
+	INSERT INTO items SELECT otel.from_ids(md5(i::text), right(md5((-i)::text), 16), i % 256,
+	                                       CASE WHEN i % 2 = 0 THEN 'n=' || i || ',m=' || repeat('v', i % 257) END)
+	  FROM generate_series(1, 1000) i;
+	INSERT INTO items VALUES (NULL);
+	CREATE TABLE again (LIKE items);
+});
+$node->safe_psql('postgres', qq{
+	COPY items TO '$file' (FORMAT binary);
+	COPY again FROM '$file' (FORMAT binary);
+});
+is($node->safe_psql('postgres', q{
+	SELECT (SELECT count(*) FROM again), count(*), count(context)
+	  FROM (SELECT context::text FROM items EXCEPT SELECT context::text FROM again) missing(context);
+}), '1001|0|0', 'COPY binary out and in again keeps every value');
+
+$node->stop;
+done_testing();
