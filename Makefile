@@ -20,6 +20,7 @@ PGFILEDESC   = "otel_links - trace contexts on rows, span links for the jobs tha
 OBJS         = \
 	src/attributes.o \
 	src/capture.o \
+	src/capture_trigger.o \
 	src/carrier.o \
 	src/exporter_start.o \
 	src/link_agg.o \

@@ -249,6 +249,65 @@ CREATE FUNCTION otel.set_trace_context(
 AS 'MODULE_PATHNAME', 'otel_set_trace_context' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION otel.set_trace_context(pg_catalog.text, pg_catalog.text, pg_catalog.bool) IS 'sets otel.traceparent and otel.tracestate, by default until the end of the transaction. NULL or an invalid value counts as none; never raises for what it is given';
 
+CREATE FUNCTION otel.capture_trace_context()
+    RETURNS pg_catalog.trigger LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'otel_capture_trace_context';
+COMMENT ON FUNCTION otel.capture_trace_context() IS 'BEFORE INSERT or UPDATE, FOR EACH ROW trigger that puts the current context into a column: of type otel.trace_context, text or varchar (the traceparent), or jsonb (the carrier, merged into an object or put in the place of NULL; other JSON is left alone). Arguments: the column, by default trace_context, and keep (the default: a value that holds a valid context stays) or replace; without a current context the row stays as it is. Raises undefined_column, datatype_mismatch for another type or a generated column, and invalid_parameter_value for other arguments';
+
+CREATE FUNCTION otel.add_trace_context("table" pg_catalog.regclass, "column" pg_catalog.name DEFAULT 'trace_context')
+    RETURNS pg_catalog.void LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $add_trace_context$
+DECLARE
+    alter_table text := format('ALTER TABLE %s ', $1);
+    relation record;
+    existing record;
+BEGIN
+    IF $1 IS NULL OR $2 IS NULL THEN
+        RAISE null_value_not_allowed USING MESSAGE = 'table and column must not be null';
+    END IF;
+    SELECT c.relname, c.relkind, pg_has_role(c.relowner, 'USAGE') AS is_owner
+        INTO relation FROM pg_class AS c WHERE c.oid = $1;
+    IF NOT FOUND THEN
+        RAISE undefined_table USING MESSAGE = format('table with oid %s does not exist', $1::oid);
+    END IF;
+    IF relation.relkind NOT IN ('r', 'p') THEN
+        RAISE wrong_object_type USING MESSAGE = format('"%s" is not a table', relation.relname);
+    END IF;
+    IF NOT relation.is_owner THEN
+        RAISE insufficient_privilege USING MESSAGE = format('must be owner of table %s', relation.relname);
+    END IF;
+
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = $1 AND attname = $2 AND NOT attisdropped) THEN
+        -- without the default, which a table's existing rows would get as well
+        EXECUTE alter_table || format('ADD COLUMN %I otel.trace_context', $2);
+        RAISE NOTICE 'column "%" of table "%" is new', $2, relation.relname
+            USING HINT = 'Sessions that have prepared SELECT * or RETURNING * of this table must reconnect.';
+    END IF;
+
+    SELECT a.atttypid, a.attgenerated, a.atthasdef, pg_get_expr(d.adbin, d.adrelid) AS expression
+        INTO STRICT existing
+        FROM pg_attribute AS a LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+        WHERE a.attrelid = $1 AND a.attname = $2 AND NOT a.attisdropped;
+    IF existing.atttypid <> 'otel.trace_context'::regtype THEN
+        RAISE datatype_mismatch USING
+            MESSAGE = format('column "%s" of table "%s" is of type %s', $2, relation.relname, format_type(existing.atttypid, NULL)),
+            HINT = 'Name another column, or create the trigger otel.capture_trace_context() for a column of type text or jsonb.';
+    END IF;
+    IF existing.attgenerated <> '' THEN
+        RAISE invalid_column_definition USING
+            MESSAGE = format('column "%s" of table "%s" is a generated column', $2, relation.relname);
+    END IF;
+
+    IF NOT existing.atthasdef THEN
+        EXECUTE alter_table || format('ALTER COLUMN %I SET DEFAULT otel.current_trace_context()', $2);
+    ELSIF existing.expression <> 'otel.current_trace_context()' THEN
+        RAISE NOTICE 'column "%" of table "%" keeps its default %', $2, relation.relname, existing.expression;
+    END IF;
+END
+$add_trace_context$;
+COMMENT ON FUNCTION otel.add_trace_context(pg_catalog.regclass, pg_catalog.name) IS 'adds a column of type otel.trace_context, by default trace_context, and then gives it the default otel.current_trace_context(): no rewrite, existing rows are NULL, partitions and inheriting tables get both; what is there already stays. Raises wrong_object_type when it is no table, insufficient_privilege for all but its owner, datatype_mismatch when the column is there with another type';
+
 ----------------------------------------------------------------------------------------------------
 -- Links
 ----------------------------------------------------------------------------------------------------

@@ -14,9 +14,9 @@
  * A default is evaluated once a row, so the answer of 1 to 4 is kept: in the call site's fn_extra, which
  * serves the rows of one statement, and in one place for the session, which serves the statements that a
  * function runs in a loop.  Both are keyed by what the answer depends on: the message (its address and
- * the time it arrived), which of its statements is running, and a generation that every change of our
- * settings and of the span stack raises.  Sources 5 and 6 belong to others and tell nobody when they
- * change: they are compared with their last text each time, and only when 1 to 4 are empty.
+ * the time it arrived), which of its statements is running, the transaction, and a generation that every
+ * change of our settings and of the span stack raises.  Sources 5 and 6 belong to others and tell nobody
+ * when they change: they are compared with their last text each time, and only when 1 to 4 are empty.
  *
  * What a comment says was said when the statement was prepared.  Which executions it speaks for is
  * decided in comment_is_current().
@@ -54,6 +54,7 @@ typedef struct CaptureKey
 	const char *message;		/* debug_query_string */
 	TimestampTz arrived;
 	int			location;		/* of the running statement in the message */
+	LocalTransactionId transaction; /* a procedure may commit, and "in this transaction" is over */
 	uint64		generation;
 } CaptureKey;
 
@@ -166,10 +167,10 @@ comment_is_current(Portal portal)
 	if (prepared == NULL)
 		return false;
 	source = prepared->plansource;
-	if (strcmp(source->query_string, debug_query_string) != 0)
+	if (source->num_custom_plans + source->num_generic_plans != 1 &&
+		prepared->prepare_time < GetCurrentTransactionStartTimestamp())
 		return false;
-	return source->num_custom_plans + source->num_generic_plans == 1 ||
-		prepared->prepare_time >= GetCurrentTransactionStartTimestamp();
+	return strcmp(source->query_string, debug_query_string) == 0;
 }
 
 /* Source 3. */
@@ -285,7 +286,8 @@ static bool
 key_equals(const CaptureKey *a, const CaptureKey *b)
 {
 	return a->generation == b->generation && a->message == b->message &&
-		a->arrived == b->arrived && a->location == b->location;
+		a->arrived == b->arrived && a->location == b->location &&
+		a->transaction == b->transaction;
 }
 
 static void
@@ -333,6 +335,7 @@ current_context(CaptureCache *cache, MemoryContext memory, bool *is_own_span)
 	key.message = debug_query_string;
 	key.arrived = GetCurrentStatementStartTimestamp();
 	key.location = statement ? statement->stmt_location : -2;
+	key.transaction = MyLocalTransactionId();
 	key.generation = otel_capture_generation;
 	if (!key_equals(&cache->key, &key))
 		cache_refresh(cache, &key, portal, memory);

@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
+#include "carrier.h"
 #include "compat.h"
 #include "trace_context.h"
 
@@ -168,18 +169,24 @@ read_carrier(Jsonb *carrier, CarrierHeaders *headers)
 	reject_second_spelling(&headers->tracestate, "The carrier has more than one spelling of tracestate.");
 }
 
+struct varlena *
+carrier_extract(Jsonb *carrier)
+{
+	CarrierHeaders headers;
+
+	read_carrier(carrier, &headers);
+	if (headers.traceparent.value == NULL)
+		return NULL;
+	return trace_context_from_headers(headers.traceparent.value, headers.traceparent.len,
+									  headers.tracestate.value, headers.tracestate.len);
+}
+
 PG_FUNCTION_INFO_V1(otel_extract);
 Datum
 otel_extract(PG_FUNCTION_ARGS)
 {
-	CarrierHeaders headers;
-	struct varlena *result;
+	struct varlena *result = carrier_extract(PG_GETARG_JSONB_P(0));
 
-	read_carrier(PG_GETARG_JSONB_P(0), &headers);
-	if (headers.traceparent.value == NULL)
-		PG_RETURN_NULL();
-	result = trace_context_from_headers(headers.traceparent.value, headers.traceparent.len,
-										headers.tracestate.value, headers.tracestate.len);
 	if (result == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_POINTER(result);
@@ -253,6 +260,28 @@ make_carrier(const struct varlena *value)
 		set_pair(&pairs[object.val.object.nPairs++], TRACEPARENT, traceparent, W3C_TRACEPARENT_LEN);
 	}
 	return JsonbValueToJsonb(&object);
+}
+
+Jsonb *
+carrier_merge(Jsonb *object, const struct varlena *context)
+{
+	Jsonb	   *carrier = make_carrier(context);
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	item;
+	Datum		rest = JsonbPGetDatum(object);
+
+	if (object == NULL)
+		return carrier;
+	it = JsonbIteratorInit(&object->root);
+	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY && (is_name(&item, TRACEPARENT) || is_name(&item, TRACESTATE)))
+			rest = DirectFunctionCall2(jsonb_delete, rest,
+									   PointerGetDatum(cstring_to_text_with_len(item.val.string.val,
+																				item.val.string.len)));
+	}
+	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, rest, JsonbPGetDatum(carrier)));
 }
 
 PG_FUNCTION_INFO_V1(otel_inject);
