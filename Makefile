@@ -1,14 +1,14 @@
 # Two modules from one tree: otel_links (here) and otel_links_exporter (src/exporter).
 #
 # demo, check and the others below are scripts that need nothing installed, so not PGXS either.
-SCRIPTS      = demo check check-matrix check-fresh fuzz
+COMMANDS     = demo check check-matrix check-fresh fuzz
 
-ifneq ($(filter $(SCRIPTS),$(MAKECMDGOALS)),)
+ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 
-.PHONY: $(SCRIPTS)
+.PHONY: $(COMMANDS)
 demo:
 	demo/run
-$(filter-out demo,$(SCRIPTS)):
+$(filter-out demo,$(COMMANDS)):
 	scripts/$@
 
 else
