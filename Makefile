@@ -47,6 +47,11 @@ PG_CONFIG   ?= pg_config
 PGXS        := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
+# PGXS makes no folders for a build outside of the sources.
+ifneq ($(abspath $(srcdir)),$(CURDIR))
+$(shell $(MKDIR_P) src/exporter)
+endif
+
 EXPORTER = $(MAKE) -C src/exporter -f $(abspath $(srcdir))/src/exporter/Makefile \
 	VPATH=$(abspath $(srcdir))/src/exporter PG_CONFIG='$(PG_CONFIG)'
 .PHONY: exporter exporter-install exporter-uninstall exporter-clean
@@ -55,7 +60,7 @@ install: exporter-install
 uninstall: exporter-uninstall
 clean distclean maintainer-clean: exporter-clean
 exporter:
-	$(MKDIR_P) src/exporter && $(EXPORTER) all
+	$(EXPORTER) all
 exporter-install: exporter
 	$(EXPORTER) install
 exporter-uninstall:
