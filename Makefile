@@ -1,14 +1,14 @@
 # Two modules from one tree: otel_links (here) and otel_links_exporter (src/exporter).
 #
 # demo, check and the others below are scripts that need nothing installed, so not PGXS either.
-SCRIPT_GOALS = demo check check-matrix check-fresh fuzz
+COMMANDS     = demo check check-matrix check-fresh docs fuzz
 
-ifneq ($(filter $(SCRIPT_GOALS),$(MAKECMDGOALS)),)
+ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 
-.PHONY: $(SCRIPT_GOALS)
+.PHONY: $(COMMANDS)
 demo:
 	demo/run
-$(filter-out demo,$(SCRIPT_GOALS)):
+$(filter-out demo,$(COMMANDS)):
 	scripts/$@
 
 else
@@ -48,6 +48,11 @@ PG_CONFIG   ?= pg_config
 PGXS        := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
+# PGXS makes no folders for a build outside of the sources.
+ifneq ($(abspath $(srcdir)),$(CURDIR))
+$(shell $(MKDIR_P) src/exporter)
+endif
+
 EXPORTER = $(MAKE) -C src/exporter -f $(abspath $(srcdir))/src/exporter/Makefile \
 	VPATH=$(abspath $(srcdir))/src/exporter PG_CONFIG='$(PG_CONFIG)'
 .PHONY: exporter exporter-install exporter-uninstall exporter-clean
@@ -56,7 +61,7 @@ install: exporter-install
 uninstall: exporter-uninstall
 clean distclean maintainer-clean: exporter-clean
 exporter:
-	$(MKDIR_P) src/exporter && $(EXPORTER) all
+	$(EXPORTER) all
 exporter-install: exporter
 	$(EXPORTER) install
 exporter-uninstall:
