@@ -1,0 +1,83 @@
+-- otel.add_trace_context(): the column first, the default after it, and only where both make sense.
+\set QUIET on
+SET client_min_messages = warning;
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS pgtap;
+CREATE EXTENSION IF NOT EXISTS otel_links;
+SELECT plan(28);
+
+\set tp1 '00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01'
+\set from_1 '/*traceparent=\'00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01\'*/'
+
+CREATE TABLE jobs (id int);
+INSERT INTO jobs SELECT generate_series(1, 100);
+SELECT pg_relation_filenode('jobs') AS filenode \gset
+SELECT otel.add_trace_context('jobs') :from_1 \gset
+SELECT col_type_is('jobs', 'trace_context', 'otel.trace_context', 'the column is there');
+SELECT col_default_is('jobs', 'trace_context', 'otel.current_trace_context()', 'with its default');
+SELECT is(pg_relation_filenode('jobs')::text, :'filenode', 'the table is not rewritten');
+SELECT is(count(trace_context)::int, 0, 'existing rows are NULL, although the migration is traced') FROM jobs :from_1;
+INSERT INTO jobs VALUES (101) :from_1;
+SELECT is(trace_context::text, :'tp1', 'new rows are not') FROM jobs WHERE id = 101;
+SELECT lives_ok($$ SELECT otel.add_trace_context('jobs') $$, 'it can be said again');
+SELECT is(count(*)::int, 2, 'and adds nothing then') FROM pg_attribute WHERE attrelid = 'jobs'::regclass AND attnum > 0;
+
+-- names
+CREATE SCHEMA "Odd ""schema""";
+CREATE TABLE "Odd ""schema"""."jobs; --" (id int);
+SELECT lives_ok($$ SELECT otel.add_trace_context('"Odd ""schema"""."jobs; --"', 'Odd "column"') $$, 'names are quoted');
+SELECT has_column('Odd "schema"', 'jobs; --', 'Odd "column"', 'the column has its name');
+CREATE TEMPORARY TABLE jobs (id int);
+SELECT otel.add_trace_context('pg_temp.jobs') \gset
+SELECT is(count(*)::int, 1, 'a temporary table that hides another') FROM pg_attribute
+    WHERE attrelid = 'pg_temp.jobs'::regclass AND attname = 'trace_context';
+DROP TABLE pg_temp.jobs;
+
+-- partitioned and inherited tables
+CREATE TABLE parts (k int) PARTITION BY LIST (k);
+CREATE TABLE parts_1 PARTITION OF parts FOR VALUES IN (1);
+SELECT otel.add_trace_context('parts') \gset
+SELECT col_default_is('parts_1', 'trace_context', 'otel.current_trace_context()', 'partitions get both');
+CREATE TABLE parts_2 PARTITION OF parts FOR VALUES IN (2);
+SELECT col_default_is('parts_2', 'trace_context', 'otel.current_trace_context()', 'so do partitions that come later');
+INSERT INTO parts VALUES (1), (2) :from_1;
+SELECT is(count(trace_context)::int, 2, 'rows of partitions have the context') FROM parts;
+SELECT throws_ok($$ SELECT otel.add_trace_context('parts_1', 'x') $$, NULL, 'cannot add column to a partition', 'not a partition alone');
+CREATE TABLE parents (id int);
+CREATE TABLE heirs () INHERITS (parents);
+SELECT otel.add_trace_context('parents') \gset
+SELECT col_default_is('heirs', 'trace_context', 'otel.current_trace_context()', 'inheriting tables get both');
+
+-- a column that is there
+CREATE TABLE has (good otel.trace_context, own otel.trace_context DEFAULT otel.from_traceparent('x'), trace_context jsonb,
+    g otel.trace_context GENERATED ALWAYS AS (otel.from_traceparent('x')) STORED);
+SELECT lives_ok($$ SELECT otel.add_trace_context('has', 'good') $$, 'one of the type gets the default');
+SELECT col_default_is('has', 'good', 'otel.current_trace_context()', 'now it has it');
+SELECT lives_ok($$ SELECT otel.add_trace_context('has', 'own') $$, 'one with a default of its own');
+SELECT col_default_is('has', 'own', 'otel.from_traceparent(''x''::text)', 'keeps that');
+SELECT throws_ok($$ SELECT otel.add_trace_context('has') $$, '42804',
+    'column "trace_context" of table "has" is of type jsonb', 'another type is refused');
+SELECT throws_ok($$ SELECT otel.add_trace_context('has', 'g') $$, '42611',
+    'column "g" of table "has" is a generated column', 'a generated column is refused');
+
+-- what is no table, and who may
+CREATE VIEW a_view AS SELECT 1 AS id;
+SELECT throws_ok($$ SELECT otel.add_trace_context('a_view') $$, '42809', '"a_view" is not a table', 'a view');
+CREATE MATERIALIZED VIEW a_matview AS SELECT 1 AS id;
+SELECT throws_ok($$ SELECT otel.add_trace_context('a_matview') $$, '42809', '"a_matview" is not a table', 'a materialized view');
+SELECT throws_ok($$ SELECT otel.add_trace_context(NULL) $$, '22004', 'table and column must not be null', 'no table');
+SELECT throws_ok($$ SELECT otel.add_trace_context('jobs', NULL) $$, '22004', 'table and column must not be null', 'no column');
+CREATE ROLE regress_otel_stranger;
+CREATE ROLE regress_otel_owner;
+GRANT CREATE ON SCHEMA public TO regress_otel_owner;
+CREATE TABLE owned (id int);
+ALTER TABLE owned OWNER TO regress_otel_owner;
+SET LOCAL ROLE regress_otel_stranger;
+SELECT throws_ok($$ SELECT otel.add_trace_context('public.owned') $$, '42501', 'must be owner of table owned', 'not the owner');
+SELECT throws_ok($$ SELECT otel.add_trace_context('public.jobs') $$, '42501', 'must be owner of table jobs', 'not even when there is nothing to do');
+SET LOCAL ROLE regress_otel_owner;
+SELECT lives_ok($$ SELECT otel.add_trace_context('public.owned') $$, 'the owner');
+RESET ROLE;
+
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,154 @@
+-- otel.capture_trace_context(), the trigger: columns of each type, INSERT and UPDATE, keep and replace.
+\set QUIET on
+SET client_min_messages = warning;
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS pgtap;
+CREATE EXTENSION IF NOT EXISTS otel_links;
+SELECT plan(50);
+
+\set tp1 '00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01'
+\set tp2 '00-4bf92f3577b34da6a3ce929d0e0e4732-00f067aa0ba902b7-01'
+\set from_1 '/*traceparent=\'00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01\',tracestate=\'a=1\'*/'
+\set carrier1 '{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01", "tracestate": "a=1"}'
+\set carrier2 '{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4732-00f067aa0ba902b7-01"}'
+
+-- ---- a column of type otel.trace_context, keep ----
+CREATE TABLE jobs (id int PRIMARY KEY, n int, trace_context otel.trace_context);
+CREATE TRIGGER capture BEFORE INSERT OR UPDATE ON jobs
+    FOR EACH ROW EXECUTE FUNCTION otel.capture_trace_context();
+CREATE FUNCTION pg_temp.context(id int) RETURNS text LANGUAGE sql AS
+    'SELECT trace_context::text FROM jobs WHERE jobs.id = $1';
+
+INSERT INTO jobs VALUES (1, 0, NULL) :from_1;
+SELECT is(pg_temp.context(1), :'tp1' || ';a=1', 'a client that says NULL gets the context');
+INSERT INTO jobs VALUES (2, 0, :'tp2') :from_1;
+SELECT is(pg_temp.context(2), :'tp2', 'a context that the client gives stays');
+INSERT INTO jobs VALUES (3, 0, NULL);
+SELECT is(pg_temp.context(3), NULL, 'without a context the row stays as it is');
+UPDATE jobs SET n = 1 WHERE id = 3 :from_1;
+SELECT is(pg_temp.context(3), :'tp1' || ';a=1', 'UPDATE fills what is empty');
+UPDATE jobs SET n = 1 WHERE id = 2 :from_1;
+SELECT is(pg_temp.context(2), :'tp2', 'UPDATE keeps what is there');
+UPDATE jobs SET trace_context = NULL WHERE id = 2;
+SELECT is(pg_temp.context(2), NULL, 'UPDATE without a context may clear it');
+INSERT INTO jobs AS j VALUES (1, 0, NULL) ON CONFLICT (id) DO UPDATE SET n = j.n + 1 /*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4732-00f067aa0ba902b7-01'*/;
+SELECT is(pg_temp.context(1), :'tp1' || ';a=1', 'an upsert keeps the context of the row that was there');
+COPY jobs FROM STDIN :from_1;
+4	0	\N
+\.
+SELECT is(pg_temp.context(4), :'tp1' || ';a=1', 'COPY');
+SET LOCAL otel.traceparent = :'tp2';
+INSERT INTO jobs VALUES (5, 0, NULL) :from_1;
+SELECT is(pg_temp.context(5), :'tp2', 'a setting goes before a comment here too');
+SET LOCAL otel.traceparent = '';
+INSERT INTO jobs SELECT i, 0, NULL FROM generate_series(6, 8) i :from_1;
+SELECT is((SELECT count(*)::int FROM jobs WHERE trace_context::text = :'tp1' || ';a=1' AND id BETWEEN 6 AND 8), 3, 'many rows');
+
+-- ---- replace ----
+CREATE OR REPLACE TRIGGER capture BEFORE INSERT OR UPDATE ON jobs
+    FOR EACH ROW EXECUTE FUNCTION otel.capture_trace_context('trace_context', 'replace');
+UPDATE jobs SET n = 2 WHERE id = 5 :from_1;
+SELECT is(pg_temp.context(5), :'tp1' || ';a=1', 'UPDATE replaces what is there');
+INSERT INTO jobs VALUES (10, 0, :'tp2') :from_1;
+SELECT is(pg_temp.context(10), :'tp1' || ';a=1', 'INSERT replaces what the client gives');
+INSERT INTO jobs VALUES (11, 0, :'tp2');
+SELECT is(pg_temp.context(11), :'tp2', 'without a context there is nothing to replace it with');
+INSERT INTO jobs AS j VALUES (11, 0) ON CONFLICT (id) DO UPDATE SET n = j.n + 1 :from_1;
+SELECT is(pg_temp.context(11), :'tp1' || ';a=1', 'an upsert replaces the context of the row that was there');
+
+-- ---- text and varchar ----
+CREATE TABLE texts (id int, tp text, vc varchar(55));
+CREATE TRIGGER capture_tp BEFORE INSERT OR UPDATE ON texts
+    FOR EACH ROW EXECUTE FUNCTION otel.capture_trace_context('tp');
+CREATE TRIGGER capture_vc BEFORE INSERT OR UPDATE ON texts
+    FOR EACH ROW EXECUTE FUNCTION otel.capture_trace_context('vc', 'replace');
+INSERT INTO texts VALUES (1) :from_1;
+SELECT is(tp, :'tp1', 'text gets the traceparent') FROM texts;
+SELECT is(vc, :'tp1', 'varchar gets the traceparent') FROM texts;
+UPDATE texts SET tp = :'tp2', vc = :'tp2' :from_1;
+SELECT is(tp, :'tp2', 'a traceparent in text is kept') FROM texts;
+SELECT is(vc, :'tp1', 'or replaced') FROM texts;
+UPDATE texts SET tp = 'nonsense' :from_1;
+SELECT is(tp, :'tp1', 'a text without a context is not kept') FROM texts;
+UPDATE texts SET tp = 'nonsense';
+SELECT is(tp, 'nonsense', 'but by no context') FROM texts;
+
+-- ---- jsonb ----
+CREATE TABLE docs (id int, data jsonb);
+CREATE TRIGGER capture BEFORE INSERT OR UPDATE ON docs
+    FOR EACH ROW EXECUTE FUNCTION otel.capture_trace_context('data');
+CREATE FUNCTION pg_temp.captured(data jsonb) RETURNS jsonb LANGUAGE sql AS $$
+    INSERT INTO docs VALUES (1, data) RETURNING docs.data $$;
+SELECT is(pg_temp.captured('{"a": 1}'), '{"a": 1}' || :'carrier1'::jsonb, 'an object gets the carrier') :from_1;
+SELECT is(pg_temp.captured('{}'), :'carrier1'::jsonb, 'an empty object gets the carrier') :from_1;
+SELECT is(pg_temp.captured(NULL), :'carrier1'::jsonb, 'NULL becomes the carrier') :from_1;
+SELECT is(pg_temp.captured('{"a": 1}'), '{"a": 1}', 'without a context nothing is added');
+SELECT is(pg_temp.captured('[1]'), '[1]', 'an array is left alone') :from_1;
+SELECT is(pg_temp.captured('"text"'), '"text"', 'a string is left alone') :from_1;
+SELECT is(pg_temp.captured('null'), 'null', 'a JSON null is left alone') :from_1;
+SELECT is(pg_temp.captured(:'carrier2'), :'carrier2'::jsonb, 'a carrier that is there is kept, without our tracestate') :from_1;
+SELECT is(pg_temp.captured(format('{"TraceParent": "%s"}', :'tp2')::jsonb), jsonb_build_object('TraceParent', :'tp2'), 'in any spelling') :from_1;
+SELECT is(pg_temp.captured('{"traceparent": "nonsense", "tracestate": "b=2"}'), :'carrier1'::jsonb, 'one that holds no context is replaced') :from_1;
+SELECT is(pg_temp.captured('{"Traceparent": null, "TRACESTATE": "b=2", "x": {"traceparent": 1}}'), :'carrier1'::jsonb || '{"x": {"traceparent": 1}}', 'in any spelling, at the top') :from_1;
+SELECT is(pg_temp.captured('{"tracestate": "b=2"}'), :'carrier1'::jsonb, 'a tracestate without its traceparent is replaced') :from_1;
+SELECT is(pg_temp.captured('{"tracestate": "b=2"}'), '{"tracestate": "b=2"}', 'but by no context');
+CREATE OR REPLACE TRIGGER capture BEFORE INSERT OR UPDATE ON docs
+    FOR EACH ROW EXECUTE FUNCTION otel.capture_trace_context('data', 'replace');
+SELECT is(pg_temp.captured('{"a": 1, "Traceparent": "x"}' || :'carrier2'::jsonb), '{"a": 1}' || :'carrier1'::jsonb, 'replace takes the place of all spellings') :from_1;
+SELECT is(otel.extract(pg_temp.captured(:'carrier2'))::text, :'tp1' || ';a=1', 'otel.extract() finds it') :from_1;
+-- a value that is compressed and out of line
+INSERT INTO docs SELECT 2, jsonb_object_agg('k' || i, md5(i::text)) FROM generate_series(1, 5000) i :from_1;
+SELECT is((SELECT data - 'traceparent' - 'tracestate' = (SELECT jsonb_object_agg('k' || i, md5(i::text)) FROM generate_series(1, 5000) i) AND data @> :'carrier1'::jsonb FROM docs WHERE id = 2), true, 'a big document');
+UPDATE docs SET id = 3 WHERE id = 2 /*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4732-00f067aa0ba902b7-01'*/;
+SELECT is((SELECT otel.extract(data)::text FROM docs WHERE id = 3), :'tp2', 'and again in UPDATE');
+
+-- ---- a trigger on a partitioned table, and beside other triggers ----
+CREATE TABLE parts (k int, trace_context otel.trace_context) PARTITION BY LIST (k);
+CREATE TABLE parts_1 (trace_context otel.trace_context, dropped int, k int);
+ALTER TABLE parts_1 DROP COLUMN dropped;
+ALTER TABLE parts ATTACH PARTITION parts_1 FOR VALUES IN (1);
+CREATE TRIGGER capture BEFORE INSERT ON parts
+    FOR EACH ROW EXECUTE FUNCTION otel.capture_trace_context();
+INSERT INTO parts VALUES (1) :from_1;
+SELECT is(trace_context::text, :'tp1' || ';a=1', 'a partition with another order of columns') FROM parts;
+
+-- ---- what can never work says so ----
+CREATE TABLE wrong (id int, vc varchar(54), n int, j json, g text GENERATED ALWAYS AS ('x') STORED, gone text);
+ALTER TABLE wrong DROP COLUMN gone;
+CREATE FUNCTION pg_temp.complains(timing text, arguments text) RETURNS text LANGUAGE plpgsql AS $$
+    DECLARE message text; detail text;
+    BEGIN
+        EXECUTE format('CREATE TRIGGER t %s EXECUTE FUNCTION otel.capture_trace_context(%s)', timing, arguments);
+        INSERT INTO wrong VALUES (1);
+        DELETE FROM wrong;
+        RETURN NULL;
+    EXCEPTION WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
+        RETURN SQLSTATE || ': ' || message;
+    END $$;
+SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH ROW', ''),
+          '42703: column "trace_context" of relation "wrong" does not exist', 'a missing column');
+SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH ROW', '''gone'''),
+          '42703: column "gone" of relation "wrong" does not exist', 'a dropped column');
+SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH ROW', '''ctid'''),
+          '42703: column "ctid" of relation "wrong" does not exist', 'a system column');
+SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH ROW', '''n'''),
+          '42804: column "n" of relation "wrong" cannot hold a trace context', 'an integer');
+SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH ROW', '''vc'''),
+          '42804: column "vc" of relation "wrong" cannot hold a trace context', 'a varchar that is too short');
+SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH ROW', '''g'''),
+          '42804: column "g" of relation "wrong" cannot hold a trace context', 'a generated column');
+SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH ROW', '''vc'', ''always'''),
+          '22023: invalid argument for trigger "t": "always"', 'neither keep nor replace');
+SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH ROW', '''vc'', ''keep'', ''x'''),
+          '22023: trigger "t" has too many arguments', 'too many arguments');
+SELECT is(pg_temp.complains('AFTER INSERT ON wrong FOR EACH ROW', '''vc'''),
+          '39P01: trigger "t" must be BEFORE INSERT or UPDATE, FOR EACH ROW', 'AFTER');
+SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH STATEMENT', '''vc'''),
+          '39P01: trigger "t" must be BEFORE INSERT or UPDATE, FOR EACH ROW', 'FOR EACH STATEMENT');
+SELECT is(pg_temp.complains('BEFORE DELETE ON wrong FOR EACH ROW', '''vc'''),
+          '39P01: trigger "t" must be BEFORE INSERT or UPDATE, FOR EACH ROW', 'DELETE');
+SELECT throws_ok('SELECT otel.capture_trace_context()', NULL, NULL, 'called as no trigger');
+
+SELECT * FROM finish();
+ROLLBACK;
