@@ -93,3 +93,12 @@ build_and_install()
 	make -s -C "$ROOT" PG_CONFIG="$PG_CONFIG" "$@" all
 	as_root make -s -C "$ROOT" PG_CONFIG="$PG_CONFIG" "$@" install >/dev/null
 }
+
+# compile_plain PROGRAM FILE FLAG…: a C program with the sources that include no PostgreSQL header.
+compile_plain()
+{
+	local program=$1 file=$2 plain_sources
+	shift 2
+	mapfile -t plain_sources < <(grep -L '"postgres.h"' "$ROOT"/src/*.c)
+	clang -g -O1 -fno-sanitize-recover=all "$@" -I"$ROOT/src" -o "$program" "$file" "${plain_sources[@]}"
+}
