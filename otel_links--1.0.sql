@@ -509,7 +509,7 @@ CREATE PROCEDURE otel.trace_job(
     kind        pg_catalog.text   DEFAULT 'internal'
 )
 AS 'MODULE_PATHNAME', 'otel_trace_job' LANGUAGE C;
-COMMENT ON PROCEDURE otel.trace_job(pg_catalog.text, pg_catalog.text, otel.span_link[], pg_catalog.jsonb, pg_catalog.text) IS 'runs a statement within a span of its own. When it fails, the span is exported with status error, the event exception, error.type and db.response.status_code, and the error goes on unchanged. The statement may be a CALL of a procedure that commits, when trace_job itself is called outside of a transaction block';
+COMMENT ON PROCEDURE otel.trace_job(pg_catalog.text, pg_catalog.text, otel.span_link[], pg_catalog.jsonb, pg_catalog.text) IS 'runs a statement, or several, within a span of its own. When it fails, the span is exported with status error, the event exception, error.type and db.response.status_code, and the error goes on unchanged. A procedure it calls may commit, when trace_job itself is called outside of a transaction block. Rows are not returned. Raises null_value_not_allowed when the statement is NULL';
 
 CREATE TYPE otel.span_event AS (
     "time"                    pg_catalog.timestamptz,
@@ -560,6 +560,11 @@ COMMENT ON COLUMN otel.span_queue.trace_flags IS 'the W3C trace flags of the spa
 COMMENT ON COLUMN otel.span_queue.parent_is_remote IS 'did the parent context come from another process?';
 COMMENT ON COLUMN otel.span_queue.link_dropped_attributes_counts IS 'dropped_attributes_count of each link, in the order of links; NULL when all are 0';
 COMMENT ON COLUMN otel.span_queue.local_links IS 'positions, from 1, of the links whose context is a span of the recording session itself (not remote); NULL when there is none';
+
+-- A sequence: it counts without a lock, and no rollback takes it back.
+CREATE SEQUENCE otel.dropped_spans;
+REVOKE ALL ON SEQUENCE otel.dropped_spans FROM PUBLIC;
+COMMENT ON SEQUENCE otel.dropped_spans IS 'how many spans sessions dropped before they were in the queue: it was full and nothing exports it, or the session could not write';
 
 -- Long values of the links repeat much: lz4 where the server has it.
 DO $$

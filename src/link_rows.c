@@ -159,7 +159,7 @@ otel_span_links(PG_FUNCTION_ARGS)
 		{
 			MemoryContext oldcontext = MemoryContextSwitchTo(funcctx->multi_call_memory_ctx);
 			int			nlinks;
-			SpanLink   *links = span_link_read_array(PG_GETARG_ARRAYTYPE_P_COPY(0), &nlinks);
+			SpanLink   *links = span_link_read_array(PG_GETARG_ARRAYTYPE_P_COPY(0), &nlinks, NULL);
 
 			link_rows_begin(fcinfo, links, nlinks);
 			MemoryContextSwitchTo(oldcontext);

@@ -21,10 +21,14 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "commands/sequence.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/freespace.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -61,6 +65,9 @@ enum QueueColumn
 	COL_LOCAL_LINKS,
 	QUEUE_COLUMNS
 };
+
+/* The attributes of otel.span_event: time, name, attributes, dropped_attributes_count. */
+#define EVENT_COLUMNS 4
 
 /* A row in the making. */
 typedef struct QueueRow
@@ -111,6 +118,18 @@ find_queue(void)
 	return queue_oid = relid;
 }
 
+static void
+warn_other_version(void)
+{
+	static bool warned = false;
+
+	if (!warned)
+		ereport(WARNING,
+				(errmsg("spans are dropped: otel.span_queue is that of another version of otel_links"),
+				 errhint("Run ALTER EXTENSION otel_links UPDATE.")));
+	warned = true;
+}
+
 QueueOpenResult
 queue_open(Relation *queue, Oid *extension)
 {
@@ -128,11 +147,41 @@ queue_open(Relation *queue, Oid *extension)
 	}
 	if (RelationGetDescr(*queue)->natts != QUEUE_COLUMNS)
 	{
+		warn_other_version();
 		table_close(*queue, RowExclusiveLock);
 		return QUEUE_MISSING;
 	}
 	*extension = extension_oid;
 	return QUEUE_OPENED;
+}
+
+/* ---- its bound ---- */
+
+/*
+ * The table's size is that of its file.  Where spans were deleted and vacuumed there is room in it, which
+ * the free space map knows of.
+ */
+bool
+queue_is_full(Relation queue)
+{
+	BlockNumber max_blocks = (BlockNumber) ((int64) otel_queue_max_size * 1024 / BLCKSZ);
+	const char *exporter;
+
+	if (RelationGetNumberOfBlocks(queue) < max_blocks)
+		return false;
+	exporter = GetConfigOption("otel.traces_exporter", true, false);
+	if (exporter == NULL || pg_strcasecmp(exporter, "none") != 0)
+		return false;
+	return GetPageWithFreeSpace(queue, BLCKSZ / 2) == InvalidBlockNumber;
+}
+
+void
+queue_count_dropped(int64 count)
+{
+	Oid			sequence = get_relname_relid("dropped_spans", get_namespace_oid("otel", false));
+
+	for (int64 i = 0; i < count && OidIsValid(sequence); i++)
+		(void) nextval_internal(sequence, false);
 }
 
 /* ---- one row ---- */
@@ -164,11 +213,15 @@ build_events(Relation queue, const Span *span)
 	TupleDesc	desc = lookup_rowtype_tupdesc(type, -1);
 	Datum	   *elements = palloc(span->nevents * sizeof(Datum));
 
+	if (desc->natts != EVENT_COLUMNS)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("type \"%s\" was altered", "otel.span_event")));
 	for (int i = 0; i < span->nevents; i++)
 	{
 		const SpanEvent *event = &span->events[i];
-		Datum		values[4];
-		bool		nulls[4] = {false, false, false, false};
+		Datum		values[EVENT_COLUMNS];
+		bool		nulls[EVENT_COLUMNS] = {false};
 
 		values[0] = TimestampTzGetDatum(event->time);
 		values[1] = CStringGetTextDatum(event->name);
@@ -284,7 +337,8 @@ part_attributes(int index, int count)
 
 /*
  * The batch span keeps the first links; child spans of the same kind and times, each with an id of its
- * own, carry the rest, so that no item loses its link.  The batch span is part 1.
+ * own, carry the rest, so that no item loses its link.  The batch span is part 1; how it went is said of it
+ * alone, so that a failure is not counted for each part.
  */
 static void
 append_parts(Relation queue, const Span *span, QueueRow *row)
@@ -313,8 +367,9 @@ append_parts(Relation queue, const Span *span, QueueRow *row)
 			row->values[COL_PARENT_IS_REMOTE] = BoolGetDatum(false);
 			row->values[COL_ATTRIBUTES] = JsonbPGetDatum(marks);
 			row->values[COL_DROPPED_ATTRIBUTES] = row->values[COL_DROPPED_EVENTS] = Int32GetDatum(0);
+			row->values[COL_STATUS_CODE] = Int16GetDatum(SPAN_STATUS_UNSET);
 			row->nulls[COL_PARENT_SPAN_ID] = false;
-			row->nulls[COL_EVENTS] = true;
+			row->nulls[COL_EVENTS] = row->nulls[COL_STATUS_MESSAGE] = true;
 		}
 		row->nulls[COL_ATTRIBUTES] = false;
 		row->values[COL_DROPPED_LINKS] = Int32GetDatum(0);
@@ -327,6 +382,7 @@ void
 queue_append(Relation queue, Span *span)
 {
 	QueueRow	row;
+	SpanLink   *links = span->links;
 	int			limit = otel_span_link_count_limit;
 	int			nkept = span->nlinks;
 
@@ -337,8 +393,13 @@ queue_append(Relation queue, Span *span)
 		return;
 	}
 	if (span->nlinks > limit)
-		nkept = span_link_apply_limit(span->links, span->nlinks, limit);
+	{
+		/* The choice is made in a copy: this attempt may be rolled back. */
+		links = MemoryContextAllocHuge(CurrentMemoryContext, span->nlinks * sizeof(SpanLink));
+		memcpy(links, span->links, span->nlinks * sizeof(SpanLink));
+		nkept = span_link_apply_limit(links, span->nlinks, limit);
+	}
 	row.values[COL_DROPPED_LINKS] = Int32GetDatum(span->nlinks - nkept);
-	set_links(&row, span->links, nkept);
+	set_links(&row, links, nkept);
 	insert_row(queue, &row);
 }

@@ -22,6 +22,15 @@ typedef enum QueueOpenResult
 extern QueueOpenResult queue_open(Relation *queue, Oid *extension);
 
 /*
+ * Has the queue reached otel.queue_max_size while nothing exports it (otel.traces_exporter = none)?  Where
+ * an exporter can run, it makes room by dropping the oldest spans.
+ */
+extern bool queue_is_full(Relation queue);
+
+/* Adds to the count of spans that sessions dropped, which no rollback takes back. */
+extern void queue_count_dropped(int64 count);
+
+/*
  * Appends a finished span, with link_overflow = split also the spans that carry its further links.
  * Allocates in CurrentMemoryContext, which the caller resets.  May raise what heap_insert() may.
  */

@@ -75,6 +75,8 @@ otel_record_exception(PG_FUNCTION_ARGS)
 		PG_RETURN_VOID();
 	if (stacktrace == NULL)
 		stacktrace = GetErrorContextStack();
+	if (stacktrace && *stacktrace == '\0')
+		stacktrace = NULL;
 	exception_record(span, sqlstate, message, stacktrace, attributes);
 	PG_RETURN_VOID();
 }

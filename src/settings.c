@@ -42,6 +42,8 @@ int			otel_span_link_count_limit;
 int			otel_span_event_count_limit;
 int			otel_event_attribute_count_limit;
 int			otel_link_attribute_count_limit;
+int			otel_queue_max_size;
+int			otel_bsp_max_export_batch_size;
 uint64		otel_capture_generation = 1;
 
 static char *propagators;
@@ -465,13 +467,13 @@ static const IntSetting int_settings[] = {
 	"How long the exporter waits between two looks at the queue."},
 	{"otel.bsp_export_timeout", NULL, 30000, 0, PGC_SUSET, GUC_UNIT_MS, true,
 	"How long the export of one batch may take."},
-	{"otel.bsp_max_export_batch_size", NULL, 512, 1, PGC_SUSET, 0, true,
+	{"otel.bsp_max_export_batch_size", &otel_bsp_max_export_batch_size, 512, 1, PGC_SUSET, 0, true,
 	"Spans in one request at most."},
 	{"otel.exporter_idle_timeout", NULL, 30000, 0, PGC_SUSET, GUC_UNIT_MS, false,
 	"How long the exporter stays without work."},
 	{"otel.retention", NULL, 0, 0, PGC_SUSET, GUC_UNIT_S, false,
 	"How long exported spans are kept in otel.exported_spans; 0 keeps none."},
-	{"otel.queue_max_size", NULL, 1024 * 1024, 64, PGC_SUSET, GUC_UNIT_KB, false,
+	{"otel.queue_max_size", &otel_queue_max_size, 1024 * 1024, 64, PGC_SUSET, GUC_UNIT_KB, false,
 	"Size of the queue above which the oldest spans are dropped."},
 };
 

@@ -44,6 +44,10 @@ extern int	otel_span_event_count_limit;
 extern int	otel_event_attribute_count_limit;
 extern int	otel_link_attribute_count_limit;
 
+/* the queue */
+extern int	otel_queue_max_size;	/* kB */
+extern int	otel_bsp_max_export_batch_size;
+
 /* The span's own limit where it is set, else the general one; -1 is none. */
 extern int	otel_effective_attribute_count_limit(void);
 extern int	otel_effective_attribute_value_length_limit(void);

@@ -32,8 +32,10 @@
 dlist_head	span_open = DLIST_STATIC_INIT(span_open);
 dlist_head	span_waiting = DLIST_STATIC_INIT(span_waiting);
 int			span_waiting_count = 0;
+Size		span_waiting_size = 0;
 
 static int	open_count = 0;
+static uint64 last_serial = 0;
 static MemoryContext span_memory = NULL;
 static HTAB *own_ids = NULL;
 static uint64 *own_ring = NULL;
@@ -85,11 +87,24 @@ bool
 span_is_own(const uint8 *span_id)
 {
 	uint64		id;
+	dlist_iter	iter;
 
 	if (own_ids == NULL)
 		return false;
 	memcpy(&id, span_id, sizeof(id));
-	return hash_search(own_ids, &id, HASH_FIND, NULL) != NULL;
+	if (hash_search(own_ids, &id, HASH_FIND, NULL) != NULL)
+		return true;
+
+	/* A job's own span is older than the thousands that it starts within it. */
+	dlist_foreach(iter, &span_open)
+	{
+		Span	   *span = dlist_container(Span, node, iter.cur);
+
+		if (span->context && !span->no_op &&
+			memcmp(TRACE_CONTEXT(span->context)->span_id, span_id, W3C_SPAN_ID_SIZE) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* ---- the lists ---- */
@@ -165,6 +180,21 @@ span_find(const struct varlena *context)
 	return NULL;
 }
 
+Span *
+span_find_open(uint64 serial)
+{
+	dlist_iter	iter;
+
+	dlist_reverse_foreach(iter, &span_open)
+	{
+		Span	   *span = dlist_container(Span, node, iter.cur);
+
+		if (span->serial == serial)
+			return span;
+	}
+	return NULL;
+}
+
 void
 span_pop(Span *span)
 {
@@ -188,7 +218,10 @@ span_forget(Span *span)
 	otel_capture_generation++;
 	dlist_delete(&span->node);
 	if (span->ended)
+	{
 		span_waiting_count--;
+		span_waiting_size -= span->size;
+	}
 	else
 		open_count--;
 	MemoryContextDelete(span->memory);
@@ -201,7 +234,7 @@ span_forget(Span *span)
  * tracestate; a new trace id is random and says so (W3C Trace Context Level 2, section 3.2.2.5.2).
  */
 static void
-make_context(Span *span, const struct varlena *parent)
+make_context(Span *span, const struct varlena *parent, const SpanLink *links, int nlinks)
 {
 	W3cTraceparent own;
 
@@ -221,7 +254,7 @@ make_context(Span *span, const struct varlena *parent)
 		own.trace_flags = W3C_FLAG_RANDOM;
 	}
 	span_random_id(own.span_id, sizeof(own.span_id));
-	span->recording = sampler_decide(own.trace_id, parent, span->links, span->nlinks);
+	span->recording = sampler_decide(own.trace_id, parent, links, nlinks);
 	if (span->recording)
 		own.trace_flags |= W3C_FLAG_SAMPLED;
 	span->context = trace_context_make(&own, parent ? TRACE_CONTEXT(parent)->trace_state : NULL,
@@ -240,16 +273,21 @@ find_parent(const SpanStart *start)
 	return start->parent ? start->parent : capture_current_context(&is_own_span);
 }
 
-/* The oldest open span is given up, so that the newest has room. */
+/* The oldest open span is given up, so that the newest has room.  One warning a session is enough. */
 static void
 end_oldest(void)
 {
+	static bool warned = false;
 	Span	   *oldest = dlist_head_element(Span, node, &span_open);
 
-	if (oldest->recording)
+	if (oldest->recording && !warned)
+	{
+		warned = true;
 		ereport(WARNING,
 				(errmsg("ending span \"%s\": the session has %d spans open", oldest->name, SPAN_MAX_OPEN),
+				 errdetail("From now on the oldest is ended whenever another one is started."),
 				 errhint("End spans with otel.end_span or otel.discard_span.")));
+	}
 	span_end_by_scope(oldest, GetCurrentTimestamp());
 }
 
@@ -262,7 +300,7 @@ span_start(const SpanStart *start, bool push)
 	Span	   *span;
 
 	ensure_session();
-	if (open_count >= SPAN_MAX_OPEN)
+	if (push && open_count >= SPAN_MAX_OPEN)
 		end_oldest();			/* before the parent is looked up: it might be that one */
 	parent = find_parent(start);
 
@@ -271,6 +309,8 @@ span_start(const SpanStart *start, bool push)
 	caller = MemoryContextSwitchTo(memory);
 	span = palloc0(sizeof(Span));
 	span->memory = memory;
+	span->serial = ++last_serial;
+	span->no_op = start->no_op;
 	span->kind = start->kind;
 	span->scope = start->scope;
 	span->start_time = start->start_time;
@@ -279,14 +319,14 @@ span_start(const SpanStart *start, bool push)
 	if (start->no_op)
 		span->context = parent ? (struct varlena *) PG_DETOAST_DATUM_COPY(PointerGetDatum(parent)) : NULL;
 	else
+		make_context(span, parent, start->links, start->nlinks);
+	MemoryContextSwitchTo(caller);
+	if (span->recording)
 	{
-		if (start->links)
-			span_add_links(span, start->links);
-		make_context(span, parent);
-		if (start->attributes && span->recording)
+		span_add_links(span, start->links, start->nlinks);
+		if (start->attributes)
 			span_set_attributes(span, start->attributes);
 	}
-	MemoryContextSwitchTo(caller);
 	MemoryContextSetParent(memory, span_memory);
 
 	dlist_push_tail(&span_open, &span->node);
@@ -296,21 +336,14 @@ span_start(const SpanStart *start, bool push)
 	return span;
 }
 
-void
-span_end(Span *span, TimestampTz end_time)
+/* From the open spans to the waiting ones.  Cannot fail. */
+static void
+start_waiting(Span *span, TimestampTz end_time)
 {
-	span_pop(span);
 	if (!span->recording)
 	{
 		span_forget(span);
 		return;
-	}
-	if (end_time < span->start_time)
-	{
-		ereport(WARNING,
-				(errmsg("span \"%s\" ends before it starts", span->name),
-				 errdetail("The end is put at the start.")));
-		end_time = span->start_time;
 	}
 	span->end_time = end_time;
 	span->ended = true;
@@ -319,55 +352,141 @@ span_end(Span *span, TimestampTz end_time)
 	open_count--;
 	dlist_push_tail(&span_waiting, &span->node);
 	span_waiting_count++;
+	span->size = MemoryContextMemAllocated(span->memory, false);
+	span_waiting_size += span->size;
+}
+
+void
+span_end(Span *span, TimestampTz end_time)
+{
+	if (span->recording && end_time < span->start_time)
+	{
+		ereport(WARNING,
+				(errmsg("span \"%s\" ends before it starts", span->name),
+				 errdetail("The end is put at the start.")));
+		end_time = span->start_time;
+	}
+	if (span->ended)
+	{
+		span->end_time = end_time;
+		span->ended_by_scope = false;
+		return;
+	}
+	span_pop(span);
+	start_waiting(span, end_time);
 }
 
 void
 span_end_by_scope(Span *span, TimestampTz now)
 {
+	otel_capture_generation++;
 	span->on_stack = false;
 	span->ended_by_scope = true;
-	span_end(span, Max(now, span->start_time));
+	start_waiting(span, Max(now, span->start_time));
 }
 
 /* ---- changes ---- */
 
-void
-span_set_attributes(Span *span, Jsonb *attributes)
+/*
+ * A span can live as long as its session, so nothing but what it keeps is put into its memory: values are
+ * computed in the caller's and then copied.
+ */
+static Jsonb *
+copy_jsonb(Span *span, const Jsonb *value)
 {
-	MemoryContext caller = MemoryContextSwitchTo(span->memory);
-	Jsonb	   *old = span->attributes;
+	Jsonb	   *copy = MemoryContextAlloc(span->memory, VARSIZE(value));
 
-	span->attributes = attributes_merge(old, attributes, otel_effective_attribute_count_limit(),
-										otel_effective_attribute_value_length_limit(),
-										&span->dropped_attributes);
-	if (old && old != span->attributes)
-		pfree(old);
-	MemoryContextSwitchTo(caller);
+	memcpy(copy, value, VARSIZE(value));
+	return copy;
 }
 
 void
-span_add_links(Span *span, ArrayType *links)
+span_set_attributes(Span *span, Jsonb *attributes)
 {
-	MemoryContext caller = MemoryContextSwitchTo(span->memory);
-	int			nadded;
-	SpanLink   *added;
+	Jsonb	   *old = span->attributes;
+	int			dropped = 0;
 
-	/* The links read point into the array, so the span keeps a copy of it. */
-	links = DatumGetArrayTypePCopy(PointerGetDatum(links));
-	added = span_link_read_array(links, &nadded);
+	attributes = attributes_merge(old, attributes, otel_effective_attribute_count_limit(),
+								  otel_effective_attribute_value_length_limit(), &dropped);
+	span->attributes = copy_jsonb(span, attributes);
+	span->dropped_attributes += dropped;
+	pfree(attributes);
+	if (old)
+		pfree(old);
+}
 
-	if (span->nlinks + nadded > span->maxlinks)
+/* Makes room for so many more links. */
+static void
+enlarge_links(Span *span, int nmore)
+{
+	int			room = Max(span->maxlinks * 2, span->nlinks + nmore);
+
+	if (span->nlinks + nmore <= span->maxlinks)
+		return;
+	if (span->links == NULL)
+		span->links = MemoryContextAllocHuge(span->memory, room * sizeof(SpanLink));
+	else
+		span->links = repalloc_huge(span->links, room * sizeof(SpanLink));
+	span->maxlinks = room;
+}
+
+/* The contexts and attributes of all links go into one piece of memory. */
+void
+span_add_links(Span *span, const SpanLink *links, int nlinks)
+{
+	Size		size = 0;
+	char	   *copy;
+
+	if (nlinks == 0)
+		return;
+	enlarge_links(span, nlinks);
+	for (int i = 0; i < nlinks; i++)
 	{
-		span->maxlinks = Max(span->maxlinks * 2, span->nlinks + nadded);
-		if (span->links == NULL)
-			span->links = MemoryContextAllocHuge(span->memory, span->maxlinks * sizeof(SpanLink));
-		else
-			span->links = repalloc_huge(span->links, span->maxlinks * sizeof(SpanLink));
+		size += MAXALIGN(VARSIZE_ANY(links[i].context));
+		if (links[i].attributes)
+			size += MAXALIGN(VARSIZE(links[i].attributes));
 	}
-	if (nadded > 0)
-		memcpy(span->links + span->nlinks, added, nadded * sizeof(SpanLink));
-	span->nlinks += nadded;
-	MemoryContextSwitchTo(caller);
+	copy = MemoryContextAllocHuge(span->memory, size);
+	for (int i = 0; i < nlinks; i++)
+	{
+		SpanLink   *link = &span->links[span->nlinks + i];
+
+		link->context = (struct varlena *) copy;
+		memcpy(copy, links[i].context, VARSIZE_ANY(links[i].context));
+		copy += MAXALIGN(VARSIZE_ANY(links[i].context));
+		link->attributes = NULL;
+		if (links[i].attributes)
+		{
+			link->attributes = (Jsonb *) copy;
+			memcpy(copy, links[i].attributes, VARSIZE(links[i].attributes));
+			copy += MAXALIGN(VARSIZE(links[i].attributes));
+		}
+	}
+	span->nlinks += nlinks;
+}
+
+/* Makes room for one more event, at the cost of the oldest when there may be no more. */
+static void
+enlarge_events(Span *span)
+{
+	while (span->nevents >= otel_span_event_count_limit)
+	{
+		SpanEvent	oldest = span->events[0];
+
+		span->nevents--;
+		span->dropped_events++;
+		memmove(span->events, span->events + 1, span->nevents * sizeof(SpanEvent));
+		pfree(oldest.name);
+		if (oldest.attributes)
+			pfree(oldest.attributes);
+	}
+	if (span->nevents < span->maxevents)
+		return;
+	if (span->events == NULL)
+		span->events = MemoryContextAlloc(span->memory, 4 * sizeof(SpanEvent));
+	else
+		span->events = repalloc(span->events, span->maxevents * 2 * sizeof(SpanEvent));
+	span->maxevents = Max(4, span->maxevents * 2);
 }
 
 /*
@@ -377,40 +496,22 @@ span_add_links(Span *span, ArrayType *links)
 void
 span_add_event(Span *span, const char *name, TimestampTz time, Jsonb *attributes)
 {
-	MemoryContext caller = MemoryContextSwitchTo(span->memory);
 	SpanEvent	event = {0};
 
 	if (otel_span_event_count_limit == 0)
 	{
 		span->dropped_events++;
-		MemoryContextSwitchTo(caller);
 		return;
 	}
 	event.time = time;
-	event.name = pstrdup(name);
 	if (attributes)
-		event.attributes = attributes_merge(NULL, attributes, otel_event_attribute_count_limit,
-											otel_effective_attribute_value_length_limit(),
-											&event.dropped_attributes);
-	while (span->nevents >= otel_span_event_count_limit)
-	{
-		pfree(span->events[0].name);
-		if (span->events[0].attributes)
-			pfree(span->events[0].attributes);
-		span->nevents--;
-		memmove(span->events, span->events + 1, span->nevents * sizeof(SpanEvent));
-		span->dropped_events++;
-	}
-	if (span->nevents >= span->maxevents)
-	{
-		span->maxevents = Max(4, span->maxevents * 2);
-		if (span->events == NULL)
-			span->events = palloc(span->maxevents * sizeof(SpanEvent));
-		else
-			span->events = repalloc(span->events, span->maxevents * sizeof(SpanEvent));
-	}
+		event.attributes = copy_jsonb(span,
+									  attributes_merge(NULL, attributes, otel_event_attribute_count_limit,
+													   otel_effective_attribute_value_length_limit(),
+													   &event.dropped_attributes));
+	event.name = MemoryContextStrdup(span->memory, name);
+	enlarge_events(span);
 	span->events[span->nevents++] = event;
-	MemoryContextSwitchTo(caller);
 }
 
 /*

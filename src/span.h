@@ -57,7 +57,10 @@ typedef struct Span
 {
 	dlist_node	node;			/* in the open or the waiting list */
 	MemoryContext memory;		/* owns the span and all it points to */
+	Size		size;			/* of that memory, once the span is over */
+	uint64		serial;			/* which of the session's spans it is: no two have the same */
 	struct varlena *context;	/* otel.trace_context; NULL only for a no-op without a parent */
+	bool		no_op;			/* it has its parent's context, not one of its own */
 	bool		recording;		/* sampled, and so queued when it is over */
 	bool		on_stack;		/* open, and a candidate for the current context */
 	bool		ended;			/* in the waiting list */
@@ -101,7 +104,8 @@ typedef struct SpanStart
 	TimestampTz start_time;
 	const struct varlena *parent;	/* explicit, or NULL */
 	bool		root;
-	ArrayType  *links;			/* or NULL */
+	const SpanLink *links;
+	int			nlinks;
 	Jsonb	   *attributes;		/* an object, or NULL */
 	bool		no_op;			/* nothing is to be recorded, whatever the sampler says */
 } SpanStart;
@@ -109,6 +113,7 @@ typedef struct SpanStart
 extern dlist_head span_open;	/* in order of their start */
 extern dlist_head span_waiting; /* in order of their end */
 extern int	span_waiting_count;
+extern Size span_waiting_size;	/* in bytes */
 
 /* The context of the innermost span on the stack that has one, or NULL. */
 extern const struct varlena *span_stack_current_context(void);
@@ -119,12 +124,15 @@ extern Span *span_stack_top(void);
 /* The open or waiting span with that context (its ids count), or NULL. */
 extern Span *span_find(const struct varlena *context);
 
+/* The open span of that serial number, or NULL. */
+extern Span *span_find_open(uint64 serial);
+
 /* Starts a span and appends it to the open ones; push says whether it goes on the stack. */
 extern Span *span_start(const SpanStart *start, bool push);
 
 /*
- * Ends an open span: off the stack, with what is above it, and on to the waiting ones.  One that is not
- * recorded is gone afterwards.
+ * Ends a span: off the stack, with what is above it, and on to the waiting ones.  One that is not recorded
+ * is gone afterwards.  One that its scope ended gets another end.  Warns when it ends before it starts.
  */
 extern void span_end(Span *span, TimestampTz end_time);
 
@@ -139,12 +147,12 @@ extern void span_forget(Span *span);
 
 /* Changes to a span that is not queued yet; all copy into the span's memory. */
 extern void span_set_attributes(Span *span, Jsonb *attributes);
-extern void span_add_links(Span *span, ArrayType *links);
+extern void span_add_links(Span *span, const SpanLink *links, int nlinks);
 extern void span_add_event(Span *span, const char *name, TimestampTz time, Jsonb *attributes);
 extern void span_set_status(Span *span, SpanStatus status, const char *message);
 extern void span_set_name(Span *span, const char *name);
 
-/* Was the span id made by this session (lately: the last SPAN_OWN_IDS of them)? */
+/* Is the span id of an open span of this session, or lately (SPAN_OWN_IDS) made by it? */
 extern bool span_is_own(const uint8 *span_id);
 
 /* size random bytes, not all of them zero */
@@ -154,7 +162,7 @@ extern void span_random_id(uint8 *id, Size size);
 extern void span_xact_init(void);
 /* span_xact.c: callbacks and the hook that sees DISCARD ALL and RESET ALL.  From _PG_init. */
 extern void span_xact_install(void);
-/* span_xact.c: queues early when too many spans wait.  After a span's end, in a transaction. */
+/* span_xact.c: queues early when too many spans wait.  After a span was started or ended. */
 extern void span_xact_bound_waiting(void);
 
 #endif

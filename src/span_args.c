@@ -3,6 +3,7 @@
  */
 #include "postgres.h"
 
+#include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -14,6 +15,9 @@
 #define SPAN_MIN_TIME \
 	((TimestampTz) ((UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY))
 #define SPAN_MAX_TIME (SPAN_MIN_TIME + PG_INT64_MAX / 1000)
+
+/* Of a word that is none of those expected, so much is shown. */
+#define SPAN_CLIP_LEN 64
 
 static const char *const kind_words[] = {"internal", "server", "client", "producer", "consumer", NULL};
 static const char *const scope_words[] = {"transaction", "session", NULL};
@@ -59,10 +63,20 @@ span_arg_attributes(FunctionCallInfo fcinfo, int n)
 	return NULL;
 }
 
-ArrayType *
-span_arg_links(FunctionCallInfo fcinfo, int n)
+SpanLink *
+span_arg_links(FunctionCallInfo fcinfo, int n, int *nlinks)
 {
-	return PG_ARGISNULL(n) ? NULL : PG_GETARG_ARRAYTYPE_P(n);
+	SpanLink   *links;
+	int			nbad;
+
+	*nlinks = 0;
+	if (PG_ARGISNULL(n))
+		return NULL;
+	links = span_link_read_array(PG_GETARG_ARRAYTYPE_P(n), nlinks, &nbad);
+	if (nbad > 0)
+		span_misuse(ERRCODE_INVALID_PARAMETER_VALUE, "attributes of a link must be a JSON object",
+					"Build links with otel.span_link, and their attributes with jsonb_build_object.");
+	return links;
 }
 
 struct varlena *
@@ -90,7 +104,7 @@ span_arg_time(FunctionCallInfo fcinfo, int n)
 static int
 word_argument(FunctionCallInfo fcinfo, int n, const char *what, const char *const *words)
 {
-	const char *value = span_arg_text(fcinfo, n);
+	char	   *value = span_arg_text(fcinfo, n);
 	char	   *list = NULL;
 
 	if (value == NULL)
@@ -101,8 +115,9 @@ word_argument(FunctionCallInfo fcinfo, int n, const char *what, const char *cons
 			return i;
 		list = list ? psprintf("%s, %s", list, words[i]) : pstrdup(words[i]);
 	}
+	value[pg_mbcliplen(value, strlen(value), SPAN_CLIP_LEN)] = '\0';
 	span_misuse(ERRCODE_INVALID_PARAMETER_VALUE,
-				psprintf("invalid %s: \"%.64s\"", what, value),
+				psprintf("invalid %s: \"%s\"", what, value),
 				psprintf("It is one of: %s.", list));
 	return 0;
 }

@@ -23,8 +23,8 @@ extern const char *span_arg_name(FunctionCallInfo fcinfo, int n);
 /* A JSON object, or NULL when it is NULL or (after a warning) something else. */
 extern Jsonb *span_arg_attributes(FunctionCallInfo fcinfo, int n);
 
-/* The array of links, or NULL. */
-extern ArrayType *span_arg_links(FunctionCallInfo fcinfo, int n);
+/* The links of the array, none when it is NULL; attributes that are no object are dropped with a warning. */
+extern SpanLink *span_arg_links(FunctionCallInfo fcinfo, int n, int *nlinks);
 
 /* The context, or NULL. */
 extern struct varlena *span_arg_context(FunctionCallInfo fcinfo, int n);

@@ -39,16 +39,19 @@ Datum
 otel_start_span(PG_FUNCTION_ARGS)
 {
 	SpanStart	start = {0};
+	Datum		context;
 
 	set_name(&start, span_arg_name(fcinfo, 0));
-	start.links = span_arg_links(fcinfo, 1);
+	start.links = span_arg_links(fcinfo, 1, &start.nlinks);
 	start.kind = span_arg_kind(fcinfo, 2);
 	start.attributes = span_arg_attributes(fcinfo, 3);
 	start.parent = span_arg_context(fcinfo, 4);
 	start.root = !PG_ARGISNULL(5) && PG_GETARG_BOOL(5);
 	start.start_time = span_arg_time(fcinfo, 6);
 	start.scope = span_arg_scope(fcinfo, 7);
-	return return_context(fcinfo, span_start(&start, true)->context);
+	context = return_context(fcinfo, span_start(&start, true)->context);
+	span_xact_bound_waiting();
+	return context;
 }
 
 /* end_span(status, message, attributes, span, end_time) */
@@ -64,16 +67,11 @@ otel_end_span(PG_FUNCTION_ARGS)
 
 	if (span == NULL)
 		PG_RETURN_VOID();
-	span_set_status(span, status, message);
 	if (attributes && span->recording)
 		span_set_attributes(span, attributes);
-	if (span->ended)
-	{
-		span->end_time = Max(end_time, span->start_time);
-		span->ended_by_scope = false;
-	}
-	else
-		span_end(span, end_time);
+	if (span->recording)
+		span_set_status(span, status, message);
+	span_end(span, end_time);
 	span_xact_bound_waiting();
 	PG_RETURN_VOID();
 }
@@ -89,21 +87,24 @@ otel_record_span(PG_FUNCTION_ARGS)
 	SpanStart	start = {0};
 	TimestampTz end_time;
 	SpanStatus	status;
+	const char *message;
 	Span	   *span;
 	Datum		context;
 
 	set_name(&start, span_arg_name(fcinfo, 0));
 	start.start_time = span_arg_time(fcinfo, 1);
 	end_time = span_arg_time(fcinfo, 2);
-	start.links = span_arg_links(fcinfo, 3);
+	start.links = span_arg_links(fcinfo, 3, &start.nlinks);
 	start.kind = span_arg_kind(fcinfo, 4);
 	start.attributes = span_arg_attributes(fcinfo, 5);
 	start.parent = span_arg_context(fcinfo, 6);
 	start.root = !PG_ARGISNULL(7) && PG_GETARG_BOOL(7);
 	status = span_arg_status(fcinfo, 8);
+	message = span_arg_text(fcinfo, 9);
 
 	span = span_start(&start, false);
-	span_set_status(span, status, span_arg_text(fcinfo, 9));
+	if (span->recording)
+		span_set_status(span, status, message);
 	context = return_context(fcinfo, span->context);
 	span_end(span, end_time);
 	span_xact_bound_waiting();
@@ -128,11 +129,12 @@ PG_FUNCTION_INFO_V1(otel_add_links);
 Datum
 otel_add_links(PG_FUNCTION_ARGS)
 {
-	ArrayType  *links = span_arg_links(fcinfo, 0);
+	int			nlinks;
+	SpanLink   *links = span_arg_links(fcinfo, 0, &nlinks);
 	Span	   *span = span_arg_span(fcinfo, 1);
 
-	if (links && span && span->recording)
-		span_add_links(span, links);
+	if (span && span->recording)
+		span_add_links(span, links, nlinks);
 	PG_RETURN_VOID();
 }
 
@@ -160,7 +162,7 @@ otel_set_status(PG_FUNCTION_ARGS)
 	const char *message = span_arg_text(fcinfo, 1);
 	Span	   *span = span_arg_span(fcinfo, 2);
 
-	if (span)
+	if (span && span->recording)
 		span_set_status(span, status, message);
 	PG_RETURN_VOID();
 }

@@ -82,7 +82,7 @@ span_link_check_attributes(Jsonb *attributes)
 }
 
 SpanLink *
-span_link_read_array(ArrayType *array, int *nlinks)
+span_link_read_array(ArrayType *array, int *nlinks, int *nbad)
 {
 	TupleDesc	tupdesc = span_link_tupdesc();
 	Datum	   *elements;
@@ -91,6 +91,8 @@ span_link_read_array(ArrayType *array, int *nlinks)
 	SpanLink   *links;
 	int			n = 0;
 
+	if (nbad != NULL)
+		*nbad = 0;
 	deconstruct_array(array, ARR_ELEMTYPE(array), -1, false, TYPALIGN_DOUBLE,
 					  &elements, &nulls, &nelements);
 	links = palloc(sizeof(SpanLink) * Max(nelements, 1));
@@ -109,8 +111,13 @@ span_link_read_array(ArrayType *array, int *nlinks)
 			continue;
 		links[n].context = DatumGetTraceContextPP(values[LINK_CONTEXT]);
 		links[n].attributes = isnull[LINK_ATTRIBUTES] ? NULL : DatumGetJsonbP(values[LINK_ATTRIBUTES]);
-		if (links[n].attributes != NULL)
+		if (links[n].attributes != NULL && nbad == NULL)
 			span_link_check_attributes(links[n].attributes);
+		else if (links[n].attributes != NULL && !JB_ROOT_IS_OBJECT(links[n].attributes))
+		{
+			links[n].attributes = NULL;
+			(*nbad)++;
+		}
 		n++;
 	}
 	pfree(elements);

@@ -23,10 +23,11 @@ extern void span_link_check_attributes(Jsonb *attributes);
 
 /*
  * The links of an otel.span_link[], in CurrentMemoryContext.  NULL elements and links whose context is
- * NULL are skipped.  attributes that are not a JSON object raise invalid_parameter_value.
+ * NULL are skipped.  attributes that are not a JSON object raise invalid_parameter_value or, where the
+ * caller asks for it, are dropped and counted in *nbad.
  * The links point into the array where they can: it must live as long as they do.
  */
-extern SpanLink *span_link_read_array(ArrayType *array, int *nlinks);
+extern SpanLink *span_link_read_array(ArrayType *array, int *nlinks, int *nbad);
 
 /*
  * An otel.span_link[] of the links, in CurrentMemoryContext.  Raises program_limit_exceeded when they

@@ -23,6 +23,7 @@
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "tcop/pquery.h"
+#include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
@@ -35,11 +36,13 @@
 #include "settings.h"
 #include "span.h"
 
-/* Above this many waiting spans a transaction appends before its end, to bound the session's memory. */
+/*
+ * Above so many waiting spans, or bytes of them, a transaction appends before its end, to bound the
+ * session's memory.  Should it roll back, these are lost.  Where it cannot append (read-only, or a lock on
+ * the queue), the oldest above twice as much are dropped.
+ */
 #define SPAN_MAX_WAITING 10000
-
-/* Where it cannot append (read-only, or a lock on the queue), spans above this are dropped. */
-#define SPAN_MAX_WAITING_READ_ONLY 20000
+#define SPAN_MAX_WAITING_SIZE ((Size) 64 * 1024 * 1024)
 
 /* A span that could not be queued this often is dropped, so that it does not hold up the others. */
 #define SPAN_MAX_FAILURES 3
@@ -49,6 +52,13 @@
 
 static bool flushing = false;
 static bool exiting = false;
+
+/* Spans that this session gave up and the queue's count does not tell of yet. */
+static int64 dropped = 0;
+
+/* Rows that this session put into the queue since it last woke the exporter. */
+static int	queued_since_wake = 0;
+
 static ProcessUtility_hook_type prev_process_utility = NULL;
 
 /* Does the client's statement go on after the transaction that now ends? */
@@ -66,31 +76,39 @@ drop_waiting(void)
 	dlist_mutable_iter iter;
 
 	dlist_foreach_modify(iter, &span_waiting)
+	{
 		span_forget(dlist_container(Span, node, iter.cur));
+		dropped++;
+	}
 }
 
 /*
  * Appends every waiting span, in a subtransaction that the caller began.  memory is reset for each.
- * Returns how many there were; -1 when the queue is not to be had.
+ * Says whether it did.
  */
-static int
+static bool
 append_waiting(MemoryContext memory)
 {
 	dlist_iter	iter;
 	Relation	queue;
 	Oid			extension;
-	int			appended = 0;
 
 	switch (queue_open(&queue, &extension))
 	{
 		case QUEUE_BUSY:
-			return -1;
+			return false;
 		case QUEUE_MISSING:
 			drop_waiting();
-			return 0;
+			dropped = 0;		/* there is nobody to tell */
+			return false;
 		case QUEUE_OPENED:
 			break;
 	}
+	if (queue_is_full(queue))
+		drop_waiting();
+	if (dropped > 0)
+		queue_count_dropped(dropped);
+	dropped = 0;
 	dlist_foreach(iter, &span_waiting)
 	{
 		Span	   *span = dlist_container(Span, node, iter.cur);
@@ -102,11 +120,10 @@ append_waiting(MemoryContext memory)
 		span->failures--;
 		MemoryContextSwitchTo(caller);
 		MemoryContextReset(memory);
-		appended++;
 	}
 	table_close(queue, NoLock);
 	exporter_start_if_needed(extension);
-	return appended;
+	return true;
 }
 
 /* The span that broke the flush has one failure more than it had: is it time to give it up? */
@@ -123,6 +140,7 @@ drop_hopeless(void)
 		{
 			ereport(WARNING, (errmsg("span \"%s\" is dropped, it cannot be queued", span->name)));
 			span_forget(span);
+			dropped++;
 		}
 	}
 }
@@ -158,14 +176,14 @@ flush(void)
 	ResourceOwner owner = CurrentResourceOwner;
 	MemoryContext memory;
 	dlist_iter	iter;
-	volatile int appended = 0;
+	volatile bool appended = false;
 
 	if (flushing || dlist_is_empty(&span_waiting) || !can_append())
 		return false;
 
-	flushing = true;
 	memory = AllocSetContextCreate(caller, "otel queue", ALLOCSET_DEFAULT_SIZES);
 	BeginInternalSubTransaction(NULL);
+	flushing = true;
 	MemoryContextSwitchTo(caller);
 	PG_TRY();
 	{
@@ -183,8 +201,8 @@ flush(void)
 		MemoryContextSwitchTo(caller);
 		CurrentResourceOwner = owner;
 		flushing = false;
+		appended = false;
 		flush_failed(error);
-		appended = -1;
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
@@ -192,11 +210,12 @@ flush(void)
 	MemoryContextDelete(memory);
 	flushing = false;
 
-	if (appended <= 0)
-		return false;
-	dlist_foreach(iter, &span_waiting)
-		dlist_container(Span, node, iter.cur)->queued = true;
-	return true;
+	if (appended)
+	{
+		dlist_foreach(iter, &span_waiting)
+			dlist_container(Span, node, iter.cur)->queued = true;
+	}
+	return appended;
 }
 
 /* The rows are as certain as the transaction: their spans need not be kept. */
@@ -209,9 +228,18 @@ forget_queued(void)
 	{
 		Span	   *span = dlist_container(Span, node, iter.cur);
 
-		if (span->queued)
-			span_forget(span);
+		if (!span->queued)
+			continue;
+		span_forget(span);
+		queued_since_wake++;
 	}
+}
+
+static bool
+waiting_exceeds(int times)
+{
+	return span_waiting_count > times * SPAN_MAX_WAITING ||
+		span_waiting_size > times * SPAN_MAX_WAITING_SIZE;
 }
 
 void
@@ -219,18 +247,22 @@ span_xact_bound_waiting(void)
 {
 	static bool warned = false;
 
-	if (span_waiting_count <= SPAN_MAX_WAITING)
+	if (!waiting_exceeds(1))
 		return;
-	if (span_waiting_count % 1000 == 1 && flush())
+	if (flush())
 		forget_queued();
-	if (span_waiting_count <= SPAN_MAX_WAITING_READ_ONLY)
+	if (!waiting_exceeds(2))
 		return;
 	if (!warned)
 		ereport(WARNING,
-				(errmsg("spans are dropped: %d wait in this session, and none of its transactions can queue them",
-						SPAN_MAX_WAITING_READ_ONLY)));
+				(errmsg("spans are dropped: %d wait in this session, and its transaction cannot queue them",
+						span_waiting_count)));
 	warned = true;
-	span_forget(dlist_head_element(Span, node, &span_waiting));
+	while (waiting_exceeds(2))
+	{
+		span_forget(dlist_head_element(Span, node, &span_waiting));
+		dropped++;
+	}
 }
 
 /* ---- scopes ---- */
@@ -243,9 +275,12 @@ static void
 end_scopes(bool session)
 {
 	dlist_mutable_iter iter;
-	TimestampTz now = GetCurrentTimestamp();
-	const char *first = NULL;
+	TimestampTz now;
+	const Span *first = NULL;
 
+	if (dlist_is_empty(&span_open))
+		return;
+	now = GetCurrentTimestamp();
 	dlist_foreach_modify(iter, &span_open)
 	{
 		Span	   *span = dlist_container(Span, node, iter.cur);
@@ -253,13 +288,13 @@ end_scopes(bool session)
 		if (span->scope == SPAN_SCOPE_SESSION && !session)
 			continue;
 		if (span->recording && first == NULL)
-			first = span->name;
+			first = span;
 		span_end_by_scope(span, now);
 	}
 	if (first == NULL)
 		return;
 	ereport(WARNING,
-			(errmsg("span \"%s\" was open when its %s", first,
+			(errmsg("span \"%s\" was open when its %s", first->name,
 					session ? "session ended or was reset" : "transaction ended"),
 			 errhint("End spans with otel.end_span; a job over several transactions starts its span "
 					 "with scope => 'session'.")));
@@ -284,6 +319,11 @@ after_commit(void)
 	dlist_iter	iter;
 
 	forget_queued();
+	if (queued_since_wake >= otel_bsp_max_export_batch_size)
+	{
+		queued_since_wake = 0;
+		exporter_wake();
+	}
 	dlist_foreach(iter, &span_open)
 		dlist_container(Span, node, iter.cur)->start_subid = InvalidSubTransactionId;
 	dlist_foreach(iter, &span_waiting)
@@ -303,7 +343,7 @@ after_abort(void)
 {
 	dlist_mutable_iter iter;
 	bool		goes_on = statement_goes_on();
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = dlist_is_empty(&span_open) ? 0 : GetCurrentTimestamp();
 
 	dlist_foreach_modify(iter, &span_open)
 	{
@@ -386,7 +426,8 @@ subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId pa
 
 /*
  * A backend that exits queues what still waits, in a transaction of its own: failed psql -c, terminated
- * and vanished clients, fast shutdown.
+ * and vanished clients, fast shutdown.  It waits for nobody: not for a client to read a warning, nor for a
+ * synchronous standby to confirm the commit, since nothing could interrupt that any more.
  */
 static void
 flush_at_exit(int code, Datum arg)
@@ -399,6 +440,8 @@ flush_at_exit(int code, Datum arg)
 	AbortOutOfAnyTransaction();
 	if (RecoveryInProgress())
 		return;
+	whereToSendOutput = DestNone;
+	synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
 	for (int i = 0; i < SPAN_EXIT_TRIES; i++)
 	{
 		if (i > 0)
@@ -410,6 +453,8 @@ flush_at_exit(int code, Datum arg)
 		if (dlist_is_empty(&span_waiting))
 			return;
 	}
+	ereport(LOG, (errmsg("%d spans are lost: the session ended while otel.span_queue was locked",
+						 span_waiting_count)));
 }
 
 static void

@@ -1,18 +1,19 @@
 /*
- * trace_job.c: CALL otel.trace_job(name, statement, …), a statement within a span of its own.
+ * trace_job.c: CALL otel.trace_job(name, statement, …), a job within a span of its own.
  *
- * For pg_cron and other runners that hand one statement to the server.  No subtransaction: the statement
- * may be a CALL that commits.  When it fails, the error is noted in memory, where the rollback does not
- * reach it, and goes on unchanged; the span becomes a row as span_xact.c has it.
+ * For pg_cron and other runners that hand one string to the server.  No subtransaction: the job may CALL a
+ * procedure that commits.  When it fails, the error is noted in memory, where the rollback does not reach
+ * it, and goes on unchanged; the span becomes a row as span_xact.c has it.
  */
 #include "postgres.h"
 
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "nodes/parsenodes.h"
+#include "parser/scansup.h"
+#include "tcop/dest.h"
+#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
-#include "utils/portal.h"
 #include "utils/timestamp.h"
 
 #include "exception.h"
@@ -20,52 +21,109 @@
 #include "span.h"
 #include "span_args.h"
 
-/* Runs the statement; where it may, with transaction control. */
+/* ---- the job ---- */
+
+/* A syntax error's position is one in the job, not in the CALL of trace_job. */
 static void
-run_statement(const char *statement, bool nonatomic)
+show_position_in_job(void *job)
+{
+	int			position = geterrposition();
+
+	if (position <= 0)
+		return;
+	errposition(0);
+	internalerrposition(position);
+	internalerrquery(job);
+}
+
+/* The job's statements, in CurrentMemoryContext. */
+static List *
+parse(const char *job)
+{
+	ErrorContextCallback callback;
+	List	   *statements;
+
+	callback.callback = show_position_in_job;
+	callback.arg = unconstify(char *, job);
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	statements = pg_parse_query(job);
+	error_context_stack = callback.previous;
+	return statements;
+}
+
+/*
+ * Runs one statement of the job; nobody is to get its rows.  SPI runs what may commit with the portal's
+ * snapshot, in which no other statement would see what the one before it did: so only CALL and DO.
+ */
+static void
+run_statement(const char *job, const RawStmt *statement, bool nonatomic)
 {
 	SPIExecuteOptions options = {0};
+	char	   *text = pstrdup(job + statement->stmt_location);
 	int			result;
 
-	SPI_connect_ext(nonatomic ? SPI_OPT_NONATOMIC : 0);
-	options.allow_nonatomic = nonatomic;
-	result = SPI_execute_extended(statement, &options);
+	if (statement->stmt_len > 0)
+		text[statement->stmt_len] = '\0';
+	while (scanner_isspace(*text))
+		text++;
+	options.allow_nonatomic = nonatomic && (IsA(statement->stmt, CallStmt) || IsA(statement->stmt, DoStmt));
+	options.dest = CreateDestReceiver(DestNone);
+	result = SPI_execute_extended(text, &options);
 	if (result == SPI_ERROR_TRANSACTION)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("a job's statement cannot be a transaction command"),
-				 errhint("Put it into a procedure, and give a CALL of it.")));
+				 errmsg("a job cannot contain transaction commands"),
+				 errhint("Put them into a procedure, and give a CALL of it.")));
 	if (result == SPI_ERROR_COPY)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("a job's statement cannot COPY to or from the client")));
+				 errmsg("a job cannot COPY to or from the client")));
 	if (result < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("a job's statement failed: %s", SPI_result_code_string(result))));
+}
+
+static void
+run_job(const char *job, bool nonatomic)
+{
+	List	   *statements = parse(job);
+	ListCell   *cell;
+
+	SPI_connect_ext(nonatomic ? SPI_OPT_NONATOMIC : 0);
+	foreach(cell, statements)
+		run_statement(job, lfirst_node(RawStmt, cell), nonatomic);
 	SPI_finish();
 }
 
-/* Completes the span with the error that is being raised, unless the statement itself has ended it. */
+/* ---- its span ---- */
+
 static void
-end_with_error(const struct varlena *context, MemoryContext memory)
+end_span(Span *span)
+{
+	span_end(span, Max(GetCurrentTimestamp(), span->start_time));
+}
+
+/* Tells the span, unless the job has ended it itself, of the error that is being raised. */
+static void
+end_with_error(uint64 serial, MemoryContext memory)
 {
 	MemoryContext caller = MemoryContextSwitchTo(memory);
-	ErrorData  *error = CopyErrorData();
-	const char *sqlstate = unpack_sql_state(error->sqlerrcode);
-	Span	   *span = context ? span_find(context) : NULL;
+	Span	   *span = span_find_open(serial);
 
-	if (span && !span->ended)
+	if (span && span->recording)
 	{
-		if (span->recording)
-		{
-			exception_record(span, sqlstate, error->message, error->context, NULL);
-			span_set_attributes(span, exception_error_attributes(sqlstate));
-			span_set_status(span, SPAN_STATUS_ERROR, error->message);
-		}
-		span_end(span, Max(GetCurrentTimestamp(), span->start_time));
+		ErrorData  *error = CopyErrorData();
+		const char *sqlstate = unpack_sql_state(error->sqlerrcode);
+
+		exception_record(span, sqlstate, error->message, error->context, NULL);
+		span_set_attributes(span, exception_error_attributes(sqlstate));
+		span_set_status(span, SPAN_STATUS_ERROR, error->message);
+		FreeErrorData(error);
 	}
-	FreeErrorData(error);
+	if (span)
+		end_span(span);
 	MemoryContextSwitchTo(caller);
 }
 
@@ -79,38 +137,35 @@ otel_trace_job(PG_FUNCTION_ARGS)
 	MemoryContext memory = CurrentMemoryContext;
 	SpanStart	start = {0};
 	const char *name = span_arg_name(fcinfo, 0);
-	char	   *statement = span_arg_text(fcinfo, 1);
-	struct varlena *context;
+	const char *job = span_arg_text(fcinfo, 1);
+	uint64		serial;
 	Span	   *span;
 
-	if (statement == NULL)
+	if (job == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("a job's statement must not be NULL")));
 	start.name = name ? name : "";
 	start.no_op = name == NULL || otel_sdk_disabled;
-	start.links = span_arg_links(fcinfo, 2);
+	start.links = span_arg_links(fcinfo, 2, &start.nlinks);
 	start.attributes = span_arg_attributes(fcinfo, 3);
 	start.kind = span_arg_kind(fcinfo, 4);
 	start.start_time = GetCurrentTimestamp();
-	span = span_start(&start, true);
-	context = span->context == NULL || start.no_op ? NULL :
-		(struct varlena *) PG_DETOAST_DATUM_COPY(PointerGetDatum(span->context));
+	serial = span_start(&start, true)->serial;
 
 	PG_TRY();
 	{
-		run_statement(statement, nonatomic);
+		run_job(job, nonatomic);
 	}
 	PG_CATCH();
 	{
-		end_with_error(context, memory);
+		end_with_error(serial, memory);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
 
-	span = context ? span_find(context) : span_stack_top();
-	if (span && !span->ended)
-		span_end(span, Max(GetCurrentTimestamp(), span->start_time));
+	if ((span = span_find_open(serial)) != NULL)
+		end_span(span);
 	span_xact_bound_waiting();
 	PG_RETURN_VOID();
 }
