@@ -624,11 +624,7 @@ ALTER TABLE otel.exporter_state SET (autovacuum_vacuum_scale_factor = 0, autovac
 REVOKE ALL ON otel.exporter_state FROM PUBLIC;
 COMMENT ON TABLE otel.exporter_state IS 'what the exporter has counted; read it through otel.export_status';
 
--- Backends count with sequences: no lock, no row, and not undone by a rollback.
-CREATE SEQUENCE otel.dropped_spans MINVALUE 0 START 1;
-REVOKE ALL ON otel.dropped_spans FROM PUBLIC;
-COMMENT ON SEQUENCE otel.dropped_spans IS 'counts the spans that sessions dropped because the queue was full and no exporter ran';
-CREATE SEQUENCE otel.exporter_start_failures MINVALUE 0 START 1;
+CREATE SEQUENCE otel.exporter_start_failures;
 REVOKE ALL ON otel.exporter_start_failures FROM PUBLIC;
 COMMENT ON SEQUENCE otel.exporter_start_failures IS 'counts how often a session found no free background worker slot for the exporter';
 
