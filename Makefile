@@ -28,9 +28,9 @@ OBJS         = \
 	src/link_rows.o \
 	src/link_set.o \
 	src/otel_links.o \
+	src/postgrest.o \
 	src/queue.o \
 	src/record_exception.o \
-	src/request_headers.o \
 	src/sampler.o \
 	src/settings.o \
 	src/span.o \

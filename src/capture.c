@@ -8,7 +8,7 @@
  *	3. the SQLCommenter comment of the statement that is running (sqlcommenter.c);
  *	4. otel.traceparent, set for the session or the connection: last among ours, because behind a
  *	   transaction pooler it may be what another client left;
- *	5. request.headers, which PostgREST sets (request_headers.c);
+ *	5. request.headers, which PostgREST sets (postgrest.c);
  *	6. pg_tracing.trace_context.
  *
  * A default is evaluated once a row, so the answer of 1 to 4 is kept: in the call site's fn_extra, which
@@ -42,7 +42,7 @@
 
 #include "capture.h"
 #include "compat.h"
-#include "request_headers.h"
+#include "postgrest.h"
 #include "settings.h"
 #include "span.h"
 #include "sqlcommenter.h"
@@ -77,7 +77,7 @@ typedef struct ForeignSetting
 static struct varlena *read_pg_tracing(const char *value);
 
 static CaptureCache session_cache;
-static ForeignSetting request_headers = {"request.headers", request_headers_context, NULL, NULL};
+static ForeignSetting request_headers = {"request.headers", postgrest_context, NULL, NULL};
 static ForeignSetting pg_tracing = {"pg_tracing.trace_context", read_pg_tracing, NULL, NULL};
 
 /* ---- the running statement ---- */
