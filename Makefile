@@ -8,7 +8,10 @@ ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 .PHONY: $(COMMANDS)
 demo:
 	demo/run
-$(filter-out demo,$(COMMANDS)):
+# make fuzz SECONDS=60; handed over as an argument, because bash has a SECONDS of its own
+fuzz:
+	scripts/fuzz $(SECONDS)
+$(filter-out demo fuzz,$(COMMANDS)):
 	scripts/$@
 
 else
