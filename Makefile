@@ -1,7 +1,7 @@
 # Two modules from one tree: otel_links (here) and otel_links_exporter (src/exporter).
 #
 # demo, check and the others below are scripts that need nothing installed, so not PGXS either.
-COMMANDS     = demo check check-interop check-matrix check-fresh docs fuzz
+COMMANDS     = demo bench check check-interop check-matrix check-fresh docs fuzz
 
 ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 
