@@ -26,6 +26,12 @@ def alive(pid):
         return False
 
 
+def session(leader):
+    """The processes that are left of a session."""
+    return subprocess.run(["ps", "-o", "pid=,args=", "--sid", str(leader)], capture_output=True, text=True,
+                          check=False).stdout
+
+
 def wait_until(condition, seconds=30):
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
@@ -112,9 +118,7 @@ class Demo(unittest.TestCase):
             os.killpg(process.pid, signal.SIGINT)
             self.assertEqual(process.wait(30), 130, marker)
             self.assertTrue(wait_until(lambda: folders() == before), (marker, folders() - before))
-            group = subprocess.run(["ps", "-o", "pid=,args=", "--sid", str(process.pid)], capture_output=True,
-                                   text=True, check=False).stdout
-            self.assertEqual(group, "", marker)
+            self.assertTrue(wait_until(lambda process=process: not session(process.pid)), session(process.pid))
 
     def test_it_knows_its_option(self):
         result = subprocess.run([ROOT / "demo" / "run", "--wrong"], capture_output=True, text=True, check=False)
