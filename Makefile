@@ -22,6 +22,7 @@ OBJS         = \
 	src/capture.o \
 	src/capture_trigger.o \
 	src/carrier.o \
+	src/export_functions.o \
 	src/exporter_start.o \
 	src/link_agg.o \
 	src/link_rows.o \

@@ -581,3 +581,119 @@ $$;
 ----------------------------------------------------------------------------------------------------
 -- Export
 ----------------------------------------------------------------------------------------------------
+
+-- Rows leave the queue by delete and insert, below the executor, so that logical decoding sees none of it
+-- (src/quiet_heap.h): these tables begin with the queue's columns.
+CREATE TABLE otel.failed_spans (
+    LIKE otel.span_queue INCLUDING COMMENTS INCLUDING COMPRESSION INCLUDING STORAGE,
+    failed_at  pg_catalog.timestamptz  NOT NULL,
+    error      pg_catalog.text         NOT NULL
+);
+ALTER TABLE otel.failed_spans REPLICA IDENTITY NOTHING;
+REVOKE ALL ON otel.failed_spans FROM PUBLIC;
+COMMENT ON TABLE otel.failed_spans IS 'spans that the collector refused; otel.retry_failed() puts them back into the queue';
+COMMENT ON COLUMN otel.failed_spans.failed_at IS 'when the span was set aside';
+COMMENT ON COLUMN otel.failed_spans.error IS 'what the collector answered';
+
+CREATE TABLE otel.exported_spans (
+    LIKE otel.span_queue INCLUDING COMMENTS INCLUDING COMPRESSION INCLUDING STORAGE,
+    exported_at  pg_catalog.timestamptz  NOT NULL
+);
+ALTER TABLE otel.exported_spans REPLICA IDENTITY NOTHING;
+REVOKE ALL ON otel.exported_spans FROM PUBLIC;
+COMMENT ON TABLE otel.exported_spans IS 'exported spans that otel.retention keeps';
+COMMENT ON COLUMN otel.exported_spans.exported_at IS 'when the collector took the span';
+
+-- Autovacuum is what makes room again: it comes after so many spans, however many there are.
+ALTER TABLE otel.span_queue SET (
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
+    toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 20000);
+
+-- One row, written by the exporter alone, from its first batch on.
+CREATE TABLE otel.exporter_state (
+    exported             pg_catalog.int8  NOT NULL,
+    rejected             pg_catalog.int8  NOT NULL,
+    dropped              pg_catalog.int8  NOT NULL,
+    start_failures_seen  pg_catalog.int8  NOT NULL,
+    last_success         pg_catalog.timestamptz,
+    last_error_at        pg_catalog.timestamptz,
+    last_error           pg_catalog.text
+);
+ALTER TABLE otel.exporter_state REPLICA IDENTITY NOTHING;
+ALTER TABLE otel.exporter_state SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+REVOKE ALL ON otel.exporter_state FROM PUBLIC;
+COMMENT ON TABLE otel.exporter_state IS 'what the exporter has counted; read it through otel.export_status';
+
+CREATE SEQUENCE otel.exporter_start_failures;
+REVOKE ALL ON otel.exporter_start_failures FROM PUBLIC;
+COMMENT ON SEQUENCE otel.exporter_start_failures IS 'counts how often a session found no free background worker slot for the exporter';
+
+CREATE FUNCTION otel.force_flush(timeout_ms pg_catalog.int4 DEFAULT 30000) RETURNS pg_catalog.int8
+    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 1000
+    AS 'MODULE_PATHNAME', 'otel_force_flush';
+COMMENT ON FUNCTION otel.force_flush(pg_catalog.int4) IS
+'wakes the exporter and waits, at most so many milliseconds, until what was committed before is exported; returns how many spans were exported meanwhile; NULL for NULL; raises nothing when the collector is down';
+
+CREATE FUNCTION otel.retry_failed() RETURNS pg_catalog.int8
+    LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000
+    AS 'MODULE_PATHNAME', 'otel_retry_failed';
+REVOKE EXECUTE ON FUNCTION otel.retry_failed() FROM PUBLIC;
+COMMENT ON FUNCTION otel.retry_failed() IS
+'puts all of otel.failed_spans back into the queue and returns how many they were; for the owner and roles granted EXECUTE';
+
+CREATE VIEW otel.export_status AS
+    SELECT q.pending,
+           pg_catalog.pg_table_size('otel.span_queue') AS queue_bytes,
+           pg_catalog.now() OPERATOR(pg_catalog.-) q.oldest AS oldest_age,
+           COALESCE(s.exported, 0) AS exported,
+           (SELECT pg_catalog.count(*) FROM otel.failed_spans) AS failed,
+           COALESCE(s.rejected, 0) AS rejected,
+           COALESCE(s.dropped, 0) OPERATOR(pg_catalog.+)
+               (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM otel.dropped_spans) AS dropped,
+           s.last_success,
+           s.last_error_at,
+           s.last_error,
+           e.pid IS NOT NULL AS exporter_running,
+           e.pid AS exporter_pid,
+           CASE
+               WHEN e.pid IS NOT NULL OR q.pending OPERATOR(pg_catalog.=) 0 THEN NULL
+               WHEN pg_catalog.pg_is_in_recovery() THEN 'the server is a standby'
+               WHEN pg_catalog.current_setting('otel.traces_exporter', true) OPERATOR(pg_catalog.=) 'none'
+                   THEN 'otel.traces_exporter is none'
+               WHEN f.start_failures OPERATOR(pg_catalog.>) COALESCE(s.start_failures_seen, 0)
+                   THEN 'no background worker slot was free: raise max_worker_processes'
+               ELSE 'the next recorded span or otel.force_flush() starts it'
+           END AS not_running_because
+    FROM (SELECT pg_catalog.count(*) AS pending, pg_catalog.min(end_time) AS oldest FROM otel.span_queue) q
+    CROSS JOIN (SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS start_failures
+                FROM otel.exporter_start_failures) f
+    LEFT JOIN otel.exporter_state s ON true
+    LEFT JOIN (
+        SELECT l.pid
+        FROM pg_catalog.pg_locks l
+        JOIN pg_catalog.pg_extension x ON x.oid OPERATOR(pg_catalog.=) l.objid
+        JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) l.database
+        WHERE l.locktype OPERATOR(pg_catalog.=) 'object'
+          AND l.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass
+          AND l.objsubid OPERATOR(pg_catalog.=) 1
+          AND l.mode OPERATOR(pg_catalog.=) 'ExclusiveLock'
+          AND l.granted
+          AND x.extname OPERATOR(pg_catalog.=) 'otel_links'
+          AND d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+    ) e ON true;
+REVOKE ALL ON otel.export_status FROM PUBLIC;
+GRANT SELECT ON otel.export_status TO pg_monitor;
+COMMENT ON VIEW otel.export_status IS 'how export goes in this database, one row: good enough to alert on';
+COMMENT ON COLUMN otel.export_status.pending IS 'spans in the queue';
+COMMENT ON COLUMN otel.export_status.queue_bytes IS 'bytes the queue takes on disk; what exported spans leave is freed by vacuum';
+COMMENT ON COLUMN otel.export_status.oldest_age IS 'how long ago the oldest pending span ended; NULL when none is pending';
+COMMENT ON COLUMN otel.export_status.exported IS 'spans that a collector has taken since the extension was installed';
+COMMENT ON COLUMN otel.export_status.failed IS 'spans in otel.failed_spans';
+COMMENT ON COLUMN otel.export_status.rejected IS 'spans of requests that a collector took which it said it did not take (partial success)';
+COMMENT ON COLUMN otel.export_status.dropped IS 'spans dropped because the queue, or otel.failed_spans, was full (otel.queue_max_size); after a crash of the server up to 32 too many';
+COMMENT ON COLUMN otel.export_status.last_success IS 'when a collector last took spans; NULL when none ever did';
+COMMENT ON COLUMN otel.export_status.last_error_at IS 'when last_error happened; NULL when nothing ever failed';
+COMMENT ON COLUMN otel.export_status.last_error IS 'what last went wrong; it stays when all is well again';
+COMMENT ON COLUMN otel.export_status.exporter_running IS 'does an exporter run?  It leaves when it is idle';
+COMMENT ON COLUMN otel.export_status.exporter_pid IS 'the exporter''s process id; NULL when none runs';
+COMMENT ON COLUMN otel.export_status.not_running_because IS 'why spans are pending while no exporter runs; NULL when that is not so';

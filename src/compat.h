@@ -64,6 +64,13 @@
 #define OTEL_LINKS_MODULE_MAGIC(name_) PG_MODULE_MAGIC
 #endif
 
+/* PostgreSQL 17 has sets of events belong to a resource owner; ours to none. */
+#if PG_VERSION_NUM >= 170000
+#define CreateSessionWaitEventSet(nevents) CreateWaitEventSet(NULL, nevents)
+#else
+#define CreateSessionWaitEventSet(nevents) CreateWaitEventSet(CurrentMemoryContext, nevents)
+#endif
+
 #define OTEL_LINKS_VERSION "1.0"
 
 #endif

@@ -13,7 +13,14 @@
  */
 extern void exporter_start_if_needed(Oid extension_oid);
 
-/* Sets the latch of this database's exporter, if one runs. */
+/*
+ * Sets the latch of this database's exporter, if the last exporter_start_if_needed() of this session found
+ * one: it then exports at once what it finds.  Touches shared memory only and cannot fail, so that it may be called
+ * once a transaction has committed.
+ */
 extern void exporter_wake(void);
+
+/* With shared_preload_libraries: registers the launcher that resumes what waits after a start. */
+extern void exporter_register_launcher(void);
 
 #endif

@@ -4,8 +4,10 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "miscadmin.h"
 
 #include "compat.h"
+#include "exporter_start.h"
 #include "settings.h"
 #include "span.h"
 
@@ -18,4 +20,6 @@ _PG_init(void)
 {
 	settings_define();
 	span_xact_install();
+	if (process_shared_preload_libraries_in_progress)
+		exporter_register_launcher();
 }

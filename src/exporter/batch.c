@@ -1,0 +1,174 @@
+/*
+ * batch.c: reading rows of the queue.
+ *
+ * The queue has no index.  It is read by TID range from where the last batch ended, so that a backlog is
+ * walked once, however many rows that are already deleted an old snapshot keeps in front of it.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "batch.h"
+#include "export_tables.h"
+#include "lifecycle.h"
+#include "otlp.h"
+
+/* Rows that can neither be encoded nor moved are passed over; more than these end in a restart. */
+#define MAX_SKIPPED 64
+
+static ItemPointerData skipped[MAX_SKIPPED];
+static int	nskipped;
+
+void
+batch_skip(const QueueRow *row)
+{
+	if (nskipped == MAX_SKIPPED)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("more than %d rows of otel.span_queue cannot be read", MAX_SKIPPED)));
+	skipped[nskipped++] = row->tid;
+}
+
+static bool
+is_skipped(ItemPointer tid)
+{
+	for (int i = 0; i < nskipped; i++)
+	{
+		if (ItemPointerEquals(&skipped[i], tid))
+			return true;
+	}
+	return false;
+}
+
+/* Rows carry where they were recorded: a copied database has its template's. */
+static bool
+is_stray(TupleTableSlot *slot)
+{
+	return (uint64) DatumGetInt64(slot->tts_values[QUEUE_ORIGIN_SYSTEM]) != GetSystemIdentifier() ||
+		DatumGetObjectId(slot->tts_values[QUEUE_ORIGIN_DATABASE]) != MyDatabaseId;
+}
+
+static QueueRow
+row_of_slot(TupleTableSlot *slot)
+{
+	QueueRow	row;
+	bool		isnull;
+
+	row.tid = slot->tts_tid;
+	row.xmin = DatumGetTransactionId(slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull));
+	row.end = 0;
+	return row;
+}
+
+/* Adds the slot's row.  False, with nothing changed, when the batch would become too large. */
+static bool
+add_row(Batch *batch, const SpanTypes *types, TupleTableSlot *slot, size_t max_bytes)
+{
+	size_t		before = batch->spans.buf.len;
+	QueueRow	row = row_of_slot(slot);
+
+	otlp_append_span(&batch->spans, types, slot->tts_values, slot->tts_isnull);
+	if (batch->spans.buf.len > max_bytes && batch->count > 0)
+	{
+		batch->spans.buf.len = before;
+		return false;
+	}
+	row.end = batch->spans.buf.len;
+	batch->rows[batch->count++] = row;
+	return true;
+}
+
+/* Reads into the batch; batch->damaged is the row at hand whenever it raises. */
+static void
+scan_queue(Batch *batch, const ExporterConfig *config, size_t max_bytes)
+{
+	Relation	queue = lifecycle_open_table("span_queue", AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(queue, NULL);
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "otel row",
+													  ALLOCSET_DEFAULT_SIZES);
+	ItemPointerData last;
+	TableScanDesc scan;
+	SpanTypes	types;
+	MemoryContext old;
+	bool		room = true;
+
+	batch->filenode = queue->rd_rel->relfilenode;
+	otlp_lookup_types(&types, RelationGetDescr(queue));
+	ItemPointerSet(&last, MaxBlockNumber, MaxOffsetNumber);
+	scan = table_beginscan_tidrange(queue, GetActiveSnapshot(), &batch->next, &last);
+	old = MemoryContextSwitchTo(row_context);
+	while (room && batch->count < config->max_batch_size && batch->nstrays < config->max_batch_size)
+	{
+		if (!table_scan_getnextslot_tidrange(scan, ForwardScanDirection, slot))
+		{
+			batch->reached_end = true;
+			break;
+		}
+		batch->damaged = row_of_slot(slot);
+		batch->next = slot->tts_tid;
+		if (!is_skipped(&slot->tts_tid))
+		{
+			slot_getallattrs(slot);
+			if (is_stray(slot))
+				batch->strays[batch->nstrays++] = batch->damaged;
+			else
+				room = add_row(batch, &types, slot, max_bytes);
+		}
+		if (room)
+			ItemPointerInc(&batch->next);
+		MemoryContextReset(row_context);
+	}
+	MemoryContextSwitchTo(old);
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(queue, AccessShareLock);
+}
+
+void
+batch_read(Batch *batch, const ExporterConfig *config, const ItemPointerData *from, size_t max_bytes)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	memset(batch, 0, sizeof(*batch));
+	batch->rows = palloc(sizeof(QueueRow) * config->max_batch_size);
+	batch->strays = palloc(sizeof(QueueRow) * config->max_batch_size);
+	batch->spans.json = config->json;
+	buffer_init(&batch->spans.buf);
+	batch->next = *from;
+	ItemPointerSetInvalid(&batch->damaged.tid);
+
+	lifecycle_begin();
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		scan_queue(batch, config, max_bytes);
+		if (batch->count > 0)
+			envelope_make(&batch->envelope, config);
+		lifecycle_commit();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		/* Only a row at hand can be to blame; anything else ends the worker, to be started again. */
+		if (!ItemPointerIsValid(&batch->damaged.tid) || batch->reached_end ||
+			geterrcode() == ERRCODE_QUERY_CANCELED)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		batch->damage = error->message;
+		batch->count = batch->nstrays = 0;
+		batch->next = *from;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+}

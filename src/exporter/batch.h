@@ -1,0 +1,52 @@
+/*
+ * batch.h: rows of the queue, read and encoded.
+ */
+#ifndef OTEL_EXPORTER_BATCH_H
+#define OTEL_EXPORTER_BATCH_H
+
+#include "postgres.h"
+#include "storage/itemptr.h"
+#include "config.h"
+#include "resource.h"
+#include "writer.h"
+
+/* A row that was read.  xmin tells whether another row has taken its place since. */
+typedef struct QueueRow
+{
+	ItemPointerData tid;
+	TransactionId xmin;
+	size_t		end;			/* where its span ends in the encoded spans */
+} QueueRow;
+
+typedef struct Batch
+{
+	QueueRow   *rows;			/* those to be sent, in the order of their spans */
+	int			count;
+	Writer		spans;
+	Envelope	envelope;
+
+	QueueRow   *strays;			/* rows that another server or database recorded: not to be sent */
+	int			nstrays;
+
+	QueueRow	damaged;		/* a row that could not be encoded; valid when damage is set */
+	const char *damage;			/* why */
+
+	Oid			filenode;		/* of the queue: another one means that rows have moved */
+	ItemPointerData next;		/* where the next batch begins */
+	bool		reached_end;	/* was there nothing more to read? */
+} Batch;
+
+/* The requests of a batch are at most this large, unless a single span is larger. */
+#define BATCH_MAX_BYTES (4 * 1024 * 1024)
+
+/*
+ * Reads rows from a TID on, up to the configured number and max_bytes encoded, in one short transaction.
+ * Everything is in CurrentMemoryContext.  A row that cannot be encoded ends the batch and is named in it.
+ */
+extern void batch_read(Batch *batch, const ExporterConfig *config, const ItemPointerData *from,
+					   size_t max_bytes);
+
+/* From now on batch_read() passes over this row. */
+extern void batch_skip(const QueueRow *row);
+
+#endif

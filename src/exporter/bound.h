@@ -1,0 +1,12 @@
+/*
+ * bound.h: otel.queue_max_size.
+ */
+#ifndef OTEL_EXPORTER_BOUND_H
+#define OTEL_EXPORTER_BOUND_H
+
+#include "config.h"
+
+/* Drops the oldest spans, counting them, while the spans in the queue take more than the setting says. */
+extern void bound_enforce(const ExporterConfig *config);
+
+#endif

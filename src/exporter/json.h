@@ -1,0 +1,65 @@
+/*
+ * json.h: JSON text, as much as OTLP/JSON needs to write.
+ *
+ * Commas need no bookkeeping: a member is preceded by one unless the last byte written opens an object or
+ * a list, and no string can end in such a byte, because it ends in a quote.
+ */
+#ifndef OTEL_EXPORTER_JSON_H
+#define OTEL_EXPORTER_JSON_H
+
+#include "buffer.h"
+
+static inline void
+json_separator(ByteBuffer *b)
+{
+	char		last = b->len > 0 ? b->data[b->len - 1] : '{';
+
+	if (last != '{' && last != '[')
+		buffer_append_char(b, ',');
+}
+
+/* A string that is valid UTF-8; only what RFC 8259 demands is escaped. */
+static inline void
+json_string(ByteBuffer *b, const char *s, size_t len)
+{
+	static const char hex[] = "0123456789abcdef";
+	const char *end = s + len;
+
+	buffer_append_char(b, '"');
+	while (s < end)
+	{
+		const char *run = s;
+
+		while (s < end && (unsigned char) *s >= 0x20 && *s != '"' && *s != '\\')
+			s++;
+		buffer_append(b, run, s - run);
+		if (s == end)
+			break;
+		if (*s == '"' || *s == '\\')
+		{
+			char		escape[2] = {'\\', *s};
+
+			buffer_append(b, escape, 2);
+		}
+		else
+		{
+			char		escape[6] = {'\\', 'u', '0', '0', hex[(*s >> 4) & 15], hex[*s & 15]};
+
+			buffer_append(b, escape, 6);
+		}
+		s++;
+	}
+	buffer_append_char(b, '"');
+}
+
+/* A member's name and the colon; names are ours and need no escape. */
+static inline void
+json_name(ByteBuffer *b, const char *name)
+{
+	json_separator(b);
+	buffer_append_char(b, '"');
+	buffer_append_cstring(b, name);
+	buffer_append(b, "\":", 2);
+}
+
+#endif

@@ -1,0 +1,282 @@
+/*
+ * lifecycle.c: the exporter's coming and going.
+ *
+ * exporter_guard.h says what the guard and the flush lock are for.  Exit code 0 ends the worker for
+ * good; with any other the postmaster starts it again after five seconds, which is also what happens to
+ * one that crashes.  A worker whose database is gone by then must not do so for ever, so that any failure
+ * to connect ends with code 0: the next span starts another.
+ */
+#include "postgres.h"
+
+#include <unistd.h>
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_db_role_setting.h"
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
+#include "common/hashfn.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+
+#include "exporter_guard.h"
+#include "lifecycle.h"
+
+/* Writers hold the guard in ShareLock for a moment while they probe; an exporter holds it for good. */
+#define GUARD_ATTEMPTS 50
+#define GUARD_RETRY_US 2000
+
+static bool connecting;
+static Oid	extension;
+static Oid	extension_row_xmin;	/* changes with every ALTER EXTENSION */
+static uint64 settings_hash;	/* of ALTER DATABASE … SET */
+
+static void
+end_quietly_when_not_connected(int code, Datum arg)
+{
+	if (connecting)
+		_exit(0);
+}
+
+static LockAcquireResult
+try_lock(const LOCKTAG *tag, LOCKMODE mode, bool session)
+{
+	return LockAcquire(tag, mode, session, true);
+}
+
+static bool
+take_guard(void)
+{
+	LOCKTAG		guard;
+
+	exporter_guard_tag(&guard, extension);
+	for (int i = 0; i < GUARD_ATTEMPTS; i++)
+	{
+		if (try_lock(&guard, ExclusiveLock, true) != LOCKACQUIRE_NOT_AVAIL)
+			return true;
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(GUARD_RETRY_US);
+	}
+	return false;
+}
+
+static void
+release_guard(void)
+{
+	LOCKTAG		guard;
+
+	exporter_guard_tag(&guard, extension);
+	LockRelease(&guard, ExclusiveLock, true);
+}
+
+/* The xmin of the extension's row in pg_extension, InvalidTransactionId when there is none. */
+static TransactionId
+extension_version(void)
+{
+	Relation	catalog = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	TransactionId xmin = InvalidTransactionId;
+
+	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(extension));
+	scan = systable_beginscan(catalog, ExtensionOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return xmin;
+}
+
+/* What ALTER DATABASE … SET and ALTER ROLE … SET say of this session, as a hash that tells changes. */
+static uint64
+hash_settings(void)
+{
+	Relation	catalog = table_open(DbRoleSettingRelationId, AccessShareLock);
+	Oid			databases[] = {MyDatabaseId, InvalidOid};
+	uint64		hash = 0;
+
+	for (int i = 0; i < (int) lengthof(databases); i++)
+	{
+		ScanKeyData key;
+		SysScanDesc scan;
+		HeapTuple	tuple;
+
+		ScanKeyInit(&key, Anum_pg_db_role_setting_setdatabase, BTEqualStrategyNumber, F_OIDEQ,
+					ObjectIdGetDatum(databases[i]));
+		scan = systable_beginscan(catalog, DbRoleSettingDatidRolidIndexId, true, NULL, 1, &key);
+		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		{
+			Form_pg_db_role_setting row = (Form_pg_db_role_setting) GETSTRUCT(tuple);
+
+			if (!OidIsValid(row->setrole) || row->setrole == GetUserId())
+				hash = hash_combine64(hash, HeapTupleHeaderGetRawXmin(tuple->t_data) ^
+									  ((uint64) ItemPointerGetOffsetNumber(&tuple->t_self) << 32) ^
+									  ((uint64) ItemPointerGetBlockNumber(&tuple->t_self) << 48));
+		}
+		systable_endscan(scan);
+	}
+	table_close(catalog, AccessShareLock);
+	return hash;
+}
+
+void
+lifecycle_start(Oid database)
+{
+	on_proc_exit(end_quietly_when_not_connected, (Datum) 0);
+	connecting = true;
+	BackgroundWorkerInitializeConnectionByOid(database, BOOTSTRAP_SUPERUSERID, 0);
+	connecting = false;
+
+	/* Whatever the database's settings say, this worker writes and is not in anybody's way. */
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("row_security", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
+
+	StartTransactionCommand();
+	extension = get_extension_oid("otel_links", true);
+	if (!OidIsValid(extension) || !take_guard())
+	{
+		CommitTransactionCommand();
+		proc_exit(0);
+	}
+	extension_row_xmin = extension_version();
+	settings_hash = hash_settings();
+	CommitTransactionCommand();
+}
+
+/* Gives way to a worker that starts with what is now installed and set. */
+static void
+hand_over(void)
+{
+	BackgroundWorker worker;
+
+	AbortCurrentTransaction();
+	release_guard();
+	exporter_describe(&worker, MyDatabaseId, 0);
+	if (RegisterDynamicBackgroundWorker(&worker, NULL))
+		proc_exit(0);
+	proc_exit(1);				/* no slot is free: the postmaster starts this one again */
+}
+
+void
+lifecycle_begin(void)
+{
+	TransactionId version;
+
+	StartTransactionCommand();
+	version = extension_version();
+	if (!TransactionIdIsValid(version))
+	{
+		AbortCurrentTransaction();
+		proc_exit(0);
+	}
+	if (version != extension_row_xmin || hash_settings() != settings_hash)
+		hand_over();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+void
+lifecycle_commit(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	pgstat_report_stat(false);
+}
+
+Relation
+lifecycle_open_table(const char *name, LOCKMODE mode)
+{
+	Oid			schema = get_namespace_oid("otel", true);
+
+	return table_open(OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid, mode);
+}
+
+void
+lifecycle_yield_database(void)
+{
+	LOCKTAG		tag;
+	bool		wanted;
+
+	/*
+	 * What a new connection takes (InitPostgres): whoever drops, copies or renames the database holds a
+	 * lock that conflicts and then waits up to five seconds for sessions to end.
+	 */
+	StartTransactionCommand();
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
+	wanted = try_lock(&tag, RowExclusiveLock, false) == LOCKACQUIRE_NOT_AVAIL;
+	CommitTransactionCommand();
+	if (!wanted)
+		return;
+	lifecycle_leave_if_empty();
+	proc_exit(1);				/* started again in a while: the database may be there still */
+}
+
+void
+lifecycle_leave_if_empty(void)
+{
+	Relation	queue;
+	TableScanDesc scan;
+	bool		empty = false;
+	Oid			queue_oid;
+
+	lifecycle_begin();
+	queue_oid = get_relname_relid("span_queue", get_namespace_oid("otel", false));
+	if (ConditionalLockRelationOid(queue_oid, ShareLock))
+	{
+		/* No writer is in progress, and what the last one wrote is in a snapshot taken now. */
+		Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+		queue = table_open(queue_oid, NoLock);
+		scan = table_beginscan(queue, snapshot, 0, NULL);
+		empty = heap_getnext(scan, ForwardScanDirection) == NULL;
+		table_endscan(scan);
+		table_close(queue, NoLock);
+		UnregisterSnapshot(snapshot);
+		if (empty)
+			release_guard();
+	}
+	lifecycle_commit();
+	if (empty)
+		proc_exit(0);
+}
+
+void
+lifecycle_leave(void)
+{
+	release_guard();
+	proc_exit(0);
+}
+
+bool
+lifecycle_flush_wanted(void)
+{
+	LOCKTAG		tag;
+	bool		wanted;
+
+	StartTransactionCommand();
+	exporter_flush_tag(&tag, extension);
+	wanted = try_lock(&tag, ExclusiveLock, false) == LOCKACQUIRE_NOT_AVAIL;
+	CommitTransactionCommand();
+	return wanted;
+}

@@ -1,0 +1,35 @@
+/*
+ * lifecycle.h: the exporter's coming and going: guard, transactions, leaving.
+ */
+#ifndef OTEL_EXPORTER_LIFECYCLE_H
+#define OTEL_EXPORTER_LIFECYCLE_H
+
+#include "postgres.h"
+#include "utils/rel.h"
+
+/* Connects to the database and takes the guard; does not return when another exporter has it. */
+extern void lifecycle_start(Oid database);
+
+/*
+ * Starts a transaction with a snapshot.  Does not return when the extension is gone, or when it or the
+ * database's settings have changed since the start: then a successor is registered.
+ */
+extern void lifecycle_begin(void);
+extern void lifecycle_commit(void);
+
+/* A table of the extension, in a transaction of lifecycle_begin(). */
+extern Relation lifecycle_open_table(const char *name, LOCKMODE mode);
+
+/* Leaves when somebody waits to drop, copy or rename the database.  In no transaction. */
+extern void lifecycle_yield_database(void);
+
+/* Leaves when the queue is empty; returns when it is not, or a writer is at work. */
+extern void lifecycle_leave_if_empty(void);
+
+/* Leaves without a look at the queue: spans are held back. */
+extern void lifecycle_leave(void) pg_attribute_noreturn();
+
+/* Does anybody wait in otel.force_flush()? */
+extern bool lifecycle_flush_wanted(void);
+
+#endif

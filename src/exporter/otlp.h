@@ -1,0 +1,28 @@
+/*
+ * otlp.h: a row of the queue as an OTLP Span.
+ */
+#ifndef OTEL_EXPORTER_OTLP_H
+#define OTEL_EXPORTER_OTLP_H
+
+#include "postgres.h"
+#include "access/tupdesc.h"
+#include "writer.h"
+
+/* The composite types in the queue's arrays, looked up once a batch. */
+typedef struct SpanTypes
+{
+	TupleDesc	link;
+	TupleDesc	event;
+} SpanTypes;
+
+/* The types of the queue's columns, copied into CurrentMemoryContext. */
+extern void otlp_lookup_types(SpanTypes *types, TupleDesc queue);
+
+/*
+ * Appends the span of a row: in protobuf as one item of ScopeSpans.spans, in JSON as an object followed by
+ * a comma.  Rows are then put into a request one after the other (resource.h).  In a transaction; memory
+ * is left in CurrentMemoryContext.  May raise when the row is damaged or too large.
+ */
+extern void otlp_append_span(Writer *w, const SpanTypes *types, Datum *values, bool *nulls);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * request_headers.h: the headers of a request, which may carry keys.
+ */
+#ifndef OTEL_EXPORTER_REQUEST_HEADERS_H
+#define OTEL_EXPORTER_REQUEST_HEADERS_H
+
+#include "postgres.h"
+
+#include <curl/curl.h>
+
+#include "nodes/pg_list.h"
+
+#include "config.h"
+
+typedef struct RequestHeaders
+{
+	struct curl_slist *list;
+	List	   *values;			/* what must not be shown */
+	MemoryContext context;		/* of the values */
+} RequestHeaders;
+
+/*
+ * Reads OTEL_EXPORTER_OTLP_HEADERS and OTEL_EXPORTER_OTLP_TRACES_HEADERS of the server's environment and then the headers
+ * file, a later one replacing an earlier one of the same name.  Read for every request, so that a key that
+ * was rotated in the file counts at once.  Malformed lists warn, once, and are ignored whole.
+ */
+extern void request_headers_make(RequestHeaders *headers, const ExporterConfig *config);
+
+/* Replaces the headers' values in a text by stars: a server may quote what it does not like. */
+extern void request_headers_redact(const RequestHeaders *headers, char *text);
+
+extern void request_headers_free(RequestHeaders *headers);
+
+#endif

@@ -1,0 +1,198 @@
+/*
+ * resource.c: the resource of this server and database, and the request around the spans.
+ *
+ * What the user says in otel.resource_attributes wins over what is found out here, but for
+ * otel.service_name, which wins over its service.name, and telemetry.sdk.*, which is what this is.
+ */
+#include "postgres.h"
+
+#include <unistd.h>
+
+#include "access/xlog.h"
+#include "commands/dbcommands.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "postmaster/postmaster.h"
+
+#include "attributes.h"
+#include "compat.h"
+#include "headers.h"
+#include "otlp_fields.h"
+#include "resource.h"
+#include "text.h"
+
+#define SCHEMA_URL "https://opentelemetry.io/schemas/1.27.0"
+
+typedef struct ResourceAttribute
+{
+	const char *key;
+	const char *value;
+} ResourceAttribute;
+
+#define MAX_RESOURCE_ATTRIBUTES 128
+
+typedef struct ResourceAttributes
+{
+	int			count;
+	ResourceAttribute items[MAX_RESOURCE_ATTRIBUTES];
+} ResourceAttributes;
+
+/* Sets an attribute; the first value given for a key stays. */
+static bool
+add_attribute(ResourceAttributes *attributes, const char *key, const char *value)
+{
+	for (int i = 0; i < attributes->count; i++)
+	{
+		if (strcmp(attributes->items[i].key, key) == 0)
+			return true;
+	}
+	if (attributes->count == MAX_RESOURCE_ATTRIBUTES)
+		return false;
+	attributes->items[attributes->count].key = key;
+	attributes->items[attributes->count].value = value;
+	attributes->count++;
+	return true;
+}
+
+/* A value in the database's encoding as UTF-8. */
+static const char *
+utf8(const char *value)
+{
+	int			len = strlen(value);
+
+	text_to_utf8_lossy(&value, &len);
+	return pnstrdup(value, len);
+}
+
+/* A pair of otel.resource_attributes. */
+static bool
+add_user_attribute(const char *key, const char *value, void *arg)
+{
+	if (strncmp(key, "telemetry.sdk.", strlen("telemetry.sdk.")) == 0)
+		return true;
+	return pg_verify_mbstr(PG_UTF8, key, strlen(key), true) &&
+		pg_verify_mbstr(PG_UTF8, value, strlen(value), true) &&
+		add_attribute(arg, key, value);
+}
+
+/* Warns once for a value, not once a batch. */
+static void
+warn_malformed(const char *value)
+{
+	static char *warned;
+
+	if (warned && strcmp(warned, value) == 0)
+		return;
+	if (warned)
+		pfree(warned);
+	warned = MemoryContextStrdup(TopMemoryContext, value);
+	ereport(WARNING,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("ignoring otel.resource_attributes: not a list of key=value with percent-encoded values")));
+}
+
+static void
+collect_attributes(ResourceAttributes *attributes, const ExporterConfig *config)
+{
+	char		host[256] = "";
+
+	attributes->count = 0;
+	if (*config->service_name)
+		add_attribute(attributes, "service.name", utf8(config->service_name));
+	if (!pairs_read(config->resource_attributes, false, add_user_attribute, attributes))
+	{
+		/* The specification has the whole value discarded when any of it does not decode. */
+		attributes->count = *config->service_name ? 1 : 0;
+		warn_malformed(config->resource_attributes);
+	}
+	if (gethostname(host, sizeof(host) - 1) != 0)
+		host[0] = '\0';
+	add_attribute(attributes, "service.name", "unknown_service:postgres");
+	add_attribute(attributes, "service.instance.id",
+				  psprintf(UINT64_FORMAT ".%s.%d", GetSystemIdentifier(), host, PostPortNumber));
+	if (*host)
+		add_attribute(attributes, "host.name", pstrdup(host));
+	add_attribute(attributes, "db.namespace", utf8(get_database_name(MyDatabaseId)));
+	add_attribute(attributes, "telemetry.sdk.name", "otel_links");
+	add_attribute(attributes, "telemetry.sdk.language", "c");
+	add_attribute(attributes, "telemetry.sdk.version", OTEL_LINKS_VERSION);
+}
+
+void
+envelope_make(Envelope *envelope, const ExporterConfig *config)
+{
+	ResourceAttributes *attributes = palloc(sizeof(ResourceAttributes));
+	Writer	   *w = &envelope->resource;
+	size_t		start;
+
+	envelope->json = config->json;
+	envelope->resource.json = envelope->scope.json = config->json;
+	buffer_init(&w->buf);
+	collect_attributes(attributes, config);
+	start = begin_message(w, RESOURCE_SPANS_RESOURCE);
+	begin_list(w, RESOURCE_ATTRIBUTES);
+	for (int i = 0; i < attributes->count; i++)
+		put_string_attribute(w, RESOURCE_ATTRIBUTES, attributes->items[i].key,
+							 attributes->items[i].value);
+	end_list(w);
+	end_message(w, start);
+	put_cstring(w, RESOURCE_SPANS_SCHEMA_URL, SCHEMA_URL);
+
+	w = &envelope->scope;
+	buffer_init(&w->buf);
+	start = begin_message(w, SCOPE_SPANS_SCOPE);
+	put_cstring(w, SCOPE_NAME, "otel_links");
+	put_cstring(w, SCOPE_VERSION, OTEL_LINKS_VERSION);
+	end_message(w, start);
+	put_cstring(w, SCOPE_SPANS_SCHEMA_URL, SCHEMA_URL);
+	pfree(attributes);
+}
+
+/* The bytes of a message that consists of a head and a content, with its tag and length before it. */
+static size_t
+message_size(Field f, size_t content)
+{
+	return pb_varint_size(((uint64) f.number << 3) | PB_LEN) + pb_varint_size(content) + content;
+}
+
+static void
+put_message_head(ByteBuffer *body, Field f, size_t content)
+{
+	char	   *p = buffer_reserve(body, 2 * PB_MAX_VARINT);
+
+	p = pb_write_tag(p, f.number, PB_LEN);
+	body->len = pb_write_varint(p, content) - body->data;
+}
+
+static void
+put_json_request(const Envelope *envelope, const char *spans, size_t len, ByteBuffer *body)
+{
+	buffer_append_cstring(body, "{\"resourceSpans\":[{");
+	buffer_append(body, envelope->resource.buf.data, envelope->resource.buf.len);
+	buffer_append_cstring(body, ",\"scopeSpans\":[{");
+	buffer_append(body, envelope->scope.buf.data, envelope->scope.buf.len);
+	buffer_append_cstring(body, ",\"spans\":[");
+	buffer_append(body, spans, len > 0 ? len - 1 : 0);	/* without the last comma */
+	buffer_append_cstring(body, "]}]}]}");
+}
+
+void
+envelope_put_request(const Envelope *envelope, const char *spans, size_t len, ByteBuffer *body)
+{
+	const ByteBuffer *resource = &envelope->resource.buf;
+	const ByteBuffer *scope = &envelope->scope.buf;
+	size_t		scope_spans = scope->len + len;
+	size_t		resource_spans = resource->len + message_size(RESOURCE_SPANS_SCOPE_SPANS, scope_spans);
+
+	if (envelope->json)
+	{
+		put_json_request(envelope, spans, len, body);
+		return;
+	}
+	buffer_reserve(body, resource_spans + 64);
+	put_message_head(body, REQUEST_RESOURCE_SPANS, resource_spans);
+	buffer_append(body, resource->data, resource->len);
+	put_message_head(body, RESOURCE_SPANS_SCOPE_SPANS, scope_spans);
+	buffer_append(body, scope->data, scope->len);
+	buffer_append(body, spans, len);
+}

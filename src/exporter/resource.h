@@ -1,0 +1,25 @@
+/*
+ * resource.h: what stands around the spans of a request: resource, scope and schema.
+ */
+#ifndef OTEL_EXPORTER_RESOURCE_H
+#define OTEL_EXPORTER_RESOURCE_H
+
+#include "postgres.h"
+#include "config.h"
+#include "writer.h"
+
+/* The resource and the scope as they are encoded, the same for all requests of a batch. */
+typedef struct Envelope
+{
+	bool		json;
+	Writer		resource;		/* everything of ResourceSpans before the ScopeSpans */
+	Writer		scope;			/* everything of ScopeSpans before the spans */
+} Envelope;
+
+/* Makes the envelope, in CurrentMemoryContext.  In a transaction (text is converted). */
+extern void envelope_make(Envelope *envelope, const ExporterConfig *config);
+
+/* Appends an ExportTraceServiceRequest with the spans, as otlp_append_span() left them, to body. */
+extern void envelope_put_request(const Envelope *envelope, const char *spans, size_t len, ByteBuffer *body);
+
+#endif

@@ -1,0 +1,282 @@
+/*
+ * settle.c: what becomes of rows, and otel.exporter_state.
+ *
+ * Rows only ever move by delete and insert (quiet_heap.h).  A TID names a row only as long as nobody
+ * else deletes rows or rewrites the table: VACUUM FULL moves them all, which the table's filenode tells,
+ * and a row deleted by hand leaves its place to another, which xmin tells.
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "mb/pg_wchar.h"
+#include "storage/bufmgr.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "export_tables.h"
+#include "lifecycle.h"
+#include "quiet_heap.h"
+#include "settle.h"
+
+/* Rows of otel.exported_spans removed in one transaction. */
+#define EXPIRE_BATCH 10000
+
+/* ---- otel.exporter_state ---- */
+
+typedef struct StateChange
+{
+	int64		exported;
+	int64		rejected;
+	int64		dropped;
+	bool		success;		/* a collector has taken spans */
+	const char *error;
+	int64		start_failures; /* seen; -1: no change */
+} StateChange;
+
+/* Somebody else's words as a text of this database. */
+static Datum
+message_datum(const char *message)
+{
+	char	   *copy = pstrdup(message);
+
+	if (!pg_verify_mbstr(GetDatabaseEncoding(), copy, strlen(copy), true))
+	{
+		for (char *p = copy; *p; p++)
+		{
+			if (IS_HIGHBIT_SET(*p))
+				*p = '?';
+		}
+	}
+	return CStringGetTextDatum(copy);
+}
+
+static void
+apply_change(const StateChange *change, Datum *values, bool *nulls)
+{
+	values[STATE_EXPORTED] = Int64GetDatum(DatumGetInt64(values[STATE_EXPORTED]) + change->exported);
+	values[STATE_REJECTED] = Int64GetDatum(DatumGetInt64(values[STATE_REJECTED]) + change->rejected);
+	values[STATE_DROPPED] = Int64GetDatum(DatumGetInt64(values[STATE_DROPPED]) + change->dropped);
+	if (change->start_failures >= 0)
+		values[STATE_START_FAILURES_SEEN] = Int64GetDatum(change->start_failures);
+	if (change->success)
+	{
+		values[STATE_LAST_SUCCESS] = TimestampTzGetDatum(GetCurrentTimestamp());
+		nulls[STATE_LAST_SUCCESS] = false;
+	}
+	if (change->error)
+	{
+		values[STATE_LAST_ERROR_AT] = TimestampTzGetDatum(GetCurrentTimestamp());
+		values[STATE_LAST_ERROR] = message_datum(change->error);
+		nulls[STATE_LAST_ERROR_AT] = nulls[STATE_LAST_ERROR] = false;
+	}
+}
+
+/* Replaces the state's one row; there is none before the first change. */
+static void
+change_state(const StateChange *change)
+{
+	Relation	state = lifecycle_open_table("exporter_state", RowExclusiveLock);
+	TableScanDesc scan = table_beginscan(state, GetActiveSnapshot(), 0, NULL);
+	HeapTuple	tuple = heap_getnext(scan, ForwardScanDirection);
+	Datum		values[STATE_COLUMNS];
+	bool		nulls[STATE_COLUMNS];
+
+	if (tuple)
+		heap_deform_tuple(tuple, RelationGetDescr(state), values, nulls);
+	else
+	{
+		memset(values, 0, sizeof(values));
+		memset(nulls, 0, sizeof(nulls));
+		nulls[STATE_LAST_SUCCESS] = nulls[STATE_LAST_ERROR_AT] = nulls[STATE_LAST_ERROR] = true;
+	}
+	apply_change(change, values, nulls);
+	quiet_insert(state, values, nulls);
+	if (tuple)
+		quiet_delete(state, &tuple->t_self);
+	table_endscan(scan);
+	table_close(state, NoLock);
+}
+
+void
+settle_error(const char *error, const ExporterConfig *config)
+{
+	Settlement	nothing = {0};
+
+	nothing.verdict = VERDICT_FAILED;
+	nothing.error = error;
+	settle(&nothing, config);
+}
+
+void
+settle_started(void)
+{
+	StateChange change = {0};
+	int64		seen = -1;
+	bool		isnull;
+
+	lifecycle_begin();
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute("SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END,"
+					" (SELECT start_failures_seen FROM otel.exporter_state)"
+					" FROM otel.exporter_start_failures s", true, 1) != SPI_OK_SELECT ||
+		SPI_processed != 1)
+		elog(ERROR, "could not read otel.exporter_start_failures");
+	change.start_failures = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+														1, &isnull));
+	seen = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	if (isnull)
+		seen = 0;
+	SPI_finish();
+	if (seen != change.start_failures)
+		change_state(&change);
+	lifecycle_commit();
+}
+
+/* ---- rows ---- */
+
+/* Is a table as large as the queue may be? */
+static bool
+is_full(Relation rel, const ExporterConfig *config)
+{
+	return (int64) RelationGetNumberOfBlocks(rel) * BLCKSZ >= config->queue_max_bytes;
+}
+
+/* Where rows go, if not away: NULL when they are only deleted. */
+static Relation
+open_target(const Settlement *s, const ExporterConfig *config)
+{
+	Relation	target;
+
+	if (s->count == 0 || s->verdict == VERDICT_DROPPED ||
+		(s->verdict == VERDICT_EXPORTED && config->retention_s == 0))
+		return NULL;
+	if (s->verdict == VERDICT_EXPORTED)
+		return lifecycle_open_table("exported_spans", RowExclusiveLock);
+	target = lifecycle_open_table("failed_spans", RowExclusiveLock);
+	if (!is_full(target, config))
+		return target;
+	table_close(target, RowExclusiveLock);
+	return NULL;
+}
+
+static void
+copy_row(const Settlement *s, TupleTableSlot *slot, Relation target)
+{
+	Datum		values[FAILED_COLUMNS];
+	bool		nulls[FAILED_COLUMNS] = {0};
+
+	slot_getallattrs(slot);
+	memcpy(values, slot->tts_values, sizeof(Datum) * QUEUE_COLUMNS);
+	memcpy(nulls, slot->tts_isnull, sizeof(bool) * QUEUE_COLUMNS);
+	if (s->verdict == VERDICT_EXPORTED)
+		values[EXPORTED_AT] = TimestampTzGetDatum(GetCurrentTimestamp());
+	else
+	{
+		values[FAILED_AT] = TimestampTzGetDatum(GetCurrentTimestamp());
+		values[FAILED_ERROR] = message_datum(s->error);
+	}
+	quiet_insert(target, values, nulls);
+}
+
+/* Deletes the rows, copying them first where there is a target; returns how many there were. */
+static int
+remove_rows(const Settlement *s, Relation queue, Relation target)
+{
+	TupleTableSlot *slot = table_slot_create(queue, NULL);
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "otel settled row",
+													  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(row_context);
+	int			removed = 0;
+
+	for (int i = 0; i < s->count; i++)
+	{
+		ItemPointerData tid = s->rows[i].tid;
+		bool		isnull;
+
+		if (!table_tuple_fetch_row_version(queue, &tid, GetActiveSnapshot(), slot) ||
+			DatumGetTransactionId(slot_getsysattr(slot, MinTransactionIdAttributeNumber,
+												  &isnull)) != s->rows[i].xmin)
+			continue;
+		if (target)
+			copy_row(s, slot, target);
+		ExecClearTuple(slot);
+		quiet_delete(queue, &tid);
+		removed++;
+		MemoryContextReset(row_context);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(row_context);
+	ExecDropSingleTupleTableSlot(slot);
+	return removed;
+}
+
+void
+settle(const Settlement *s, const ExporterConfig *config)
+{
+	MemoryContext context = CurrentMemoryContext;
+	StateChange change = {0};
+	Relation	queue;
+	Relation	target;
+	int			removed = 0;
+
+	lifecycle_begin();
+	queue = lifecycle_open_table("span_queue", RowExclusiveLock);
+	target = open_target(s, config);
+	if (s->count > 0 && queue->rd_rel->relfilenode == s->filenode)
+		removed = remove_rows(s, queue, target);
+
+	change.start_failures = -1;
+	change.error = s->error;
+	if (s->verdict == VERDICT_EXPORTED)
+	{
+		change.success = true;
+		change.rejected = Min(s->rejected, removed);
+		change.exported = removed - change.rejected;
+	}
+	else if (target == NULL)
+		change.dropped = removed;
+	change_state(&change);
+	if (target)
+		table_close(target, NoLock);
+	table_close(queue, NoLock);
+	lifecycle_commit();
+	MemoryContextSwitchTo(context);
+}
+
+bool
+settle_expire_exported(const ExporterConfig *config)
+{
+	TimestampTz limit = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													-(int64) config->retention_s * 1000);
+	MemoryContext context = CurrentMemoryContext;
+	Relation	kept;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+	int			removed = 0;
+
+	lifecycle_begin();
+	kept = lifecycle_open_table("exported_spans", RowExclusiveLock);
+	scan = table_beginscan(kept, GetActiveSnapshot(), 0, NULL);
+	while (removed < EXPIRE_BATCH && (tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		bool		isnull;
+		Datum		at = heap_getattr(tuple, EXPORTED_AT + 1, RelationGetDescr(kept), &isnull);
+
+		if (!isnull && DatumGetTimestampTz(at) > limit)
+			continue;
+		quiet_delete(kept, &tuple->t_self);
+		removed++;
+	}
+	table_endscan(scan);
+	table_close(kept, NoLock);
+	lifecycle_commit();
+	MemoryContextSwitchTo(context);
+	return removed == EXPIRE_BATCH;
+}

@@ -1,0 +1,43 @@
+/*
+ * settle.h: what becomes of rows once it is known how their export went, and the counts of it.
+ */
+#ifndef OTEL_EXPORTER_SETTLE_H
+#define OTEL_EXPORTER_SETTLE_H
+
+#include "postgres.h"
+#include "batch.h"
+#include "config.h"
+
+typedef enum Verdict
+{
+	VERDICT_EXPORTED,			/* deleted, or moved to otel.exported_spans with otel.retention */
+	VERDICT_FAILED,				/* moved to otel.failed_spans */
+	VERDICT_DROPPED				/* deleted and counted */
+} Verdict;
+
+typedef struct Settlement
+{
+	const QueueRow *rows;
+	int			count;
+	Oid			filenode;		/* as the batch had it */
+	Verdict		verdict;
+	int64		rejected;		/* of those exported, spans the server says it did not take */
+	const char *error;			/* NULL: nothing went wrong */
+} Settlement;
+
+/*
+ * Settles rows in a transaction of its own and brings otel.exporter_state up to date with it.  Rows that
+ * are gone, or have been moved by a rewrite of the table, are left alone.  May raise when a row is damaged.
+ */
+extern void settle(const Settlement *settlement, const ExporterConfig *config);
+
+/* Notes in otel.exporter_state why nothing is exported. */
+extern void settle_error(const char *error, const ExporterConfig *config);
+
+/* Notes that an exporter runs: failures to start one are a thing of the past. */
+extern void settle_started(void);
+
+/* Removes what otel.retention no longer keeps; returns whether there may be more. */
+extern bool settle_expire_exported(const ExporterConfig *config);
+
+#endif

@@ -1,0 +1,76 @@
+/*
+ * text.c: text of the database as UTF-8.
+ *
+ * A database in UTF-8 is checked all the same, and one in SQL_ASCII may hold anything: one span with a
+ * broken string would otherwise make collectors refuse its whole batch.
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "mb/pg_wchar.h"
+#include "utils/memutils.h"
+
+#include "text.h"
+
+static Oid	conversion;			/* InvalidOid: none is needed, or there is none */
+
+void
+text_init(void)
+{
+	int			encoding = GetDatabaseEncoding();
+
+	if (encoding != PG_UTF8 && encoding != PG_SQL_ASCII)
+		conversion = FindDefaultConversionProc(encoding, PG_UTF8);
+}
+
+/* Every encoding a server may have is ASCII below 0x80. */
+static bool
+is_ascii(const char *s, int len)
+{
+	const char *end = s + len;
+	unsigned char any = 0;
+
+	while (s < end)
+		any |= (unsigned char) *s++;
+	return any < 0x80;
+}
+
+bool
+text_to_utf8(const char **s, int *len)
+{
+	int			encoding = GetDatabaseEncoding();
+	unsigned char *converted;
+	Size		room;
+
+	if (is_ascii(*s, *len))
+		return true;
+	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
+		return pg_verify_mbstr(PG_UTF8, *s, *len, true);
+	room = (Size) *len * MAX_CONVERSION_GROWTH + 1;
+	if (!OidIsValid(conversion) || !AllocSizeIsValid(room))
+		return false;
+	converted = palloc(room);
+	if (pg_do_encoding_conversion_buf(conversion, encoding, PG_UTF8,
+									  (unsigned char *) unconstify(char *, *s), *len,
+									  converted, room, true) != *len)
+	{
+		pfree(converted);
+		return false;
+	}
+	*s = (const char *) converted;
+	*len = strlen(*s);
+	return true;
+}
+
+void
+text_to_utf8_lossy(const char **s, int *len)
+{
+	char	   *copy;
+
+	if (text_to_utf8(s, len))
+		return;
+	copy = palloc(*len);
+	for (int i = 0; i < *len; i++)
+		copy[i] = IS_HIGHBIT_SET((*s)[i]) ? '?' : (*s)[i];
+	*s = copy;
+}

@@ -1,0 +1,350 @@
+/*
+ * worker.c: the background worker that exports one database's spans.
+ *
+ * Its loop: read a batch in a short transaction, send it with none open, settle it in another.  Where
+ * nothing is left it waits; where the collector does not take spans it waits longer each time.  It comes
+ * and goes as lifecycle.c and src/exporter_guard.h say.
+ *
+ * Transactions commit in another order than they wrote, and vacuum makes room anywhere in the queue, so
+ * that rows appear before the place where reading has come to.  The end of the queue is therefore
+ * followed by another pass from its start, unless such passes cost more than a twentieth of the time, as
+ * they do while an old snapshot keeps many deleted rows.
+ */
+#include "postgres.h"
+
+#include "access/tableam.h"
+#include "common/pg_prng.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "batch.h"
+#include "bound.h"
+#include "compat.h"
+#include "config.h"
+#include "deliver.h"
+#include "exporter_guard.h"
+#include "http.h"
+#include "lifecycle.h"
+#include "settle.h"
+#include "text.h"
+
+OTEL_LINKS_MODULE_MAGIC("otel_links_exporter");
+
+PGDLLEXPORT void otel_exporter_main(Datum arg) pg_attribute_noreturn();
+
+/* How often it looks whether somebody waits for its database to be free. */
+#define YIELD_INTERVAL_MS 500
+
+/* Waiting after a failure: doubled each time, with jitter, so that many servers do not return at once. */
+#define BACK_OFF_MIN_MS 1000
+#define BACK_OFF_MAX_MS 60000
+
+/* A pass from the queue's start may be followed by the next after so many times its own duration. */
+#define PASS_PAUSE_FACTOR 20
+
+/* How often kept spans and the queue's size are looked after. */
+#define HOUSEKEEPING_INTERVAL_MS 1000
+
+typedef struct Exporter
+{
+	ExporterConfig config;
+	MemoryContext config_context;
+	MemoryContext batch_context;	/* reset for each batch */
+
+	/* where reading is */
+	ItemPointerData next;
+	bool		whole_pass;		/* did this pass begin at the queue's start? */
+	TimestampTz pass_start;
+	TimestampTz next_whole_pass;	/* not before */
+
+	/* requests that a server finds too large are not made again */
+	size_t		max_bytes;
+
+	/* after failures */
+	int			failures;
+	TimestampTz retry_at;
+	bool		retry_after;	/* did the server name the time? */
+
+	TimestampTz idle_since;
+	TimestampTz next_housekeeping;
+} Exporter;
+
+static Exporter exporter;
+
+static void
+read_config(void)
+{
+	MemoryContext old;
+
+	MemoryContextReset(exporter.config_context);
+	old = MemoryContextSwitchTo(exporter.config_context);
+	config_read(&exporter.config);
+	MemoryContextSwitchTo(old);
+	exporter.max_bytes = BATCH_MAX_BYTES;
+}
+
+/* Goes on from the queue's start. */
+static void
+begin_whole_pass(void)
+{
+	ItemPointerSet(&exporter.next, 0, FirstOffsetNumber);
+	exporter.whole_pass = true;
+	exporter.pass_start = GetCurrentTimestamp();
+}
+
+/* What has to be done now and then whatever else happens; also while a request is under way. */
+static void
+tick(void)
+{
+	lifecycle_yield_database();
+}
+
+/*
+ * Waits until the latch is set (true) or the time has passed (false).  Everything that wakes the worker
+ * sets the latch: whoever wants a flush, a writer with a full batch, and a reload.
+ */
+static bool
+wait_ms(long ms)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+
+	for (;;)
+	{
+		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+		int			events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+									   Min(left, YIELD_INTERVAL_MS), PG_WAIT_EXTENSION);
+
+		if (events & WL_LATCH_SET)
+			ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			read_config();
+			exporter.retry_at = 0;
+		}
+		tick();
+		if (events & WL_LATCH_SET)
+			return true;
+		if (GetCurrentTimestamp() >= end)
+			return false;
+	}
+}
+
+/* When to try again after one more failure. */
+static void
+schedule_retry(const Delivery *delivery)
+{
+	double		ms = BACK_OFF_MAX_MS;
+
+	if (exporter.failures < 6)
+		ms = Min(ms, BACK_OFF_MIN_MS << exporter.failures);
+	exporter.failures++;
+	ms *= 0.5 + 0.5 * pg_prng_double(&pg_global_prng_state);
+	exporter.retry_after = delivery->retry_after_ms > ms;
+	if (exporter.retry_after)
+		ms = delivery->retry_after_ms;
+	exporter.retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) ms);
+}
+
+/* Waits for the next attempt.  Who waits in force_flush() has it made at once, unless the server said when. */
+static void
+wait_for_retry(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	while (now < exporter.retry_at)
+	{
+		if (wait_ms(TimestampDifferenceMilliseconds(now, exporter.retry_at)) &&
+			!exporter.retry_after && lifecycle_flush_wanted())
+			break;
+		now = GetCurrentTimestamp();
+	}
+	exporter.retry_at = 0;
+}
+
+/* Sets a row aside that could not be encoded; one that cannot be moved either stays where it is. */
+static void
+settle_damaged(const Batch *batch)
+{
+	Settlement	settlement = {0};
+	MemoryContext context = CurrentMemoryContext;
+
+	settlement.rows = &batch->damaged;
+	settlement.count = 1;
+	settlement.filenode = batch->filenode;
+	settlement.verdict = VERDICT_FAILED;
+	settlement.error = batch->damage;
+	ereport(LOG,
+			(errmsg("otel_links exporter cannot encode a span: %s", batch->damage)));
+	PG_TRY();
+	{
+		settle(&settlement, &exporter.config);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		EmitErrorReport();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		batch_skip(&batch->damaged);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+}
+
+static void
+settle_strays(const Batch *batch)
+{
+	Settlement	settlement = {0};
+
+	settlement.rows = batch->strays;
+	settlement.count = batch->nstrays;
+	settlement.filenode = batch->filenode;
+	settlement.verdict = VERDICT_FAILED;
+	settlement.error = "recorded by another server or database, of which this one is a copy";
+	settle(&settlement, &exporter.config);
+}
+
+/* Sends what was read; false when there is to be a pause. */
+static bool
+send_batch(const Batch *batch)
+{
+	Delivery	delivery;
+
+	deliver(batch, &exporter.config, tick, &delivery);
+	if (delivery.too_large > 0)
+		exporter.max_bytes = Max(delivery.too_large / 2, 1024);
+	if (!delivery.keep_position)
+		exporter.next = batch->next;
+	if (delivery.back_off)
+	{
+		schedule_retry(&delivery);
+		return false;
+	}
+	exporter.failures = 0;
+	return true;
+}
+
+/* Reads and sends one batch; true when there may be more to do at once. */
+static bool
+export_batch(void)
+{
+	Batch		batch;
+	bool		sent = true;
+
+	MemoryContextReset(exporter.batch_context);
+	MemoryContextSwitchTo(exporter.batch_context);
+	batch_read(&batch, &exporter.config, &exporter.next, exporter.max_bytes);
+	if (batch.count + batch.nstrays > 0 || batch.damage)
+		exporter.idle_since = GetCurrentTimestamp();
+	if (batch.damage)
+	{
+		settle_damaged(&batch);
+		return true;
+	}
+	if (batch.nstrays > 0)
+		settle_strays(&batch);
+	if (batch.count > 0)
+		sent = send_batch(&batch);
+	else
+		exporter.next = batch.next;
+	return sent && !batch.reached_end;
+}
+
+/* At the end of the queue: is another pass from its start due? */
+static bool
+next_pass(bool wanted)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		whole = exporter.whole_pass;
+
+	if (whole)
+		exporter.next_whole_pass = now + (now - exporter.pass_start) * PASS_PAUSE_FACTOR;
+	exporter.whole_pass = false;
+	if (!wanted && (whole || now < exporter.next_whole_pass))
+		return false;
+	begin_whole_pass();
+	return true;
+}
+
+static void
+housekeeping(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (now < exporter.next_housekeeping)
+		return;
+	exporter.next_housekeeping = TimestampTzPlusMilliseconds(now, HOUSEKEEPING_INTERVAL_MS);
+	MemoryContextSwitchTo(exporter.batch_context);
+	bound_enforce(&exporter.config);
+	while (settle_expire_exported(&exporter.config))
+		CHECK_FOR_INTERRUPTS();
+}
+
+/* Waits for the next look at the queue, or leaves. */
+static void
+rest(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (TimestampDifferenceExceeds(exporter.idle_since, now, exporter.config.idle_timeout_ms))
+	{
+		if (!exporter.config.enabled)
+			lifecycle_leave();
+		lifecycle_leave_if_empty();
+		exporter.idle_since = now;
+	}
+	if (wait_ms(Max(exporter.config.schedule_delay_ms, 1)) && lifecycle_flush_wanted())
+		begin_whole_pass();
+	else
+		(void) next_pass(false);
+}
+
+void
+otel_exporter_main(Datum arg)
+{
+	int			flags;
+
+	memcpy(&flags, MyBgworkerEntry->bgw_extra, sizeof(flags));
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	lifecycle_start(DatumGetObjectId(arg));
+	load_file("otel_links", false); /* defines the settings */
+
+	exporter.config_context = AllocSetContextCreate(TopMemoryContext, "otel exporter settings",
+													ALLOCSET_SMALL_SIZES);
+	exporter.batch_context = AllocSetContextCreate(TopMemoryContext, "otel exporter batch",
+												   ALLOCSET_DEFAULT_SIZES);
+	read_config();
+	lifecycle_begin();
+	text_init();
+	lifecycle_commit();
+	settle_started();
+	if (flags & EXPORTER_RESUME)
+		lifecycle_leave_if_empty();
+	http_init();
+
+	exporter.idle_since = GetCurrentTimestamp();
+	begin_whole_pass();
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		housekeeping();
+		if (exporter.retry_at != 0)
+			wait_for_retry();
+		else if (!exporter.config.enabled || (!export_batch() && exporter.retry_at == 0))
+			rest();
+	}
+}

@@ -1,0 +1,147 @@
+/*
+ * exporter_start.c: starting and waking the exporter of this database (exporter_guard.h says how the two
+ * sides meet).
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "catalog/namespace.h"
+#include "commands/sequence.h"
+#include "postmaster/bgworker.h"
+#include "storage/latch.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "exporter_guard.h"
+#include "exporter_start.h"
+
+/* How often, at most, one session says that it found no free worker slot. */
+#define COMPLAINT_INTERVAL_MS (60 * 1000)
+
+/* The worker this session registered last, until it has started. */
+static BackgroundWorkerHandle *registered;
+
+/* The exporter this session saw last.  Both may be out of date: a latch set in vain does no harm. */
+static PGPROC *exporter_proc;
+static int	exporter_pid;
+
+/* Was the exporter last seen still there?  Reads shared memory without a lock. */
+static bool
+exporter_known(void)
+{
+	return exporter_proc != NULL && exporter_proc->pid == exporter_pid &&
+		exporter_proc->databaseId == MyDatabaseId;
+}
+
+/* Finds who holds the guard.  Walks the whole lock table, so its answer is kept. */
+static void
+find_exporter(const LOCKTAG *guard)
+{
+	LockData   *locks = GetLockStatusData();
+
+	exporter_proc = NULL;
+	for (int i = 0; i < locks->nelements; i++)
+	{
+		LockInstanceData *lock = &locks->locks[i];
+
+		if (memcmp(&lock->locktag, guard, sizeof(LOCKTAG)) == 0 &&
+			(lock->holdMask & LOCKBIT_ON(ExclusiveLock)))
+		{
+			exporter_pid = lock->pid;
+			exporter_proc = BackendPidGetProc(exporter_pid);
+			break;
+		}
+	}
+}
+
+/* Counts and, now and then, logs that no worker could be registered.  The status view reads the count. */
+static void
+complain_no_slot(void)
+{
+	static TimestampTz last_complaint;
+	TimestampTz now = GetCurrentTimestamp();
+	Oid			sequence;
+
+	if (last_complaint != 0 &&
+		!TimestampDifferenceExceeds(last_complaint, now, COMPLAINT_INTERVAL_MS))
+		return;
+	last_complaint = now;
+	sequence = get_relname_relid("exporter_start_failures", get_namespace_oid("otel", false));
+	if (OidIsValid(sequence))
+		nextval_internal(sequence, false);
+	ereport(LOG,
+			(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+			 errmsg("no background worker slot is free for the otel_links exporter"),
+			 errdetail("Recorded spans wait in otel.span_queue."),
+			 errhint("Consider raising max_worker_processes.")));
+}
+
+void
+exporter_start_if_needed(Oid extension_oid)
+{
+	LOCKTAG		guard;
+	BackgroundWorker worker;
+	const char *exporter = GetConfigOption("otel.traces_exporter", true, false);
+	MemoryContext old;
+	pid_t		pid;
+
+	if (RecoveryInProgress() || (exporter && strcmp(exporter, "none") == 0))
+		return;
+
+	exporter_guard_tag(&guard, extension_oid);
+	if (LockAcquire(&guard, ShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+	{
+		if (!exporter_known())
+			find_exporter(&guard);
+		return;
+	}
+	LockRelease(&guard, ShareLock, false);
+
+	/*
+	 * One that has been registered and not forked yet will see our rows.  One that has been forked and
+	 * does not hold the guard may be on its way in or out: only another one is sure to see them, and one
+	 * too many leaves as soon as it finds the guard taken.
+	 */
+	if (registered && GetBackgroundWorkerPid(registered, &pid) == BGWH_NOT_YET_STARTED)
+		return;
+	if (registered)
+		pfree(registered);
+	registered = NULL;
+
+	exporter_describe(&worker, MyDatabaseId, 0);
+	old = MemoryContextSwitchTo(TopMemoryContext);	/* the handle outlives the transaction */
+	if (!RegisterDynamicBackgroundWorker(&worker, &registered))
+	{
+		registered = NULL;
+		complain_no_slot();
+	}
+	MemoryContextSwitchTo(old);
+}
+
+void
+exporter_wake(void)
+{
+	if (exporter_known())
+		SetLatch(&exporter_proc->procLatch);
+}
+
+void
+exporter_register_launcher(void)
+{
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = 5;
+	strlcpy(worker.bgw_library_name, EXPORTER_LIBRARY, BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "otel_launcher_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "otel_links launcher", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "otel_links launcher", BGW_MAXLEN);
+	RegisterBackgroundWorker(&worker);
+}

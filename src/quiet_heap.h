@@ -1,0 +1,35 @@
+/*
+ * quiet_heap.h: writing rows that logical decoding does not see.
+ *
+ * The queue and its companions are in no subscriber's schema, so that a FOR ALL TABLES publication would
+ * stop every subscription the moment a row of theirs is decoded.  Rows go in with HEAP_INSERT_NO_LOGICAL,
+ * and REPLICA IDENTITY NOTHING leaves a deleted row nothing to send.  There is no quiet update.  The
+ * tables have no index, no constraint but NOT NULL (checked by nobody here) and no trigger.
+ */
+#ifndef OTEL_LINKS_QUIET_HEAP_H
+#define OTEL_LINKS_QUIET_HEAP_H
+
+#include "postgres.h"
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "utils/rel.h"
+
+/* rel is open with RowExclusiveLock.  Values that live in another table's TOAST are copied. */
+static inline void
+quiet_insert(Relation rel, Datum *values, bool *nulls)
+{
+	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
+
+	heap_insert(rel, tuple, GetCurrentCommandId(true), HEAP_INSERT_NO_LOGICAL, NULL);
+	heap_freetuple(tuple);
+}
+
+/* The row must be visible to the transaction; somebody else's deletion at the same time is an error. */
+static inline void
+quiet_delete(Relation rel, ItemPointer tid)
+{
+	simple_heap_delete(rel, tid);
+}
+
+#endif
