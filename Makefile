@@ -1,7 +1,7 @@
 # Two modules from one tree: otel_links (here) and otel_links_exporter (src/exporter).
 #
 # demo, check and the others below are scripts that need nothing installed, so not PGXS either.
-COMMANDS     = demo check check-matrix check-fresh docs fuzz
+COMMANDS     = demo check check-interop check-matrix check-fresh docs fuzz
 
 ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 
@@ -28,9 +28,9 @@ OBJS         = \
 	src/link_rows.o \
 	src/link_set.o \
 	src/otel_links.o \
+	src/postgrest.o \
 	src/queue.o \
 	src/record_exception.o \
-	src/request_headers.o \
 	src/sampler.o \
 	src/settings.o \
 	src/span.o \

@@ -139,6 +139,14 @@ EXECUTE p('EXECUTE with one') :from_2;
 DEALLOCATE p;
 TABLE recorded;
 
+-- nor are texts that are only in the same message
+TRUNCATE jobs;
+PREPARE p AS INSERT INTO jobs (how) VALUES ('PREPARE and EXECUTE in one message') :from_1\; EXECUTE p :from_2;
+EXECUTE p;
+BEGIN\; DECLARE c CURSOR FOR SELECT enqueue('DECLARE and FETCH in one message') FROM generate_series(1, 2) :from_1\; FETCH 1 FROM c :from_2\; FETCH 1 FROM c\; COMMIT;
+DEALLOCATE p;
+TABLE recorded;
+
 -- settings: in this transaction before the comment, for the session after it
 TRUNCATE jobs;
 BEGIN;

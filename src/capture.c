@@ -8,7 +8,7 @@
  *	3. the SQLCommenter comment of the statement that is running (sqlcommenter.c);
  *	4. otel.traceparent, set for the session or the connection: last among ours, because behind a
  *	   transaction pooler it may be what another client left;
- *	5. request.headers, which PostgREST sets (request_headers.c);
+ *	5. request.headers, which PostgREST sets (postgrest.c);
  *	6. pg_tracing.trace_context.
  *
  * A default is evaluated once a row, so the answer of 1 to 4 is kept: in the call site's fn_extra, which
@@ -42,7 +42,7 @@
 
 #include "capture.h"
 #include "compat.h"
-#include "request_headers.h"
+#include "postgrest.h"
 #include "settings.h"
 #include "span.h"
 #include "sqlcommenter.h"
@@ -77,20 +77,46 @@ typedef struct ForeignSetting
 static struct varlena *read_pg_tracing(const char *value);
 
 static CaptureCache session_cache;
-static ForeignSetting request_headers = {"request.headers", request_headers_context, NULL, NULL};
+static ForeignSetting request_headers = {"request.headers", postgrest_context, NULL, NULL};
 static ForeignSetting pg_tracing = {"pg_tracing.trace_context", read_pg_tracing, NULL, NULL};
 
 /* ---- the running statement ---- */
 
 /*
- * The portal of the client's own statement.  ActivePortal is another one inside FOR … IN or FETCH; the
- * client's has the very string that debug_query_string points to.  NULL outside of any, as while a
- * simple statement is planned, in the function call protocol and in background workers.
+ * Does the portal run the text that debug_query_string points to?  In the simple protocol that is the very
+ * string; for Execute it is a copy.  The texts of a message and a portal that were equal once stay so
+ * while the message runs, and are compared once: they may be long.
+ */
+static bool
+portal_has_message_copy(Portal portal)
+{
+	static const char *known_source = NULL;
+	static const char *known_message = NULL;
+	static TimestampTz known_arrived = 0;
+	TimestampTz arrived = GetCurrentStatementStartTimestamp();
+
+	if (known_source == portal->sourceText && known_message == debug_query_string &&
+		known_arrived == arrived)
+		return true;
+	if (portal->sourceText == NULL || strcmp(portal->sourceText, debug_query_string) != 0)
+		return false;
+	known_source = portal->sourceText;
+	known_message = debug_query_string;
+	known_arrived = arrived;
+	return true;
+}
+
+/*
+ * The portal of the client's own statement.  ActivePortal is another one inside FOR … IN, FETCH and SQL
+ * EXECUTE.  Of those that are active it is the one with the message's string; only when there is none, the
+ * one with a copy of it: in "DECLARE c …; FETCH c" the cursor has one as well.  NULL outside of any
+ * portal, as while a simple statement is planned, in the function call protocol and in background workers.
  */
 static Portal
 top_level_portal(void)
 {
 	MemoryContext context;
+	Portal		with_copy = NULL;
 
 	if (debug_query_string == NULL || !PortalIsValid(ActivePortal))
 		return NULL;
@@ -106,11 +132,15 @@ top_level_portal(void)
 		if (context->ident == NULL || strcmp(context->name, "PortalContext") != 0)
 			continue;
 		portal = GetPortalByName(strcmp(context->ident, "<unnamed>") == 0 ? "" : context->ident);
-		if (PortalIsValid(portal) && portal->portalContext == context &&
-			portal->status == PORTAL_ACTIVE && portal->sourceText == debug_query_string)
+		if (!PortalIsValid(portal) || portal->portalContext != context ||
+			portal->status != PORTAL_ACTIVE)
+			continue;
+		if (portal->sourceText == debug_query_string)
 			return portal;
+		if (portal_has_message_copy(portal))
+			with_copy = portal;
 	}
-	return NULL;
+	return with_copy;
 }
 
 /* The statement of the message that the portal runs, or NULL. */

@@ -140,11 +140,10 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 60
 
     def do_POST(self):
-        length = self.headers.get("Content-Length")
-        if length is None:
+        body = self._body()
+        if body is None:
             self.close_connection = True
             return self._answer(411, {}, b"")
-        body = self.rfile.read(int(length))
         content_type = self.headers.get("Content-Type", "")
         error = None
         spans = []
@@ -177,6 +176,19 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             response = b""
         return self._answer(status, {"Content-Type": content_type} | answer.get("headers", {}), response)
+
+    def _body(self):
+        """The body by its Content-Length, or in chunks, as Node.js sends it; None when it is neither."""
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            chunks = []
+            while size := int(self.rfile.readline().partition(b";")[0], 16):
+                chunks.append(self.rfile.read(size))
+                self.rfile.readline()
+            while self.rfile.readline().strip():
+                pass  # trailers
+            return b"".join(chunks)
+        length = self.headers.get("Content-Length")
+        return None if length is None else self.rfile.read(int(length))
 
     def do_GET(self):
         self._answer(405, {}, b"")

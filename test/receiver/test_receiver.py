@@ -209,6 +209,17 @@ class Receiving(unittest.TestCase):
             self.post()
         self.assertEqual(self.receiver.requests[0]["status"], 0)
 
+    def test_a_body_may_come_in_chunks(self):
+        body = a_request().SerializeToString()
+        connection = http.client.HTTPConnection("127.0.0.1", self.receiver.port)
+        self.addCleanup(connection.close)
+        for _ in range(2):  # the second request finds the connection where the first one left it
+            connection.request("POST", "/v1/traces", iter([body[:7], body[7:]]),
+                               {"Content-Type": otlp_decode.PROTOBUF}, encode_chunked=True)
+            response = connection.getresponse()
+            self.assertEqual((response.status, response.read()), (200, b""))
+        self.assertEqual([r["bytes"] for r in self.receiver.requests], [len(body)] * 2)
+
     def test_connections_are_kept(self):
         connection = http.client.HTTPConnection("127.0.0.1", self.receiver.port)
         self.addCleanup(connection.close)

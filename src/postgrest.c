@@ -1,5 +1,5 @@
 /*
- * request_headers.c: a context from the setting request.headers that PostgREST makes.
+ * postgrest.c: a context from the setting request.headers that PostgREST makes.
  *
  * The text is read as json, not jsonb: jsonb keeps only the last of two fields of one name, and two
  * traceparent headers are none (W3C Trace Context, section 3.2.1).
@@ -11,7 +11,7 @@
 #include "mb/pg_wchar.h"
 
 #include "compat.h"
-#include "request_headers.h"
+#include "postgrest.h"
 #include "trace_context.h"
 
 /* What is collected while the text is parsed. */
@@ -121,7 +121,7 @@ nests_too_deep(const char *json)
 }
 
 struct varlena *
-request_headers_context(const char *json)
+postgrest_context(const char *json)
 {
 	HeaderReader reader = {0};
 	JsonSemAction actions = {0};

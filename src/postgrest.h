@@ -1,8 +1,8 @@
 /*
- * request_headers.h: a context from the setting request.headers that PostgREST makes.
+ * postgrest.h: a context from the setting request.headers that PostgREST makes.
  */
-#ifndef OTEL_LINKS_REQUEST_HEADERS_H
-#define OTEL_LINKS_REQUEST_HEADERS_H
+#ifndef OTEL_LINKS_POSTGREST_H
+#define OTEL_LINKS_POSTGREST_H
 
 #include "postgres.h"
 
@@ -10,6 +10,6 @@
  * Reads a JSON object of header names and values; NULL when it holds no valid traceparent, or two, or
  * is no JSON.  The result is in CurrentMemoryContext.  Never raises for what the text may hold.
  */
-extern struct varlena *request_headers_context(const char *json);
+extern struct varlena *postgrest_context(const char *json);
 
 #endif

@@ -1,0 +1,175 @@
+# Which executions of a prepared statement its comment speaks for, over the wire protocol itself.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Wire;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', 'plan_cache_mode = auto');
+$node->start;
+$node->safe_psql('postgres', q{
+	CREATE EXTENSION otel_links;
+	CREATE TABLE jobs (id int GENERATED ALWAYS AS IDENTITY, how text,
+		trace_context otel.trace_context DEFAULT otel.current_trace_context());
+	CREATE FUNCTION enqueue(how text) RETURNS text LANGUAGE plpgsql AS $$
+		DECLARE r record;
+		BEGIN
+			FOR r IN INSERT INTO jobs (how) VALUES (how) RETURNING trace_context LOOP
+				RETURN right(otel.trace_id(r.trace_context), 1);
+			END LOOP;
+		END $$;
+	CREATE PROCEDURE enqueue_and_commit(how text) LANGUAGE plpgsql AS $$
+		BEGIN
+			PERFORM enqueue(how);
+			COMMIT;
+			PERFORM enqueue(how);
+		END $$;
+});
+
+# A comment that holds the context of a digit.
+sub from
+{
+	return "/*traceparent='00-4bf92f3577b34da6a3ce929d0e0e473$_[0]-00f067aa0ba902b7-01'*/";
+}
+
+my $insert = 'INSERT INTO jobs (how) VALUES ($1) ' . from(1);
+
+# The digits of the contexts recorded since the last call, "-" for none.
+sub recorded
+{
+	return $node->safe_psql('postgres', q{
+		WITH rows AS (DELETE FROM jobs RETURNING id, trace_context)
+		SELECT string_agg(coalesce(right(otel.trace_id(trace_context), 1), '-'), '' ORDER BY id) FROM rows});
+}
+
+my $wire = Wire->connect($node, 'postgres');
+
+# ---- unnamed statements ----
+
+$wire->run(parse => ['', $insert], bind => ['', '', 'x'], execute => ['']);
+is(recorded(), '1', 'an unnamed statement has its comment');
+
+$wire->run(parse => ['', $insert], bind => ['', '', 'x'], execute => ['']);
+$wire->run(bind => ['', '', 'x'], execute => ['']);
+is(recorded(), '11', 'executed again it still has it, which no server can tell from a new one');
+
+$wire->run(map { (parse => ['', 'INSERT INTO jobs (how) VALUES ($1) ' . from($_)],
+	bind => ['', '', 'x'], execute => ['']) } 1 .. 3);
+is(recorded(), '123', 'each of a pipeline has its own');
+
+# ---- named statements ----
+
+$wire->run(parse => ['s1', $insert], bind => ['', 's1', 'x'], execute => ['']);
+is(recorded(), '1', 'the first execution of a named statement has its comment');
+$wire->run(bind => ['', 's1', 'x'], execute => ['']) for 1 .. 7;
+is(recorded(), '-------', 'no later one has, with custom plans or a generic one');
+
+$wire->run(parse => ['s2', $insert]);
+$wire->run(bind => ['', 's2', 'x'], execute => ['']);
+$wire->run(bind => ['', 's2', 'x'], execute => ['']);
+is(recorded(), '1-', 'nor when Parse came by itself');
+
+$wire->query('BEGIN');
+$wire->run(parse => ['s3', $insert]);
+$wire->run(bind => ['', 's3', 'x'], execute => ['']) for 1 .. 8;
+is(recorded_in($wire), '11111111', 'all executions in the transaction that prepared it have');
+$wire->query('COMMIT');
+$wire->query('BEGIN');
+$wire->run(bind => ['', 's3', 'x'], execute => ['']);
+$wire->query('COMMIT');
+is(recorded(), '-', 'none in the next transaction has');
+
+$wire->run(parse => ['s4', $insert], map { (bind => ['', 's4', "x$_"], execute => ['']) } 1 .. 8);
+is(recorded(), '11111111', 'executemany: one pipeline is one transaction');
+
+$wire->query('BEGIN');
+$wire->run(bind => ['', 's4', 'x'], execute => ['']);
+$wire->query('SET LOCAL otel.traceparent = \'00-4bf92f3577b34da6a3ce929d0e0e4739-00f067aa0ba902b7-01\'');
+$wire->run(bind => ['', 's4', 'x'], execute => ['']);
+$wire->query('COMMIT');
+is(recorded(), '-9', 'SET LOCAL speaks for every execution');
+
+# ---- names that come and go ----
+
+$wire->run(parse => ['s5', $insert]);
+$wire->run(bind => ['p5', 's5', 'x'], close_statement => ['s5'], execute => ['p5']);
+is(recorded(), '-', 'closed before its execution: nothing can be told');
+
+$wire->run(parse => ['s6', $insert]);
+$wire->run(bind => ['', 's6', 'x'], execute => ['']);
+recorded();
+$wire->run(bind => ['p6', 's6', 'x'], close_statement => ['s6'],
+	parse => ['s6', 'SELECT 1 ' . from(2)], execute => ['p6']);
+is(recorded(), '-', 'another statement under its name does not vouch for it');
+
+$wire->run(close_statement => ['s6'], parse => ['s6', $insert =~ s/4731/4733/r], bind => ['', 's6', 'x'], execute => ['']);
+is(recorded(), '3', 'prepared anew under an old name, its comment counts again');
+
+$wire->query('DEALLOCATE ALL');
+$wire->run(parse => ['s7', $insert], bind => ['p7', 's7', 'x']);
+$wire->query('DEALLOCATE ALL');
+$wire->run(parse => ['s7', $insert], bind => ['', 's7', 'x'], execute => ['']);
+is(recorded(), '1', 'after DEALLOCATE ALL');
+
+# ---- poolers ----
+
+$wire->run(parse => ['PGBOUNCER_17', $insert], bind => ['', 'PGBOUNCER_17', 'x'], execute => ['']);
+is(recorded(), '-', 'the comment of a statement that a pooler prepared is never trusted');
+$wire->query(q{SET otel.pooler_statement_names = 'PGBOUNCER_%, mine_%'});
+$wire->run(parse => ['mine_1', $insert], bind => ['', 'mine_1', 'x'], execute => ['']);
+is(recorded(), '-', 'the names are a setting');
+$wire->query(q{SET otel.pooler_statement_names = ''});
+$wire->run(parse => ['PGBOUNCER_18', $insert], bind => ['', 'PGBOUNCER_18', 'x'], execute => ['']);
+is(recorded(), '1', 'which may be empty');
+$wire->query('RESET otel.pooler_statement_names');
+
+# ---- portals ----
+
+my $calls = 'SELECT enqueue($1 || i) FROM generate_series(1, 4) i ' . from(1);
+$wire->query('BEGIN');
+is(join('', $wire->run(parse => ['f1', $calls], bind => ['p', 'f1', 'x'], execute => ['p', 2])), '11',
+	'FOR IN INSERT RETURNING in a function: its portal is not the client\'s');
+$wire->run(bind => ['', 'f1', 'x'], execute => ['']);
+is(join('', $wire->run(execute => ['p', 0])), '11', 'a portal that goes on');
+$wire->query('COMMIT');
+is(recorded(), '11' . '1111' . '11', 'all in the transaction that prepared it');
+is(join('', $wire->run(bind => ['', 'f1', 'x'], execute => [''])), '', 'a later execution of it')
+  or diag('FOR IN INSERT RETURNING must not hide the name of the client\'s statement');
+is(recorded(), '----', 'has none');
+
+$wire->run(parse => ['', 'CALL enqueue_and_commit($1) ' . from(2)], bind => ['', '', 'x'], execute => ['']);
+is(recorded(), '22', 'a procedure that commits');
+$wire->run(parse => ['c1', 'CALL enqueue_and_commit($1) ' . from(2)], bind => ['', 'c1', 'x'], execute => ['']);
+is(recorded(), '22', 'a procedure that commits, named');
+$wire->run(bind => ['', 'c1', 'x'], execute => ['']);
+is(recorded(), '--', 'a procedure that commits, executed again');
+
+$wire->run(parse => ['u1', 'DO $$ BEGIN PERFORM enqueue(\'do\'); END $$ ' . from(3)], bind => ['', 'u1'], execute => ['']);
+$wire->run(bind => ['', 'u1'], execute => ['']);
+is(recorded(), '3-', 'a utility statement');
+
+# ---- messages that come at the same address ----
+
+$wire->query('INSERT INTO jobs (how) VALUES (\'x\') ' . from($_)) for 1 .. 5;
+is(recorded(), '12345', 'messages of one length, one after another');
+$wire->query(join(';', map { "INSERT INTO jobs (how) VALUES ('x') " . ($_ % 2 ? from($_) : '') } 1 .. 9));
+is(recorded(), '1-3-5-7-9', 'statements of one message');
+$wire->query('SELECT enqueue(\'x\')' . from(4) . ';SELECT enqueue(\'y\')' . from(5) . ';SELECT enqueue(\'z\')');
+is(recorded(), '45-', 'one cached plan of a function, different statements of one message');
+
+$wire->disconnect;
+$node->stop;
+done_testing();
+
+# As recorded(), inside the client's own transaction.
+sub recorded_in
+{
+	my ($client) = @_;
+	my ($digits) = $client->query(q{
+		WITH rows AS (DELETE FROM jobs RETURNING id, trace_context)
+		SELECT string_agg(coalesce(right(otel.trace_id(trace_context), 1), '-'), '' ORDER BY id) FROM rows});
+	return $digits;
+}
