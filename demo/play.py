@@ -38,7 +38,7 @@ def main():
         say(f"the job made {generated} reports and committed")
 
         exported = owner.execute("SELECT otel.force_flush()").fetchone()[0]
-        say(f"the exporter has sent {exported} spans")
+        say(f"the exporter has sent {exported or 0} spans")
 
         spans = None
         if len(sys.argv) > 1:

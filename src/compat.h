@@ -56,6 +56,24 @@
 #define server_standard_conforming_strings standard_conforming_strings
 #endif
 
+/* PostgreSQL 18 puts this before the declaration. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
+/* PostgreSQL 19's scans take options. */
+#if PG_VERSION_NUM >= 190000
+#define table_scan_all(relation, snapshot) \
+	table_beginscan(relation, snapshot, 0, NULL, SO_NONE)
+#define table_scan_tid_range(relation, snapshot, first, last) \
+	table_beginscan_tidrange(relation, snapshot, first, last, SO_NONE)
+#else
+#define table_scan_all(relation, snapshot) \
+	table_beginscan(relation, snapshot, 0, NULL)
+#define table_scan_tid_range(relation, snapshot, first, last) \
+	table_beginscan_tidrange(relation, snapshot, first, last)
+#endif
+
 /* PostgreSQL 18 gives the module a name and a version that SQL can see. */
 #if PG_VERSION_NUM >= 180000
 #define OTEL_LINKS_MODULE_MAGIC(name_) \

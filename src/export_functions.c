@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "compat.h"
 #include "export_tables.h"
 #include "exporter_guard.h"
 #include "exporter_start.h"
@@ -49,7 +50,7 @@ static int64
 exported_so_far(Snapshot snapshot)
 {
 	Relation	state = open_export_table("exporter_state", AccessShareLock);
-	TableScanDesc scan = table_beginscan(state, snapshot, 0, NULL);
+	TableScanDesc scan = table_scan_all(state, snapshot);
 	HeapTuple	tuple = heap_getnext(scan, ForwardScanDirection);
 	int64		exported = 0;
 	bool		isnull;
@@ -80,7 +81,7 @@ still_waiting(Relation queue, Snapshot since, ItemPointer from)
 	bool		found = false;
 
 	ItemPointerSet(&last, MaxBlockNumber, MaxOffsetNumber);
-	scan = table_beginscan_tidrange(queue, now, from, &last);
+	scan = table_scan_tid_range(queue, now, from, &last);
 	while (!found && table_scan_getnextslot_tidrange(scan, ForwardScanDirection, slot))
 	{
 		bool		isnull;
@@ -178,7 +179,7 @@ otel_retry_failed(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("otel.retry_failed()");
 	PreventCommandIfParallelMode("otel.retry_failed()");
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	scan = table_beginscan(failed, snapshot, 0, NULL);
+	scan = table_scan_all(failed, snapshot);
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();

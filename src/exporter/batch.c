@@ -16,6 +16,7 @@
 #include "utils/snapmgr.h"
 
 #include "batch.h"
+#include "compat.h"
 #include "export_tables.h"
 #include "lifecycle.h"
 #include "otlp.h"
@@ -102,7 +103,7 @@ scan_queue(Batch *batch, const ExporterConfig *config, size_t max_bytes)
 	batch->filenode = queue->rd_rel->relfilenode;
 	otlp_lookup_types(&types, RelationGetDescr(queue));
 	ItemPointerSet(&last, MaxBlockNumber, MaxOffsetNumber);
-	scan = table_beginscan_tidrange(queue, GetActiveSnapshot(), &batch->next, &last);
+	scan = table_scan_tid_range(queue, GetActiveSnapshot(), &batch->next, &last);
 	old = MemoryContextSwitchTo(row_context);
 	while (room && batch->count < config->max_batch_size && batch->nstrays < config->max_batch_size)
 	{

@@ -19,6 +19,7 @@
 #include "utils/timestamp.h"
 
 #include "bound.h"
+#include "compat.h"
 #include "export_tables.h"
 #include "lifecycle.h"
 #include "settle.h"
@@ -75,7 +76,7 @@ file_bytes(Relation queue)
 static int64
 walk_queue(Relation queue, int64 enough, QueueRow *rows, int *count)
 {
-	TableScanDesc scan = table_beginscan(queue, GetActiveSnapshot(), 0, NULL);
+	TableScanDesc scan = table_scan_all(queue, GetActiveSnapshot());
 	HeapTuple	tuple;
 	int64		bytes = 0;
 

@@ -31,7 +31,7 @@ buffer_init(ByteBuffer *b)
 	b->size = BUFFER_INITIAL_SIZE;
 }
 
-static pg_noinline pg_attribute_unused() void
+pg_attribute_unused() static pg_noinline void
 buffer_grow(ByteBuffer *b, size_t more)
 {
 	size_t		size = b->size;

@@ -22,12 +22,13 @@
 #include "utils/wait_event.h"
 #include "tcop/tcopprot.h"
 
+#include "compat.h"
 #include "exporter_guard.h"
 
 /* How long to wait for a free worker slot before trying again. */
 #define SLOT_RETRY_MS 1000
 
-PGDLLEXPORT void otel_launcher_main(Datum arg) pg_attribute_noreturn();
+pg_noreturn extern PGDLLEXPORT void otel_launcher_main(Datum arg);
 
 static List *
 connectable_databases(void)

@@ -248,7 +248,7 @@ lifecycle_leave_if_empty(void)
 		Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 
 		queue = table_open(queue_oid, NoLock);
-		scan = table_beginscan(queue, snapshot, 0, NULL);
+		scan = table_scan_all(queue, snapshot);
 		empty = heap_getnext(scan, ForwardScanDirection) == NULL;
 		table_endscan(scan);
 		table_close(queue, NoLock);

@@ -7,6 +7,8 @@
 #include "postgres.h"
 #include "utils/rel.h"
 
+#include "compat.h"
+
 /* Connects to the database and takes the guard; does not return when another exporter has it. */
 extern void lifecycle_start(Oid database);
 
@@ -27,7 +29,7 @@ extern void lifecycle_yield_database(void);
 extern void lifecycle_leave_if_empty(void);
 
 /* Leaves without a look at the queue: spans are held back. */
-extern void lifecycle_leave(void) pg_attribute_noreturn();
+pg_noreturn extern void lifecycle_leave(void);
 
 /* Does anybody wait in otel.force_flush()? */
 extern bool lifecycle_flush_wanted(void);

@@ -13,6 +13,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "postmaster/postmaster.h"
+#include "utils/lsyscache.h"
 
 #include "attributes.h"
 #include "compat.h"

@@ -19,6 +19,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "export_tables.h"
 #include "lifecycle.h"
 #include "quiet_heap.h"
@@ -82,7 +83,7 @@ static void
 change_state(const StateChange *change)
 {
 	Relation	state = lifecycle_open_table("exporter_state", RowExclusiveLock);
-	TableScanDesc scan = table_beginscan(state, GetActiveSnapshot(), 0, NULL);
+	TableScanDesc scan = table_scan_all(state, GetActiveSnapshot());
 	HeapTuple	tuple = heap_getnext(scan, ForwardScanDirection);
 	Datum		values[STATE_COLUMNS];
 	bool		nulls[STATE_COLUMNS];
@@ -263,7 +264,7 @@ settle_expire_exported(const ExporterConfig *config)
 
 	lifecycle_begin();
 	kept = lifecycle_open_table("exported_spans", RowExclusiveLock);
-	scan = table_beginscan(kept, GetActiveSnapshot(), 0, NULL);
+	scan = table_scan_all(kept, GetActiveSnapshot());
 	while (removed < EXPIRE_BATCH && (tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
 		bool		isnull;

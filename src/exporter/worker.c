@@ -39,7 +39,7 @@
 
 OTEL_LINKS_MODULE_MAGIC("otel_links_exporter");
 
-PGDLLEXPORT void otel_exporter_main(Datum arg) pg_attribute_noreturn();
+pg_noreturn extern PGDLLEXPORT void otel_exporter_main(Datum arg);
 
 /* How often it looks whether somebody waits for its database to be free. */
 #define YIELD_INTERVAL_MS 500
