@@ -1,14 +1,17 @@
 # Two modules from one tree: otel_links (here) and otel_links_exporter (src/exporter).
 #
 # demo, check and the others below are scripts that need nothing installed, so not PGXS either.
-COMMANDS     = demo check check-interop check-matrix check-fresh docs fuzz
+COMMANDS     = demo bench check check-interop check-matrix check-fresh docs fuzz
 
 ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 
 .PHONY: $(COMMANDS)
 demo:
 	demo/run
-$(filter-out demo,$(COMMANDS)):
+# make fuzz SECONDS=60; handed over as an argument, because bash has a SECONDS of its own
+fuzz:
+	scripts/fuzz $(SECONDS)
+$(filter-out demo fuzz,$(COMMANDS)):
 	scripts/$@
 
 else

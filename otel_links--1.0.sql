@@ -211,7 +211,7 @@ COMMENT ON FUNCTION otel.from_ids(pg_catalog.text, pg_catalog.text, pg_catalog.i
 CREATE FUNCTION otel.extract(carrier pg_catalog.jsonb)
     RETURNS otel.trace_context LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_extract';
-COMMENT ON FUNCTION otel.extract(pg_catalog.jsonb) IS 'the context in a carrier, a JSON object of header names (in any case) and values; NULL when its traceparent is missing, invalid, no string (or array of one), or there in two spellings; a tracestate may be an array, and is left out when it cannot be used; never raises';
+COMMENT ON FUNCTION otel.extract(pg_catalog.jsonb) IS 'the context in a carrier, a JSON object of header names (in any case) and values; NULL when its traceparent is missing, invalid, no string (or array of one), or there in two spellings; a tracestate may be an array, and is left out when it cannot be used; never raises; call it with its schema, because EXTRACT alone is SQL''s own';
 
 CREATE FUNCTION otel.inject(context otel.trace_context)
     RETURNS pg_catalog.jsonb LANGUAGE c IMMUTABLE PARALLEL SAFE

@@ -7,7 +7,8 @@
  *	2. otel.traceparent and otel.tracestate, set in this transaction;
  *	3. the SQLCommenter comment of the statement that is running (sqlcommenter.c);
  *	4. otel.traceparent, set for the session or the connection: last among ours, because behind a
- *	   transaction pooler it may be what another client left;
+ *	   transaction pooler it may be what another client left, and for that reason never of a statement
+ *	   that a pooler prepared;
  *	5. request.headers, which PostgREST sets (postgrest.c);
  *	6. pg_tracing.trace_context.
  *
@@ -152,21 +153,28 @@ portal_statement(Portal portal)
 	return linitial_node(PlannedStmt, portal->stmts);
 }
 
-/* Is the prepared statement's name one that a pooler makes, by otel.pooler_statement_names? */
+/*
+ * Is the statement one that a pooler prepared, by its name (otel.pooler_statement_names)?  A pooler prepares
+ * a client's statement again on each server, so when that was says nothing about the comment; and what is
+ * set for the session may be another client's.
+ */
 static bool
-is_pooler_statement(const char *name)
+is_pooler_statement(Portal portal)
 {
 	List	   *patterns;
 	ListCell   *cell;
-	char	   *copy = pstrdup(otel_pooler_statement_names);
+	char	   *copy;
 	bool		found = false;
 
+	if (portal == NULL || portal->prepStmtName == NULL)
+		return false;
+	copy = pstrdup(otel_pooler_statement_names);
 	if (SplitGUCList(copy, ',', &patterns))
 	{
 		foreach(cell, patterns)
 		{
 			if (DatumGetBool(DirectFunctionCall2Coll(textlike, C_COLLATION_OID,
-													 CStringGetTextDatum(name),
+													 CStringGetTextDatum(portal->prepStmtName),
 													 CStringGetTextDatum(lfirst(cell)))))
 				found = true;
 		}
@@ -179,9 +187,8 @@ is_pooler_statement(const char *name)
 /*
  * Does the statement's comment speak for this execution?  An unnamed statement's does.  A named one's
  * does on its first execution, and when it was prepared in this transaction (so executemany keeps all its
- * rows).  A pooler prepares a client's statement again on each server, so for its names neither means
- * anything.  When the statement is gone, or another has its name, nothing can be told: a stale link is
- * worse than none.
+ * rows).  When the statement is gone, or another has its name, nothing can be told: a stale link is worse
+ * than none.
  */
 static bool
 comment_is_current(Portal portal)
@@ -191,8 +198,6 @@ comment_is_current(Portal portal)
 
 	if (portal == NULL || portal->prepStmtName == NULL || portal->prepStmtName[0] == '\0')
 		return true;
-	if (is_pooler_statement(portal->prepStmtName))
-		return false;
 	prepared = FetchPreparedStatement(portal->prepStmtName, false);
 	if (prepared == NULL)
 		return false;
@@ -307,6 +312,8 @@ compute(Portal portal, bool *is_own_span)
 		return context;
 	if ((context = read_setting(true)) != NULL)
 		return context;
+	if (is_pooler_statement(portal))
+		return NULL;
 	if ((context = read_comment(portal)) != NULL)
 		return context;
 	return read_setting(false);

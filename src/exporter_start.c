@@ -81,7 +81,7 @@ complain_no_slot(void)
 			 errhint("Consider raising max_worker_processes.")));
 }
 
-void
+bool
 exporter_start_if_needed(Oid extension_oid)
 {
 	LOCKTAG		guard;
@@ -90,15 +90,15 @@ exporter_start_if_needed(Oid extension_oid)
 	MemoryContext old;
 	pid_t		pid;
 
-	if (RecoveryInProgress() || (exporter && strcmp(exporter, "none") == 0))
-		return;
+	if (RecoveryInProgress() || (exporter && pg_strcasecmp(exporter, "none") == 0))
+		return false;
 
 	exporter_guard_tag(&guard, extension_oid);
 	if (LockAcquire(&guard, ShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
 	{
 		if (!exporter_known())
 			find_exporter(&guard);
-		return;
+		return true;
 	}
 	LockRelease(&guard, ShareLock, false);
 
@@ -108,7 +108,7 @@ exporter_start_if_needed(Oid extension_oid)
 	 * too many leaves as soon as it finds the guard taken.
 	 */
 	if (registered && GetBackgroundWorkerPid(registered, &pid) == BGWH_NOT_YET_STARTED)
-		return;
+		return true;
 	if (registered)
 		pfree(registered);
 	registered = NULL;
@@ -121,6 +121,7 @@ exporter_start_if_needed(Oid extension_oid)
 		complain_no_slot();
 	}
 	MemoryContextSwitchTo(old);
+	return registered != NULL;
 }
 
 void

@@ -9,9 +9,10 @@
 
 /*
  * Starts this database's exporter when none runs.  Called in a transaction, after rows were put into the
- * queue.  Never raises for want of a worker slot: the next call tries again.
+ * queue.  Never raises for want of a worker slot: the next call tries again.  Returns whether one runs or
+ * will: false where none may (otel.traces_exporter = none) or no slot is free.
  */
-extern void exporter_start_if_needed(Oid extension_oid);
+extern bool exporter_start_if_needed(Oid extension_oid);
 
 /*
  * Sets the latch of this database's exporter, if the last exporter_start_if_needed() of this session found

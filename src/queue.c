@@ -28,7 +28,6 @@
 #include "storage/freespace.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -165,14 +164,9 @@ bool
 queue_is_full(Relation queue)
 {
 	BlockNumber max_blocks = (BlockNumber) ((int64) otel_queue_max_size * 1024 / BLCKSZ);
-	const char *exporter;
 
-	if (RelationGetNumberOfBlocks(queue) < max_blocks)
-		return false;
-	exporter = GetConfigOption("otel.traces_exporter", true, false);
-	if (exporter == NULL || pg_strcasecmp(exporter, "none") != 0)
-		return false;
-	return GetPageWithFreeSpace(queue, BLCKSZ / 2) == InvalidBlockNumber;
+	return RelationGetNumberOfBlocks(queue) >= max_blocks &&
+		GetPageWithFreeSpace(queue, BLCKSZ / 2) == InvalidBlockNumber;
 }
 
 void

@@ -21,10 +21,7 @@ typedef enum QueueOpenResult
  */
 extern QueueOpenResult queue_open(Relation *queue, Oid *extension);
 
-/*
- * Has the queue reached otel.queue_max_size while nothing exports it (otel.traces_exporter = none)?  Where
- * an exporter can run, it makes room by dropping the oldest spans.
- */
+/* Has the queue reached otel.queue_max_size, without room for more in it? */
 extern bool queue_is_full(Relation queue);
 
 /* Adds to the count of spans that sessions dropped, which no rollback takes back. */

@@ -96,7 +96,7 @@ span_arg_time(FunctionCallInfo fcinfo, int n)
 	if (time >= SPAN_MIN_TIME && time <= SPAN_MAX_TIME)
 		return time;
 	span_misuse(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE, "a span's time must be between 1970 and 2262",
-				"The current time is used.");
+				"OTLP has times as nanoseconds since 1970.");
 	return GetCurrentTimestamp();
 }
 

@@ -104,8 +104,8 @@ append_waiting(MemoryContext memory)
 		case QUEUE_OPENED:
 			break;
 	}
-	if (queue_is_full(queue))
-		drop_waiting();
+	if (queue_is_full(queue) && !exporter_start_if_needed(extension))
+		drop_waiting();			/* an exporter would make room */
 	if (dropped > 0)
 		queue_count_dropped(dropped);
 	dropped = 0;
@@ -122,7 +122,7 @@ append_waiting(MemoryContext memory)
 		MemoryContextReset(memory);
 	}
 	table_close(queue, NoLock);
-	exporter_start_if_needed(extension);
+	(void) exporter_start_if_needed(extension);
 	return true;
 }
 

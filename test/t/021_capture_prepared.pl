@@ -125,6 +125,11 @@ $wire->query(q{SET otel.pooler_statement_names = ''});
 $wire->run(parse => ['PGBOUNCER_18', $insert], bind => ['', 'PGBOUNCER_18', 'x'], execute => ['']);
 is(recorded(), '1', 'which may be empty');
 $wire->query('RESET otel.pooler_statement_names');
+$wire->query(q{SET otel.traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4739-00f067aa0ba902b7-01'});
+$wire->run(parse => ['PGBOUNCER_19', $insert], bind => ['', 'PGBOUNCER_19', 'x'], execute => ['']);
+$wire->run(parse => ['mine_2', $insert =~ s/4731/473x/r], bind => ['', 'mine_2', 'x'], execute => ['']);
+is(recorded(), '-9', 'nor is what some client of the pooler has set for the session');
+$wire->query('RESET otel.traceparent');
 
 # ---- portals ----
 

@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""Measures the way from the queue to a receiver; bench/export/run says how to call it.
+
+The receiver is nginx: it answers 200 and logs how many bytes came and when.  Time is from the first
+request's arrival to the last one's answer; CPU is the exporter's own, from /proc.  libcurl alone then
+posts as many bodies of the size that the exporter's had.  The SDKs of Node.js and Python make their spans
+in the same process, so that their CPU includes that; what making costs here, in the session that records,
+stands in a line of its own.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import psycopg
+from psycopg import sql
+
+HERE = pathlib.Path(__file__).parent
+BATCH = 512
+TICK = os.sysconf("SC_CLK_TCK")
+
+# Spans with that many links, and how many of them are about one second's work.
+SHAPES = {3: 150_000, 128: 12_000}
+
+NGINX = """
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 64; }}
+http {{
+    log_format sizes '$msec $request_time $content_length';
+    access_log {folder}/access.log sizes;
+    client_body_temp_path {folder};
+    proxy_temp_path {folder};
+    fastcgi_temp_path {folder};
+    uwsgi_temp_path {folder};
+    scgi_temp_path {folder};
+    client_max_body_size 0;
+    keepalive_requests 1000000000;
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{
+            default_type application/x-protobuf;
+            return 200 '';
+        }}
+    }}
+}}
+"""
+
+RECORD = """
+SELECT count(otel.record_span('make_reports', now(), NULL, links, 'consumer',
+                              jsonb_build_object('report.count', {links}, 'job.name', 'make_reports'), NULL, true))
+  FROM generate_series(1, {spans}),
+       (SELECT otel.link_agg(otel.from_ids('0af7651916cd43dd8448eb211c80' || lpad(to_hex(i), 4, '0'),
+                                           'b7ad6b716920' || lpad(to_hex(i), 4, '0'), 1, NULL),
+                             jsonb_build_object('report.id', i, 'report.customer', 'customer ' || i)) AS links
+          FROM generate_series(1, {links}) AS i) AS l
+"""
+
+
+class Nginx:
+    def __init__(self, folder):
+        self._folder = pathlib.Path(folder)
+        self._log = self._folder / "access.log"
+
+    def __enter__(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        config = self._folder / "nginx.conf"
+        config.write_text(NGINX.format(folder=self._folder, port=port))
+        self.url = f"http://127.0.0.1:{port}/v1/traces"
+        self._process = subprocess.Popen(
+            ["nginx", "-p", str(self._folder), "-e", str(self._folder / "error.log"), "-c", str(config)],
+            env=os.environ | {"PATH": os.environ["PATH"] + ":/usr/sbin"})
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                return self
+            if self._process.poll() is not None:
+                raise SystemExit((self._folder / "error.log").read_text())
+            time.sleep(0.01)
+
+    def __exit__(self, *exc):
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait()
+
+    def requests(self):
+        """(time of arrival, time of the answer, bytes) of each request since the last call."""
+        lines = self._log.read_text().splitlines()
+        os.truncate(self._log, 0)
+        parsed = [line.split() for line in lines if not line.endswith("-")]
+        return [(float(done) - float(took), float(done), int(size)) for done, took, size in parsed]
+
+
+class Process:
+    """What /proc says of the exporter."""
+
+    def __init__(self, pid):
+        self._proc = pathlib.Path(f"/proc/{pid}")
+        self.peak_private = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self):
+        self._cpu = self.cpu_used()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.cpu_seconds = self.cpu_used() - self._cpu
+        self._stop.set()
+        self._thread.join()
+
+    def cpu_used(self):
+        fields = (self._proc / "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICK
+
+    def status(self, field):
+        """A field of /proc/PID/status in MiB."""
+        for line in (self._proc / "status").read_text().splitlines():
+            if line.startswith(field + ":"):
+                return int(line.split()[1]) / 1024
+        raise KeyError(field)
+
+    def _watch(self):
+        while not self._stop.wait(0.01):
+            self.peak_private = max(self.peak_private, self.status("RssAnon"))
+
+
+def value(connection, query):
+    return connection.execute(query).fetchone()[0]
+
+
+def set_system(connection, **settings):
+    for name, setting in settings.items():
+        connection.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier("otel", name), sql.Literal(setting)))
+    connection.execute("SELECT pg_reload_conf()")
+
+
+def record(connection, links, spans):
+    """Puts spans into the queue; returns the session's CPU seconds."""
+    connection.execute("VACUUM otel.span_queue")
+    session = Process(value(connection, "SELECT pg_backend_pid()"))
+    before = session.cpu_used()
+    connection.execute(RECORD.format(links=links, spans=spans))
+    return session.cpu_used() - before
+
+
+def export(connection, nginx, links, spans):
+    """Exports so many spans that wait already."""
+    set_system(connection, exporter_otlp_traces_endpoint=nginx.url, traces_exporter="otlp")
+    connection.execute(RECORD.format(links=links, spans=1))
+    connection.execute("SELECT otel.force_flush()")
+    set_system(connection, traces_exporter="none")
+    making = record(connection, links, spans)
+    nginx.requests()
+    with Process(value(connection, "SELECT exporter_pid FROM otel.export_status")) as exporter:
+        set_system(connection, traces_exporter="otlp")
+        # as soon as the session has read the file too
+        while value(connection, "SHOW otel.traces_exporter") != "otlp":
+            pass
+        connection.execute("SELECT otel.force_flush(600000)")
+    pending, failed, error = connection.execute("SELECT pending, failed, last_error FROM otel.export_status").fetchone()
+    if pending or failed or error:
+        raise SystemExit(f"{pending} pending, {failed} failed: {error}")
+    requests = nginx.requests()
+    seconds = max(done for _, done, _ in requests) - min(came for came, _, _ in requests)
+    return {"spans": spans, "seconds": seconds, "cpu_seconds": exporter.cpu_seconds, "making": making,
+            "requests": len(requests), "bytes": sum(size for _, _, size in requests),
+            "peak": exporter.status("VmHWM"), "shared": exporter.status("RssShmem"), "private": exporter.peak_private}
+
+
+def run(*command):
+    return json.loads(subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE).stdout)
+
+
+def line(name, result):
+    spans, cpu = result["spans"], result["cpu_seconds"]
+    print(f"{name:34} {spans / result['seconds']:10,.0f} {1000 * cpu / (spans / 1000):12.2f} {spans / cpu:14,.0f}")
+
+
+def measure(connection, nginx, work, links, seconds):
+    ours = export(connection, nginx, links, int(SHAPES[links] * seconds) // BATCH * BATCH)
+    size = ours["bytes"] // ours["requests"]
+    limit = run(work / "post", nginx.url, size, ours["requests"])
+    print(f"\n{links} links a span, two attributes a link: {ours['bytes'] / ours['spans']:,.0f} bytes a span, "
+          f"{ours['requests']} requests of {size:,} bytes\n")
+    print(f"{'':34} {'spans/s':>10} {'CPU ms/1,000':>12} {'spans/s a core':>14}")
+    line("libcurl, ready-made bodies", limit | {"spans": ours["spans"]})
+    line("otel_links exporter", ours)
+    line("otel_links, recording in SQL", {"spans": ours["spans"], "seconds": ours["making"], "cpu_seconds": ours["making"]})
+    line("Node.js SDK, making and exporting", run("node", work / "node/sdk.js", nginx.url, links, seconds))
+    line("Python SDK, making and exporting", run(work / "python/bin/python3", HERE / "sdk.py", nginx.url, links, seconds))
+    print(f"\nexporter's peak memory: {ours['peak']:.1f} MiB (VmHWM), of which {ours['shared']:.1f} are PostgreSQL's "
+          f"shared memory; private at most {ours['private']:.1f}")
+
+
+def main():
+    work, seconds = pathlib.Path(sys.argv[1]), float(sys.argv[2])
+    with tempfile.TemporaryDirectory() as folder, Nginx(folder) as nginx, psycopg.connect(autocommit=True) as connection:
+        connection.execute("DROP EXTENSION IF EXISTS otel_links")
+        connection.execute("CREATE EXTENSION otel_links")
+        set_system(connection, exporter_idle_timeout="3600000", bsp_schedule_delay="10")
+        for links in SHAPES:
+            measure(connection, nginx, work, links, seconds)
+        set_system(connection, traces_exporter="none")
+
+
+main()

@@ -1,0 +1,262 @@
+# Spans in every kind of transaction: a span becomes a row of the queue with the commit of its work, what
+# rolls back has status Error, and no commit fails or waits for the sake of a span.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use lib 'test/t';
+use Session;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', "otel.traces_exporter = none\nmax_prepared_transactions = 5\n");
+$node->start;
+$node->safe_psql('postgres', q{
+	CREATE EXTENSION otel_links;
+	CREATE TABLE t (id int PRIMARY KEY, value int);
+	INSERT INTO t SELECT i, 0 FROM generate_series(1, 10) i;
+});
+
+# name, status code and message of what is in the queue; empties it
+sub queued
+{
+	my $rows = $node->safe_psql('postgres', q{
+		SELECT string_agg(concat_ws(' ', name, status_code, status_message), ', ' ORDER BY ctid) FROM otel.span_queue});
+	$node->safe_psql('postgres', 'TRUNCATE otel.span_queue');
+	return $rows;
+}
+
+my $a = Session->new($node, 'postgres');
+my $b = Session->new($node, 'postgres');
+
+# ---- serializable ----
+$_->ask('BEGIN ISOLATION LEVEL SERIALIZABLE') for $a, $b;
+$_->ask(q{SELECT otel.start_span('apart') IS NOT NULL}) for $a, $b;
+$a->ask('UPDATE t SET value = 1 WHERE id = 1');
+$b->ask('UPDATE t SET value = 1 WHERE id = 2');
+$_->ask('SELECT otel.end_span()') for $a, $b;
+$_->ask('COMMIT') for $a, $b;
+is($a->told . $b->told, '', 'serializable transactions do not conflict over their spans');
+is(queued(), 'apart 0, apart 0', 'which are queued');
+
+$_->ask('BEGIN ISOLATION LEVEL SERIALIZABLE') for $a, $b;
+$_->ask('SELECT sum(value) FROM t') for $a, $b;
+$a->ask(q{SELECT otel.record_span('first', now()) IS NOT NULL; UPDATE t SET value = 2 WHERE id = 1});
+$b->ask(q{SELECT otel.record_span('second', now()) IS NOT NULL; UPDATE t SET value = 2 WHERE id = 2});
+$_->ask('COMMIT') for $a, $b;
+like($a->told . $b->told, qr/could not serialize access/, 'of two that conflict over their work one fails');
+is(queued(), 'first 0', 'the span of the one that commits is queued');
+$b->ask('BEGIN; COMMIT');
+is(queued(), 'second 2 transaction rolled back', 'that of the other with its next transaction, status Error');
+
+# ---- procedures ----
+$a->ask(q{
+	CREATE PROCEDURE steps() LANGUAGE plpgsql AS $$
+	DECLARE job otel.trace_context := otel.start_span('job');
+	BEGIN
+		PERFORM otel.record_span('step 1', now());
+		COMMIT;
+		ASSERT (SELECT array_agg(name) = '{step 1}' FROM otel.span_queue), 'a commit queues what is over';
+		ASSERT otel.current_trace_context()::text = job::text, 'the span is current after a commit';
+		PERFORM otel.record_span('step 2', now());
+		ROLLBACK;
+		ASSERT otel.current_trace_context()::text = job::text, 'and after a rollback';
+		PERFORM otel.start_span('step 3');
+		COMMIT;
+		PERFORM otel.end_span('ok');
+		BEGIN
+			PERFORM otel.start_span('step 4');
+			PERFORM 1 / 0;
+		EXCEPTION WHEN division_by_zero THEN
+			PERFORM otel.end_span('error', SQLERRM);
+		END;
+		PERFORM otel.end_span();
+	END $$});
+$a->ask('CALL steps()');
+is($a->told, '', 'a procedure that commits and rolls back');
+is(queued(), 'step 1 0, step 2 2 transaction rolled back, step 3 1, step 4 2 division by zero, job 0',
+	'each commit queues what is over; what rolls back takes along only what began or ended in it');
+is($a->ask('SELECT otel.current_trace_context() IS NULL'), 't', 'nothing is left on the stack');
+
+$a->ask(q{DO $$ BEGIN PERFORM otel.start_span('left open'); COMMIT; PERFORM 1; COMMIT; END $$});
+like($a->told, qr/WARNING:  span "left open" was open when its transaction ended/, 'a statement that commits ends its spans when it ends');
+is(queued(), 'left open 0', 'and only then');
+$a->ask(q{DO $$ BEGIN PERFORM otel.start_span('fails later'); COMMIT; PERFORM 1 / 0; END $$});
+$a->ask('BEGIN; COMMIT');
+is(queued(), 'fails later 2 transaction rolled back', 'a statement that fails after it committed');
+is($a->ask('SELECT otel.current_trace_context() IS NULL'), 't', 'leaves nothing on the stack');
+
+# ---- nested exception blocks ----
+$a->ask(q{DO $$
+BEGIN
+	PERFORM otel.start_span('level 1');
+	BEGIN
+		PERFORM otel.start_span('level 2');
+		BEGIN
+			PERFORM otel.start_span('level 3');
+			PERFORM otel.record_span('deepest', now());
+			RAISE EXCEPTION 'deep';
+		EXCEPTION WHEN division_by_zero THEN NULL;
+		END;
+	EXCEPTION WHEN OTHERS THEN
+		PERFORM otel.end_span('error', SQLERRM || ' 3');
+		PERFORM otel.end_span('error', SQLERRM || ' 2');
+	END;
+	PERFORM otel.end_span('ok');
+END $$});
+is(queued(), 'deepest 2 transaction rolled back, level 3 2 deep 3, level 2 2 deep 2, level 1 1', 'an exception through several blocks');
+
+# ---- cursors WITH HOLD: their rows are fetched when their transaction commits ----
+$a->ask(q{BEGIN; DECLARE held NO SCROLL CURSOR WITH HOLD FOR SELECT otel.record_span('row ' || i, now()) FROM generate_series(1, 3) i; FETCH held});
+$a->ask('COMMIT');
+is(queued(), 'row 1 0, row 2 0, row 3 0', 'spans of a cursor WITH HOLD are queued with its transaction');
+is($a->ask('FETCH ALL FROM held; CLOSE held') =~ tr/\n//, 1, 'its rows are there');
+is(queued(), '', 'and record nothing again');
+
+# ---- two-phase commit ----
+$a->ask(q{BEGIN; SELECT otel.record_span('prepared', now()) IS NOT NULL; SELECT otel.start_span('open') IS NOT NULL});
+$a->ask(q{PREPARE TRANSACTION 'one'});
+like($a->told, qr/span "open" was open when its transaction ended/, 'PREPARE TRANSACTION ends the scope of a span');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM otel.span_queue'), '0', 'what is prepared is not in the queue yet');
+is($a->ask('SELECT otel.current_trace_context() IS NULL'), 't', 'nor on the stack');
+$b->ask(q{COMMIT PREPARED 'one'});
+is(queued(), 'prepared 0, open 0', 'COMMIT PREPARED, in whichever session, queues it');
+$a->ask(q{BEGIN; SELECT otel.record_span('prepared', now()) IS NOT NULL; PREPARE TRANSACTION 'two'});
+$a->ask(q{ROLLBACK PREPARED 'two'});
+is(queued(), '', 'ROLLBACK PREPARED forgets it');
+
+# ---- deferred constraints and triggers ----
+$a->ask(q{
+	CREATE FUNCTION deferred() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		PERFORM otel.record_span('deferred ' || NEW.id, now());
+		IF NEW.id < 0 THEN RAISE EXCEPTION 'negative'; END IF;
+		RETURN NULL;
+	END $$;
+	CREATE TABLE d (id int);
+	CREATE CONSTRAINT TRIGGER deferred AFTER INSERT ON d DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION deferred()});
+$a->ask(q{BEGIN; SELECT otel.record_span('before', now()) IS NOT NULL; INSERT INTO d VALUES (1); COMMIT});
+is(queued(), 'before 0, deferred 1 0', 'spans of deferred triggers are queued by the same commit');
+$a->ask(q{BEGIN; SELECT otel.record_span('before', now()) IS NOT NULL; INSERT INTO d VALUES (-1)});
+$a->ask('COMMIT');
+like($a->told, qr/negative/, 'a deferred trigger that fails');
+is(queued(), '', 'leaves nothing in the queue');
+$a->ask('BEGIN; COMMIT');
+is(queued(), 'before 2 transaction rolled back, deferred -1 2 transaction rolled back', 'its spans come with the next transaction');
+
+# ---- parallel plans ----
+$a->ask(q{SET max_parallel_workers_per_gather = 2; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
+	CREATE TABLE p AS SELECT i, otel.from_ids(md5(i::text), lpad(to_hex(i), 16, '0'), 1) AS c FROM generate_series(1, 1000) i; ANALYZE p;
+	ALTER TABLE p SET (parallel_workers = 2)});
+my $plan = $a->ask(q{BEGIN; SELECT otel.start_span('parallel') IS NOT NULL; EXPLAIN (ANALYZE, COSTS off) SELECT otel.link_agg(c) FROM p});
+like($plan, qr/Workers Launched: [1-9]/, 'a parallel plan runs within a span');
+is($a->ask('SELECT count(*) FROM p WHERE otel.current_trace_context() IS NOT NULL'), '1000', 'which is current in its rows');
+is($a->ask('SELECT otel.add_links(otel.link_agg(c)) FROM p'), '', 'links made by workers are added');
+$a->ask('SELECT otel.end_span(); COMMIT');
+is($node->safe_psql('postgres', 'SELECT cardinality(links), dropped_links_count FROM otel.span_queue'), '128|872', 'to the span');
+is(queued(), 'parallel 0', 'that is queued once');
+$a->ask('RESET max_parallel_workers_per_gather');
+
+# ---- commands that use transactions of their own, with spans waiting and a session's span open ----
+my $number = 0;
+for my $command ('VACUUM t', 'VACUUM (FULL) t', 'VACUUM', 'ANALYZE', 'CREATE INDEX CONCURRENTLY i ON t (value)',
+	'REINDEX TABLE CONCURRENTLY t', 'DROP INDEX CONCURRENTLY i', 'CLUSTER t USING t_pkey', 'VACUUM otel.span_queue', 'VACUUM (FULL) otel.span_queue', 'REINDEX SYSTEM postgres')
+{
+	$number++;
+	$a->ask(qq{BEGIN READ ONLY; SELECT otel.record_span('waits $number', now()) IS NOT NULL; SELECT otel.start_span('session $number', scope => 'session') IS NOT NULL; COMMIT});
+	$a->ask($command);
+	is($a->told, '', "$command with a span waiting and one open");
+	$a->ask('SELECT otel.end_span()');
+	is(queued(), "waits $number 0, session $number 0", 'which are queued in the end');
+}
+
+# ---- cancel, statement timeout ----
+$a->ask(q{BEGIN; SELECT otel.start_span('cancelled') IS NOT NULL});
+$a->tell('SELECT pg_sleep(600)');
+$b->ask("DO \$\$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ${\$a->pid} AND wait_event = 'PgSleep') LOOP PERFORM pg_sleep(0.01), pg_stat_clear_snapshot(); END LOOP; END \$\$");
+$b->ask("SELECT pg_cancel_backend(${\$a->pid})");
+$a->answer;
+like($a->told, qr/canceling statement due to user request/, 'a statement that is cancelled');
+$a->ask('ROLLBACK');
+$a->ask('BEGIN; COMMIT');
+is(queued(), 'cancelled 2 transaction rolled back', 'has its span queued by the next transaction');
+$a->ask(q{SET statement_timeout = '20ms'; SELECT otel.start_span('too slow') IS NOT NULL, pg_sleep(600); RESET statement_timeout});
+like($a->told, qr/canceling statement due to statement timeout/, 'a statement that times out');
+is(queued(), 'too slow 2 transaction rolled back', 'has its span queued by the next transaction');
+
+# ---- DISCARD ALL, RESET ALL ----
+for my $command ('DISCARD ALL', 'RESET ALL')
+{
+	$a->ask(q{SELECT otel.start_span('outer', scope => 'session') IS NOT NULL; SELECT otel.start_span('inner', scope => 'session') IS NOT NULL});
+	$a->ask($command);
+	my @warnings = $a->told =~ /WARNING:  (.*)/g;
+	is("@warnings", 'span "outer" was open when its session ended or was reset', "$command warns once");
+	is($a->ask('SELECT otel.current_trace_context() IS NULL'), 't', 'and clears the stack');
+	is(queued(), 'outer 0, inner 0', 'the spans are queued');
+}
+$a->ask(q{BEGIN; SELECT otel.start_span('in a block') IS NOT NULL; RESET ALL});
+is($a->ask('SELECT otel.current_trace_context() IS NULL'), 't', 'RESET ALL clears the stack within a transaction');
+$a->ask('ROLLBACK; BEGIN; COMMIT');
+is(queued(), 'in a block 2 transaction rolled back', 'whose end is that of the transaction');
+$a->ask(q{SET otel.traceparent = ''; SELECT otel.start_span('not reset', scope => 'session') IS NOT NULL; RESET work_mem; DISCARD PLANS; DISCARD TEMP});
+is($a->ask('SELECT otel.current_trace_context() IS NOT NULL'), 't', 'other resets leave it alone');
+$a->ask('SELECT otel.end_span()');
+queued();
+
+# ---- a locked queue delays no commit ----
+for my $mode ('SHARE', 'ACCESS EXCLUSIVE')
+{
+	$b->ask("BEGIN; LOCK TABLE otel.span_queue IN $mode MODE");
+	$a->ask(q{SET lock_timeout = '100ms'; INSERT INTO t VALUES (100, 0); SELECT otel.record_span('kept', now()) IS NOT NULL});
+	is($a->told, '', "a queue locked in $mode mode delays nobody");
+	$b->ask('DELETE FROM t WHERE id = 100; COMMIT');
+	is(queued(), '', 'the span waits');
+	$a->ask('SELECT 1');
+	is(queued(), 'kept 0', 'for the next transaction');
+}
+$a->ask('RESET lock_timeout');
+
+# ---- more spans than a session keeps ----
+$a->ask(q{BEGIN; SELECT count(otel.record_span('many', now())) FROM generate_series(1, 25000)});
+is($node->safe_psql('postgres', 'SELECT count(*) FROM otel.span_queue'), '0', 'rows that a transaction appends early are its own');
+$a->ask('COMMIT');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM otel.span_queue'), '25000', 'and all there when it commits');
+queued();
+$a->ask(q{BEGIN READ ONLY; SELECT count(otel.record_span('many', now())) FROM generate_series(1, 25000)});
+like($a->told, qr/WARNING:  spans are dropped: 20001 wait in this session/, 'of those that cannot be queued the oldest are dropped, with a warning');
+is(() = $a->told =~ /WARNING/g, 1, 'that comes once');
+$a->ask('COMMIT; BEGIN; COMMIT');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM otel.span_queue'), '20000', 'the others are queued');
+is($node->safe_psql('postgres', 'SELECT last_value FROM otel.dropped_spans'), '5000', 'those dropped are counted');
+queued();
+
+# ---- a full queue that nothing exports ----
+$node->safe_psql('postgres', q{ALTER DATABASE postgres SET otel.queue_max_size = '256kB'});
+$node->safe_psql('postgres', q{SELECT count(otel.record_span('filler', now(), attributes => jsonb_build_object('i', i))) FROM generate_series(1, 1000) i}) for 1 .. 5;
+my ($kept, $dropped) = split /\|/, $node->safe_psql('postgres', q{SELECT (SELECT count(*) FROM otel.span_queue), last_value - 5000 FROM otel.dropped_spans});
+cmp_ok($dropped, '>', 0, 'a full queue takes no more');
+is($kept + $dropped, 5000, 'and what is dropped is counted');
+cmp_ok($node->safe_psql('postgres', q{SELECT pg_table_size('otel.span_queue')}), '<', 1_000_000, 'it stays within its bound, and what one transaction adds');
+$node->safe_psql('postgres', 'DELETE FROM otel.span_queue');
+$node->safe_psql('postgres', 'VACUUM (TRUNCATE off) otel.span_queue');
+$node->safe_psql('postgres', q{SELECT otel.record_span('again', now())});
+is(queued(), 'again 0', 'when there is room in it again, it takes more');
+$node->safe_psql('postgres', 'ALTER DATABASE postgres RESET otel.queue_max_size');
+
+# ---- the extension goes away, and comes back, under a session that has its library ----
+$a->ask(q{SELECT otel.start_span('of the extension', scope => 'session') IS NOT NULL});
+$b->ask('DROP TABLE p; DROP EXTENSION otel_links');
+$a->ask('INSERT INTO t VALUES (101, 0)');
+is($a->told, '', 'without the extension a session goes on');
+$b->ask('CREATE EXTENSION otel_links');
+$a->ask('SELECT otel.end_span()');
+is(queued(), 'of the extension 0', 'and uses it when it is back');
+$a->ask(q{BEGIN; SELECT otel.record_span('dropped with it', now()) IS NOT NULL; DROP EXTENSION otel_links; COMMIT});
+is($a->told =~ s/NOTICE.*//sr, '', 'a transaction that records a span and drops the extension commits');
+$a->ask('CREATE EXTENSION otel_links');
+is(queued(), '', 'and its span is gone');
+
+$_->quit for $a, $b;
+$node->stop;
+done_testing();
