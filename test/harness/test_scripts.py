@@ -40,6 +40,23 @@ def session_folders(leader):
     return {name.decode() for text in session(leader) for name in re.findall(rb"/tmp/otel_links\.\w{8}", text)}
 
 
+def start(test, *command):
+    """Starts a script in a session of its own, with no signal ignored: who runs the tests may ignore some."""
+    def end():
+        if process.poll() is None:
+            process.terminate()
+        process.wait()
+
+    def no_signal_ignored():
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(signum, signal.SIG_DFL)
+
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, start_new_session=True, preexec_fn=no_signal_ignored)
+    test.addCleanup(end)
+    return process
+
+
 def wait_until(condition, seconds=30):
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
@@ -86,10 +103,9 @@ class Cluster(unittest.TestCase):
         """Interrupts a cluster while its command runs; the script's status, and what stayed alive."""
         with tempfile.TemporaryDirectory() as work:
             pids = pathlib.Path(work, "pids")
-            process = subprocess.Popen(
-                [CLUSTER, "sh", "-c", f'echo $$ $(head -n 1 "$CLUSTER_DIR/data/postmaster.pid") $CLUSTER_DIR '
-                 f'>{pids}.new && mv {pids}.new {pids} && exec sleep 600'],
-                stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+            process = start(
+                self, CLUSTER, "sh", "-c", f'echo $$ $(head -n 1 "$CLUSTER_DIR/data/postmaster.pid") $CLUSTER_DIR '
+                f'>{pids}.new && mv {pids}.new {pids} && exec sleep 600')
             self.assertTrue(wait_until(pids.exists))
             command, postmaster, folder = pids.read_text().split()
         (os.killpg if whole_group else os.kill)(process.pid, signum)
@@ -117,8 +133,7 @@ class Cluster(unittest.TestCase):
 class Demo(unittest.TestCase):
     def test_ctrl_c_leaves_nothing_behind_whenever_it_comes(self):
         for marker in ("port", "data/postmaster.pid"):
-            process = subprocess.Popen([ROOT / "demo" / "run", "--no-setup"], stdin=subprocess.DEVNULL,
-                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+            process = start(self, ROOT / "demo" / "run", "--no-setup")
             seen = set()
 
             def reached(marker=marker, process=process, seen=seen):
