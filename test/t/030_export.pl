@@ -1,0 +1,146 @@
+# From a commit to the collector: what arrives, in both protocols, and what the status says.
+use strict;
+use warnings;
+use JSON::PP;
+use OtelExport;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $receiver = OtelExport->receiver;
+my $node = OtelExport::node('main', $receiver);
+my $sender = q{
+	SELECT otel.record_span('NAME', '2024-01-02 03:04:05.678901+00', '2024-01-02 03:04:06+00', kind => 'consumer',
+		parent => otel.from_traceparent('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', 'a=b'),
+		links => ARRAY[
+			otel.span_link(otel.from_traceparent('00-1af7651916cd43dd8448eb211c80319c-c7ad6b7169203331-03', 'x=y'),
+				'{"report.id": 7, "": "no key"}'),
+			otel.span_link(otel.from_traceparent('00-2af7651916cd43dd8448eb211c80319c-d7ad6b7169203331-00'))],
+		attributes => '{"text": "with \"quotes\", \\\\ and ü", "integer": -9223372036854775808, "large": 9223372036854775808,
+			"real": 1.5, "yes": true, "nothing": null, "list": [1, "two", [3.5, null]], "object": {"inner": {"deep": []}},
+			"empty": ""}',
+		status => 'error', message => 'went "wrong"')
+};
+
+# What both protocols must say of that span.
+sub check_span
+{
+	my ($name, $span) = @_;
+	is($span->{trace_id}, '0af7651916cd43dd8448eb211c80319c', "$name: trace id");
+	is($span->{parent_span_id}, 'b7ad6b7169203331', "$name: parent span id");
+	like($span->{span_id}, qr/^[0-9a-f]{16}$/, "$name: span id");
+	is($span->{trace_state}, 'a=b', "$name: tracestate");
+	is($span->{flags}, 0x301, "$name: sampled, with a remote parent");
+	is($span->{kind}, 'consumer', "$name: kind");
+	is($span->{start_time_unix_nano}, '1704164645678901000', "$name: start");
+	is($span->{end_time_unix_nano}, '1704164646000000000', "$name: end");
+	is_deeply($span->{status}, { code => 'error', message => 'went "wrong"' }, "$name: status");
+	is_deeply($span->{attribute_types}, {
+			text => 'string_value', integer => 'int_value', large => 'string_value', real => 'double_value',
+			yes => 'bool_value', nothing => undef, list => 'array_value', object => 'kvlist_value', empty => 'string_value'
+		}, "$name: kinds of attributes");
+	my $json = JSON::PP->new->canonical->allow_nonref;
+	is($json->encode($span->{attributes}), $json->encode($json->decode(
+			'{"text": "with \"quotes\", \\\\ and \u00fc", "integer": -9223372036854775808, "large": "9223372036854775808",
+			"real": 1.5, "yes": true, "nothing": null, "list": [1, "two", [3.5, null]], "object": {"inner": {"deep": []}},
+			"empty": ""}')), "$name: attributes");
+	is(scalar @{ $span->{links} }, 2, "$name: links");
+	is_deeply([ map { $_->{trace_id} } @{ $span->{links} } ],
+		[qw(1af7651916cd43dd8448eb211c80319c 2af7651916cd43dd8448eb211c80319c)], "$name: linked traces, in order");
+	is($span->{links}[0]{trace_state}, 'x=y', "$name: a link's tracestate");
+	is($span->{links}[0]{flags}, 0x303, "$name: a link's flags, remote");
+	is($span->{links}[1]{flags}, 0x300, "$name: an unsampled link's flags");
+	is_deeply($span->{links}[0]{attributes}, { 'report.id' => 7 }, "$name: a link's attributes");
+	is($span->{scope}{name}, 'otel_links', "$name: scope");
+	is($span->{resource}{attributes}{'service.name'}, 'unknown_service:postgres', "$name: service.name");
+	is($span->{resource}{attributes}{'db.namespace'}, 'postgres', "$name: db.namespace");
+	is($span->{resource}{attributes}{'telemetry.sdk.name'}, 'otel_links', "$name: telemetry.sdk.name");
+	like($span->{resource}{schema_url}, qr{^https://opentelemetry.io/schemas/}, "$name: schema_url");
+}
+
+foreach my $case ([ 'protobuf', 'http/protobuf', 'none' ], [ 'protobuf gzip', 'http/protobuf', 'gzip' ],
+	[ 'json', 'http/json', 'none' ], [ 'json gzip', 'http/json', 'gzip' ])
+{
+	my ($name, $protocol, $compression) = @$case;
+	OtelExport::set($node, "otel.exporter_otlp_protocol = '$protocol'", "otel.exporter_otlp_compression = '$compression'");
+	# the exporter has seen the reload once it has exported something in the new way
+	OtelExport::wait_until(sub {
+			OtelExport::record($node, 'probe');
+			$node->safe_psql('postgres', 'SELECT otel.force_flush()');
+			my $headers = ($receiver->requests)[-1]{headers};
+			return $headers->{'content-type'} eq ($protocol eq 'http/json' ? 'application/json' : 'application/x-protobuf')
+			  && ($headers->{'content-encoding'} // 'none') eq $compression;
+		}) or fail("$name: the reload is seen");
+	$node->safe_psql('postgres', $sender =~ s/NAME/$name/r);
+	is($node->safe_psql('postgres', 'SELECT otel.force_flush()') <= 1, 1, "$name: flushed");
+	my ($span) = grep { $_->{name} eq $name } $receiver->spans;
+	ok($span, "$name: the span has arrived") or next;
+	check_span($name, $span);
+}
+like(($receiver->requests)[-1]{headers}{'user-agent'}, qr{^OTel-OTLP-Exporter-C/\d}, 'user agent');
+is(($receiver->requests)[-1]{path}, '/v1/traces', 'v1/traces is appended to the base endpoint');
+
+# Transactions
+$node->safe_psql('postgres', q{
+	BEGIN; SELECT otel.record_span('rolled back', now()); ROLLBACK;
+	BEGIN; SELECT otel.record_span('committed', now()); COMMIT;
+	SELECT otel.force_flush();
+});
+is(($receiver->span_names(qr/^committed/))[0], 'committed', 'a committed span arrives');
+ok(!grep({ $_->{name} eq 'rolled back' && $_->{status}{code} ne 'error' } $receiver->spans),
+	'a rolled back one at most as an error');
+
+# A batch
+OtelExport::record_batch($node, 'many', 2000);
+$node->safe_psql('postgres', 'SELECT otel.force_flush()');
+is_deeply([ $receiver->span_names(qr/^many-/) ], [ OtelExport::names('many', 2000) ], '2,000 spans of one transaction arrive');
+is($receiver->duplicates, 0, 'and each once');
+cmp_ok((sort { $b <=> $a } map { $_->{spans} } $receiver->requests)[0], '==', 512, 'in batches of 512');
+is(OtelExport::status($node, 'pending = 0 AND failed = 0 AND dropped = 0 AND rejected = 0 AND exporter_running'
+	  . ' AND last_success > now() - interval \'1 minute\' AND oldest_age IS NULL AND last_error IS NULL'), 't', 'the status says so');
+is(OtelExport::status($node, 'exported'), scalar($receiver->spans), 'and counts what was exported');
+
+# ALTER DATABASE … SET counts without a restart or reload
+$node->safe_psql('postgres', q{ALTER DATABASE postgres SET otel.service_name = 'reports';
+	ALTER DATABASE postgres SET otel.resource_attributes = 'deployment.environment.name=test%20site,host.name=mine'});
+OtelExport::record($node, 'named');
+OtelExport::wait_drained($node);
+my ($named) = grep { $_->{name} eq 'named-1' } $receiver->spans;
+is($named->{resource}{attributes}{'service.name'}, 'reports', 'otel.service_name of the database');
+is($named->{resource}{attributes}{'deployment.environment.name'}, 'test site', 'otel.resource_attributes, decoded');
+is($named->{resource}{attributes}{'host.name'}, 'mine', 'which win over what was found out');
+
+# Several databases at once
+foreach my $name (qw(one two))
+{
+	$node->safe_psql('postgres', "CREATE DATABASE $name");
+	$node->safe_psql($name, 'CREATE EXTENSION otel_links');
+	OtelExport::record($node, "in_$name", 3, $name);
+}
+OtelExport::wait_drained($node, $_) foreach qw(one two);
+is_deeply([ map { $_->{resource}{attributes}{'db.namespace'} } sort { $a->{name} cmp $b->{name} } grep { $_->{name} =~ /^in_/ } $receiver->spans ],
+	[qw(one one one two two two)], 'each database has its exporter');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'otel_links exporter'}), 3, 'one each');
+
+# Privileges
+$node->safe_psql('postgres', 'CREATE ROLE app; CREATE ROLE monitor IN ROLE pg_monitor');
+OtelExport::set($node, "otel.bsp_schedule_delay = 600000");
+is($node->safe_psql('postgres', q{SET ROLE app; SELECT otel.record_span('by app', now()) IS NOT NULL}), 't', 'any role may record');
+foreach my $table (qw(span_queue failed_spans exported_spans exporter_state export_status))
+{
+	my ($code, $out, $err) = $node->psql('postgres', "SET ROLE app; SELECT * FROM otel.$table");
+	like($err, qr/permission denied/, "a role without privileges does not see otel.$table");
+}
+my ($code, $out, $err) = $node->psql('postgres', 'SET ROLE app; SELECT otel.retry_failed()');
+like($err, qr/permission denied/, 'nor may it call otel.retry_failed()');
+is($node->safe_psql('postgres', 'SET ROLE monitor; SELECT exported > 0 FROM otel.export_status'), 't', 'pg_monitor sees the status');
+
+# Backends have neither libcurl nor the exporter
+my $maps = $node->safe_psql('postgres', q{
+	SELECT otel.record_span('maps', now()) IS NOT NULL;
+	SELECT otel.force_flush(0);
+	SELECT pg_read_file('/proc/self/maps', 0, 1000000)});
+like($maps, qr/otel_links\.so/, 'a backend that records has otel_links mapped');
+unlike($maps, qr/libcurl|otel_links_exporter/, 'and neither libcurl nor the exporter');
+
+done_testing();

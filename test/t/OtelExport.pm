@@ -1,0 +1,170 @@
+# OtelExport: a server that exports, and the receiver it exports to.
+#
+#   my $receiver = OtelExport->receiver;          test/receiver/otlp_receiver.py in a process of its own
+#   my $node = OtelExport::node('main', $receiver, 'setting = value', …);
+#   $receiver->answer({status => 503}, {…});      how the next requests are answered
+#   OtelExport::record($node, 'name', $count);    commits spans name-1 … name-count
+#   $receiver->span_names;  $receiver->requests;
+package OtelExport;
+use strict;
+use warnings;
+use File::Temp;
+use IPC::Run;
+use Symbol qw(gensym);
+use JSON::PP;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $root = $ENV{TESTDIR} || '.';
+
+# Both programs take --port-file and end when their standard input closes, so with this test at the latest.
+sub start_program
+{
+	my ($class, $program, @options) = @_;
+	my $dir = File::Temp::tempdir(CLEANUP => 1);
+	my $self = bless { dir => $dir, stdin => '' }, $class;
+	$self->{process} = IPC::Run::start(
+		[ "$root/build/venv/bin/python3", "$root/test/receiver/$program", '--port-file', "$dir/port", @options,
+			'--until-stdin-closes' ],
+		'<pipe', $self->{write} = gensym, '>', "$dir/out", '2>', "$dir/err");
+	wait_until(sub { -s "$dir/port" }) or die "$program did not start: " . PostgreSQL::Test::Utils::slurp_file("$dir/err");
+	chomp($self->{port} = PostgreSQL::Test::Utils::slurp_file("$dir/port"));
+	return $self;
+}
+
+sub receiver
+{
+	my ($class, @options) = @_;
+	my $files = File::Temp::tempdir(CLEANUP => 1);
+	my $self = $class->start_program('otlp_receiver.py', '--spans', "$files/spans", '--requests', "$files/requests",
+		'--answers', "$files/answers", @options);
+	$self->{files} = $files;
+	return $self;
+}
+
+sub stop
+{
+	my ($self) = @_;
+	close $self->{write};
+	$self->{process}->finish;
+}
+
+sub url { return "http://127.0.0.1:$_[0]->{port}" }
+
+sub answer
+{
+	my ($self, @answers) = @_;
+	my $file = "$self->{files}/answers";
+	PostgreSQL::Test::Utils::append_to_file("$file.next", join('', map { encode_json($_) . "\n" } @answers));
+	rename "$file.next", $file or die "rename: $!";
+}
+
+sub lines
+{
+	my ($file) = @_;
+	return map { decode_json($_) } grep { /\}$/ } split /\n/, PostgreSQL::Test::Utils::slurp_file($file);
+}
+
+sub spans    { return lines("$_[0]->{files}/spans") }
+sub requests { return lines("$_[0]->{files}/requests") }
+
+# The names of the spans that were taken, each once, sorted; and how many came more than once.
+sub span_names
+{
+	my ($self, $like) = @_;
+	my %seen;
+	$seen{ $_->{name} }++ foreach grep { !defined $like || $_->{name} =~ $like } $self->spans;
+	return sort keys %seen;
+}
+
+sub duplicates
+{
+	my ($self) = @_;
+	my %seen;
+	$seen{ $_->{span_id} }++ foreach $self->spans;
+	return scalar grep { $_ > 1 } values %seen;
+}
+
+sub node
+{
+	my ($name, $receiver, @settings) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	$node->init;
+	configure($node, $receiver, @settings);
+	$node->start;
+	$node->safe_psql('postgres', 'CREATE EXTENSION otel_links');
+	return $node;
+}
+
+sub configure
+{
+	my ($node, $receiver, @settings) = @_;
+	$node->append_conf('postgresql.conf', join("\n",
+			'otel.exporter_otlp_endpoint = \'' . $receiver->url . '\'',
+			'otel.bsp_schedule_delay = 100', 'autovacuum = off', @settings, ''));
+}
+
+# Changes settings without a restart.  The reload is seen by the exporter, if one runs, when it returns.
+sub set
+{
+	my ($node, @settings) = @_;
+	$node->append_conf('postgresql.conf', join("\n", @settings, ''));
+	$node->reload;
+}
+
+# Spans in transactions of their own, in one session.
+sub record
+{
+	my ($node, $name, $count, $database) = @_;
+	my $sql = join '', map { "SELECT otel.record_span('$name-$_', now()) IS NOT NULL;\n" } 1 .. ($count || 1);
+	$node->safe_psql($database || 'postgres', $sql);
+}
+
+# Spans in one transaction: one batch.
+sub record_batch
+{
+	my ($node, $name, $count) = @_;
+	$node->safe_psql('postgres', "SELECT otel.record_span('$name-' || i, now()) FROM generate_series(1, $count) i");
+}
+
+sub status
+{
+	my ($node, $column, $database) = @_;
+	return $node->safe_psql($database || 'postgres', "SELECT $column FROM otel.export_status");
+}
+
+# Condition: SQL that answers t.
+sub wait_sql
+{
+	my ($node, $sql, $database) = @_;
+	return $node->poll_query_until($database || 'postgres', $sql);
+}
+
+sub wait_drained
+{
+	my ($node, $database) = @_;
+	return wait_sql($node, 'SELECT pending = 0 FROM otel.export_status', $database);
+}
+
+sub wait_until
+{
+	my ($condition, $seconds) = @_;
+	my $end = time + ($seconds || $PostgreSQL::Test::Utils::timeout_default);
+	until ($condition->())
+	{
+		return 0 if time > $end;
+		sleep 0.02;
+	}
+	return 1;
+}
+
+sub names
+{
+	my ($name, $count) = @_;
+	my @names = sort map { "$name-$_" } 1 .. $count;
+	return @names;
+}
+
+1;
