@@ -51,6 +51,9 @@ pg_noreturn extern PGDLLEXPORT void otel_exporter_main(Datum arg);
 /* A pass from the queue's start may be followed by the next after so many times its own duration. */
 #define PASS_PAUSE_FACTOR 20
 
+/* After a 413, so many batches are taken before larger ones are tried again. */
+#define GROW_AFTER 64
+
 /* How often kept spans and the queue's size are looked after. */
 #define HOUSEKEEPING_INTERVAL_MS 1000
 
@@ -66,8 +69,9 @@ typedef struct Exporter
 	TimestampTz pass_start;
 	TimestampTz next_whole_pass;	/* not before */
 
-	/* requests that a server finds too large are not made again */
+	/* requests that a server finds too large are not made again for a while */
 	size_t		max_bytes;
+	int			small_enough;	/* requests of that size taken since */
 
 	/* after failures */
 	int			failures;
@@ -90,6 +94,7 @@ read_config(void)
 	config_read(&exporter.config);
 	MemoryContextSwitchTo(old);
 	exporter.max_bytes = BATCH_MAX_BYTES;
+	exporter.small_enough = 0;
 }
 
 /* Goes on from the queue's start. */
@@ -216,6 +221,23 @@ settle_strays(const Batch *batch)
 	settle(&settlement, &exporter.config);
 }
 
+/* A server's limit on the size of requests is not told, so that it is felt for. */
+static void
+adapt_max_bytes(const Delivery *delivery)
+{
+	if (delivery->too_large > 0)
+	{
+		exporter.max_bytes = Max(delivery->too_large / 2, 1024);
+		exporter.small_enough = 0;
+	}
+	else if (!delivery->back_off && exporter.max_bytes < BATCH_MAX_BYTES &&
+			 ++exporter.small_enough == GROW_AFTER)
+	{
+		exporter.max_bytes = Min(exporter.max_bytes * 2, BATCH_MAX_BYTES);
+		exporter.small_enough = 0;
+	}
+}
+
 /* Sends what was read; false when there is to be a pause. */
 static bool
 send_batch(const Batch *batch)
@@ -223,8 +245,7 @@ send_batch(const Batch *batch)
 	Delivery	delivery;
 
 	deliver(batch, &exporter.config, tick, &delivery);
-	if (delivery.too_large > 0)
-		exporter.max_bytes = Max(delivery.too_large / 2, 1024);
+	adapt_max_bytes(&delivery);
 	if (!delivery.keep_position)
 		exporter.next = batch->next;
 	if (delivery.back_off)
