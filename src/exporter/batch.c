@@ -165,7 +165,7 @@ batch_read(Batch *batch, const ExporterConfig *config, const ItemPointerData *fr
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
-		AbortCurrentTransaction();
+		lifecycle_abort();
 		batch->damage = error->message;
 		batch->count = batch->nstrays = 0;
 		batch->next = *from;

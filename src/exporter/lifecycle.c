@@ -5,6 +5,9 @@
  * good; with any other the postmaster starts it again after five seconds, which is also what happens to
  * one that crashes.  A worker whose database is gone by then must not do so for ever, so that any failure
  * to connect ends with code 0: the next span starts another.
+ *
+ * The guard is a session's lock of the ordinary kind.  PostgreSQL releases such locks when a transaction
+ * aborts, and not when a process ends outside of one: both are seen to here.
  */
 #include "postgres.h"
 
@@ -41,6 +44,7 @@
 #define GUARD_RETRY_US 2000
 
 static bool connecting;
+static bool guard_held;
 static Oid	extension;
 static Oid	extension_row_xmin;	/* changes with every ALTER EXTENSION */
 static uint64 settings_hash;	/* of ALTER DATABASE … SET */
@@ -66,7 +70,8 @@ take_guard(void)
 	exporter_guard_tag(&guard, extension);
 	for (int i = 0; i < GUARD_ATTEMPTS; i++)
 	{
-		if (try_lock(&guard, ExclusiveLock, true) != LOCKACQUIRE_NOT_AVAIL)
+		guard_held = try_lock(&guard, ExclusiveLock, true) != LOCKACQUIRE_NOT_AVAIL;
+		if (guard_held)
 			return true;
 		CHECK_FOR_INTERRUPTS();
 		pg_usleep(GUARD_RETRY_US);
@@ -79,8 +84,17 @@ release_guard(void)
 {
 	LOCKTAG		guard;
 
+	if (!guard_held)
+		return;
+	guard_held = false;
 	exporter_guard_tag(&guard, extension);
 	LockRelease(&guard, ExclusiveLock, true);
+}
+
+static void
+release_guard_at_exit(int code, Datum arg)
+{
+	release_guard();
 }
 
 /* The xmin of the extension's row in pg_extension, InvalidTransactionId when there is none. */
@@ -143,6 +157,7 @@ lifecycle_start(Oid database)
 	connecting = true;
 	BackgroundWorkerInitializeConnectionByOid(database, BOOTSTRAP_SUPERUSERID, 0);
 	connecting = false;
+	before_shmem_exit(release_guard_at_exit, (Datum) 0);
 
 	/* Whatever the database's settings say, this worker writes and is not in anybody's way. */
 	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
@@ -171,7 +186,7 @@ hand_over(void)
 {
 	BackgroundWorker worker;
 
-	AbortCurrentTransaction();
+	CommitTransactionCommand();
 	release_guard();
 	exporter_describe(&worker, MyDatabaseId, 0);
 	if (RegisterDynamicBackgroundWorker(&worker, NULL))
@@ -187,10 +202,7 @@ lifecycle_begin(void)
 	StartTransactionCommand();
 	version = extension_version();
 	if (!TransactionIdIsValid(version))
-	{
-		AbortCurrentTransaction();
 		proc_exit(0);
-	}
 	if (version != extension_row_xmin || hash_settings() != settings_hash)
 		hand_over();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -202,6 +214,20 @@ lifecycle_commit(void)
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	pgstat_report_stat(false);
+}
+
+void
+lifecycle_abort(void)
+{
+	bool		taken;
+
+	AbortCurrentTransaction();
+	guard_held = false;
+	StartTransactionCommand();
+	taken = take_guard();
+	CommitTransactionCommand();
+	if (!taken)
+		proc_exit(0);
 }
 
 Relation

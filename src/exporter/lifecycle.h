@@ -19,6 +19,9 @@ extern void lifecycle_start(Oid database);
 extern void lifecycle_begin(void);
 extern void lifecycle_commit(void);
 
+/* After an error.  Does not return when another exporter has taken the guard meanwhile. */
+extern void lifecycle_abort(void);
+
 /* A table of the extension, in a transaction of lifecycle_begin(). */
 extern Relation lifecycle_open_table(const char *name, LOCKMODE mode);
 

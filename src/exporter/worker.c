@@ -201,7 +201,7 @@ settle_damaged(const Batch *batch)
 		MemoryContextSwitchTo(context);
 		EmitErrorReport();
 		FlushErrorState();
-		AbortCurrentTransaction();
+		lifecycle_abort();
 		batch_skip(&batch->damaged);
 	}
 	PG_END_TRY();

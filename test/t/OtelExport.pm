@@ -76,7 +76,8 @@ sub span_names
 	my ($self, $like) = @_;
 	my %seen;
 	$seen{ $_->{name} }++ foreach grep { !defined $like || $_->{name} =~ $like } $self->spans;
-	return sort keys %seen;
+	my @names = sort keys %seen;
+	return @names;
 }
 
 sub duplicates
@@ -91,7 +92,7 @@ sub node
 {
 	my ($name, $receiver, @settings) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
-	$node->init;
+	$node->init(allows_streaming => 'logical');
 	configure($node, $receiver, @settings);
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION otel_links');

@@ -1,0 +1,53 @@
+/*
+ * fuzz_response.c: the readers of a collector's answers under libFuzzer.
+ *
+ * Whatever the bytes: nothing outside them is read, and what comes out is a printable string that ends
+ * within its room.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "response.h"
+
+#define REQUIRE(condition) \
+	do { \
+		if (!(condition)) \
+		{ \
+			fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
+			abort(); \
+		} \
+	} while (0)
+
+static void
+check_message(const Response *response)
+{
+	size_t		len = strnlen(response->message, sizeof(response->message));
+
+	REQUIRE(len < sizeof(response->message));
+	for (size_t i = 0; i < len; i++)
+		REQUIRE((unsigned char) response->message[i] >= 0x20 && response->message[i] != 0x7f);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char	   *copy = malloc(size > 0 ? size : 1);
+	Response	response;
+
+	REQUIRE(copy != NULL);
+	if (size > 0)
+		memcpy(copy, data, size);
+	for (int json = 0; json <= 1; json++)
+	{
+		if (response_read_success(copy, size, json, &response) && size == 0)
+			REQUIRE(response.rejected_spans == 0 && response.message[0] == '\0');
+		check_message(&response);
+		response_read_error(copy, size, json, &response);
+		REQUIRE(response.rejected_spans == 0);
+		check_message(&response);
+	}
+	free(copy);
+	return 0;
+}

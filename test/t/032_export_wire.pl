@@ -1,0 +1,188 @@
+# Networks and servers that misbehave below HTTP, and TLS: nothing is lost, and the exporter goes on.
+use strict;
+use warnings;
+use IO::Socket::INET;
+use OtelExport;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $receiver = OtelExport->receiver;
+my $node = OtelExport::node('main', $receiver, 'otel.exporter_otlp_timeout = 500');
+my $good = $receiver->url;
+
+sub endpoint
+{
+	my ($url, @settings) = @_;
+	OtelExport::set($node, "otel.exporter_otlp_endpoint = '$url'", @settings);
+}
+
+sub arrived
+{
+	my ($name, $count, $test) = @_;
+	endpoint($good);
+	OtelExport::wait_drained($node) or diag($node->safe_psql('postgres', 'TABLE otel.export_status'));
+	is_deeply([ $receiver->span_names(qr/^$name-/) ], [ OtelExport::names($name, $count) ], $test);
+}
+
+sub wait_error
+{
+	my ($pattern, $since, $test) = @_;
+	ok(OtelExport::wait_sql($node, "SELECT last_error ~* '$pattern' AND last_error_at > '$since' FROM otel.export_status"), $test)
+	  or diag(OtelExport::status($node, 'last_error'));
+}
+
+# The exporter has taken the setting once it has failed by it; what waits is then exported by the next one.
+sub unreachable
+{
+	my ($name, $url, $pattern, @settings) = @_;
+	my $since = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
+	endpoint($url, @settings);
+	OtelExport::record($node, $name, 3);
+	wait_error($pattern, $since, "$name: the status says what is wrong");
+	is(OtelExport::status($node, 'pending'), 3, "$name: the spans wait");
+	arrived($name, 3, "$name: and arrive when it is over");
+}
+
+# A port on which nobody listens
+my $free = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die $!;
+my $closed = $free->sockport;
+$free->close;
+unreachable('refused', "http://127.0.0.1:$closed", 'refused|failed to connect|couldn.t connect');
+unreachable('unresolved', 'http://collector.invalid:4318', 'resolve');
+unreachable('nonsense', 'no url at all', 'not an http or https URL');
+unreachable('scheme', 'file:///etc/passwd', 'not an http or https URL');
+
+foreach my $case ([ 'hang', 'timed? ?out|time-?out' ], [ 'deaf', 'timed? ?out|time-?out' ],
+	[ 'reset', 'reset|recv|closed|empty reply' ], [ 'garbage', 'HTTP/0.9|unsupported|weird' ],
+	[ 'truncated', 'transfer closed|partial|end of response' ])
+{
+	my ($fault, $pattern) = @$case;
+	my $server = OtelExport->start_program('faulty.py', '--fault', $fault);
+	unreachable($fault, $server->url, $pattern);
+	$server->stop;
+}
+
+# Answers that cannot be taken at their word: a response over the cap sets the batch aside …
+foreach my $fault (qw(huge))
+{
+	my $log = "$receiver->{files}/$fault.log";
+	my $server = OtelExport->start_program('faulty.py', '--fault', $fault, '--log', $log);
+	endpoint($server->url, 'otel.exporter_otlp_timeout = 10000');
+	OtelExport::record_batch($node, $fault, 3);
+	OtelExport::wait_sql($node, 'SELECT failed = 3 FROM otel.export_status');
+	is($node->safe_psql('postgres', 'SELECT DISTINCT error FROM otel.failed_spans'), 'the response is larger than 4 MiB', "$fault: set aside");
+	OtelExport::wait_until(sub { slurp_file($log) =~ /wrote/ });
+	my ($written) = slurp_file($log) =~ /wrote (\d+)/;
+	cmp_ok($written, '<', 64 * 1024 * 1024, "$fault: no more of it is read");
+	$server->stop;
+	endpoint($good);
+	$node->safe_psql('postgres', 'SELECT otel.retry_failed()');
+	arrived($fault, 3, "$fault: arrives when queued again");
+}
+
+# … and what says 200 without saying it in OTLP has taken them, with a note of it
+foreach my $fault (qw(html odd bomb))
+{
+	my $server = OtelExport->start_program('faulty.py', '--fault', $fault);
+	my $exported = OtelExport::status($node, 'exported');
+	endpoint($server->url);
+	OtelExport::record_batch($node, $fault, 3);
+	OtelExport::wait_drained($node);
+	is(OtelExport::status($node, 'exported') - $exported, 3, "$fault: taken");
+	is(OtelExport::status($node, 'last_error'), 'HTTP status 200 with a body that is no ExportTraceServiceResponse', "$fault: noted");
+	$server->stop;
+}
+my $pid = OtelExport::status($node, 'exporter_pid');
+my ($peak) = slurp_file("/proc/$pid/status") =~ /^VmHWM:\s+(\d+) kB/m;
+my ($shared) = slurp_file("/proc/$pid/status") =~ /^RssShmem:\s+(\d+) kB/m;
+note("peak $peak kB, $shared kB of it shared memory");
+cmp_ok($peak - $shared, '<', 32 * 1024, 'all this in less than 32 MB');
+
+# Headers from the environment and the file, kept from view
+my $secret = 'k3y-that-nobody-may-see';
+my $file = "$receiver->{files}/headers";
+append_to_file($file, "Authorization=Bearer%20$secret\nX-Tenant = acme , X-Empty=\n");
+endpoint($good, "otel.exporter_otlp_headers_file = '$file'");
+OtelExport::record($node, 'headers', 1);
+arrived('headers', 1, 'with headers');
+my $headers = ($receiver->requests)[-1]{headers};
+is($headers->{authorization}, "Bearer $secret", 'a header of the file, decoded');
+is($headers->{'x-tenant'}, 'acme', 'white space around it is not part of it');
+is($headers->{'x-empty'}, '', 'a header without a value');
+$receiver->answer({ status => 401, body => "{\"message\": \"no such key: $secret\"}", headers => { 'Content-Type' => 'application/json' } });
+OtelExport::record($node, 'echo', 1);
+OtelExport::wait_sql($node, 'SELECT failed = 1 FROM otel.export_status');
+like(OtelExport::status($node, 'last_error'), qr/^HTTP status 401: no such key: \*+$/, 'a server that quotes the key does not make it public');
+unlike(slurp_file($node->logfile), qr/$secret/, 'nor is it in the log');
+is($node->safe_psql('postgres', "SELECT count(*) FROM pg_settings WHERE setting LIKE '%$secret%'"), 0, 'nor in pg_settings');
+unlink $file;
+append_to_file($file, "Authorization=Bearer%20rotated%0d%0aEvil: yes\n");
+$node->safe_psql('postgres', 'SELECT otel.retry_failed()');
+arrived('echo', 1, 'with a malformed headers file');
+$headers = ($receiver->requests)[-1]{headers};
+ok(!exists $headers->{authorization} && !exists $headers->{evil}, 'CR and LF are refused, and the list with them');
+OtelExport::set($node, "otel.exporter_otlp_headers_file = ''");
+
+# TLS
+my $tls = File::Temp::tempdir(CLEANUP => 1);
+
+# A key and certificate: name, issuer, days, subject alternative name, further options
+sub certificate
+{
+	my ($name, $issuer, $days, $san) = @_;
+	my @new = ('openssl', 'req', '-newkey', 'rsa:2048', '-nodes', '-keyout', "$tls/$name.key", '-subj', "/CN=$name");
+	if (!$issuer)
+	{
+		run_log([ @new, '-x509', '-days', $days, '-out', "$tls/$name.crt", $san ? ('-addext', "subjectAltName=$san") : () ]);
+		return;
+	}
+	append_to_file("$tls/$name.ext", "subjectAltName=$san\n");
+	run_log([ @new, '-out', "$tls/$name.csr" ]);
+	# openssl x509 takes no day in the past but by -days of a faked clock: ca does
+	append_to_file("$tls/ca.cnf", "[ca]\ndefault_ca=d\n[d]\ndatabase=$tls/index\nserial=$tls/serial\nnew_certs_dir=$tls\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
+	  unless -e "$tls/ca.cnf";
+	append_to_file("$tls/index", '') unless -e "$tls/index";
+	append_to_file("$tls/serial", "01\n") unless -e "$tls/serial";
+	run_log([ 'openssl', 'ca', '-batch', '-config', "$tls/ca.cnf", '-cert', "$tls/$issuer.crt", '-keyfile', "$tls/$issuer.key",
+			'-startdate', '200101000000Z', '-enddate', $days > 0 ? '20491231000000Z' : '200201000000Z',
+			'-extfile', "$tls/$name.ext", '-in', "$tls/$name.csr", '-out', "$tls/$name.crt" ]);
+}
+certificate('authority', undef, 3650);
+certificate('localhost', 'authority', 30, 'IP:127.0.0.1');
+certificate('expired', 'authority', -1, 'IP:127.0.0.1');
+certificate('other', 'authority', 30, 'DNS:other.example');
+certificate('client', 'authority', 30, 'DNS:client.example');
+certificate('self', undef, 30, 'IP:127.0.0.1');
+
+foreach my $case ([ 'expired', 'certificate' ], [ 'other', 'certificate|match|subject' ], [ 'self', 'certificate|self.signed' ])
+{
+	my ($name, $pattern) = @$case;
+	my $server = OtelExport->receiver('--certificate', "$tls/$name.crt", '--key', "$tls/$name.key");
+	(my $url = $server->url) =~ s/http:/https:/;
+	unreachable("tls_$name", $url, $pattern, "otel.exporter_otlp_certificate = '$tls/authority.crt'");
+	is(scalar $server->spans, 0, "tls_$name: nothing is sent to it");
+	$server->stop;
+}
+my $server = OtelExport->receiver('--certificate', "$tls/localhost.crt", '--key', "$tls/localhost.key", '--client-ca', "$tls/authority.crt");
+(my $url = $server->url) =~ s/http:/https:/;
+unreachable('no_client', $url, 'certificate|alert|SSL');
+endpoint($url, "otel.exporter_otlp_client_certificate = '$tls/client.crt'", "otel.exporter_otlp_client_key = '$tls/client.key'");
+OtelExport::record($node, 'client', 3);
+OtelExport::wait_drained($node);
+is_deeply([ $server->span_names ], [ OtelExport::names('client', 3) ], 'a trusted server with a client certificate takes them');
+
+# IPv6
+my $six = eval { IO::Socket::IP->new(LocalHost => '::1', Listen => 1) } if eval { require IO::Socket::IP };
+SKIP:
+{
+	skip 'no IPv6 here', 1 unless $six;
+	my $port = $six->sockport;
+	endpoint("http://[::1]:$port");
+	OtelExport::record($node, 'six', 1);
+	my $connection = $six->accept;
+	like(scalar(<$connection>), qr{^POST /v1/traces HTTP/1.1}, 'an IPv6 address');
+	$connection->close;
+}
+
+done_testing();
