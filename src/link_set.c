@@ -19,11 +19,12 @@
 #define INITIAL_CHUNK 256
 #define MAX_CHUNK (1024 * 1024)
 
+/* Eight bytes, not the twelve of three members: 8 MB less for a million links. */
 typedef struct LinkEntry
 {
-	uint32		link;
+	uint32		link:31;
+	uint32		status:1;
 	uint32		hash;
-	char		status;
 } LinkEntry;
 
 struct LinkSet
