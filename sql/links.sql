@@ -125,11 +125,14 @@ SELECT * FROM otel.span_links('{}', -1);
 --
 -- large tables: a parallel plan gives the same links
 --
+-- 20,000 contexts, each of them twice, a third of them with attributes the second time; and long ones
 CREATE TABLE many AS
-SELECT i AS id, otel.from_ids(md5((i % 5000)::text), lpad(to_hex(i % 5000 + 1), 16, '0'), 1, 'k=' || i % 5000) AS c,
-       CASE WHEN i % 3 = 0 THEN jsonb_build_object('messaging.message.id', (i % 5000)::text) END AS a
-  FROM generate_series(1, 20000) AS i;
-INSERT INTO many SELECT 0, otel.from_ids(md5('long'), '00000000000000ff', 1, 'k=' || repeat('v', 200)), NULL;
+SELECT i AS id, otel.from_ids(md5((i % 20000)::text), lpad(to_hex(i % 20000 + 1), 16, '0'), 1, 'k=' || i % 20000) AS c,
+       CASE WHEN i % 3 = 0 THEN jsonb_build_object('messaging.message.id', (i % 20000)::text) END AS a
+  FROM generate_series(1, 40000) AS i;
+INSERT INTO many
+SELECT 40000 + i, otel.from_ids(md5('long'), '00000000000000ff', 1, 'k=' || repeat('v', 200)), jsonb_build_object('long', repeat('v', i % 3 * 4000))
+  FROM generate_series(1, 30) AS i;
 ANALYZE many;
 SET max_parallel_workers_per_gather = 2;
 SET min_parallel_table_scan_size = 0;
@@ -147,6 +150,13 @@ SELECT cardinality(p.l), cardinality(p.l1),
 -- the links are those of array_agg(DISTINCT …)
 SELECT (SELECT array_agg(x ORDER BY x) FROM unnest(s.l) AS x) = (SELECT array_agg(DISTINCT otel.span_link(c, a)) FROM many) AS same
   FROM serial_result AS s;
+-- in the order of first appearance
+SELECT (SELECT array_agg(context ORDER BY o) FROM unnest(s.l) WITH ORDINALITY AS u (context, attributes, o)) = (SELECT array_agg(c ORDER BY first) FROM (SELECT c, min(id) AS first FROM many GROUP BY c) AS x) AS same
+  FROM (SELECT otel.link_agg(c ORDER BY id) AS l FROM many) AS s;
+-- a window looks at the links now and then, and goes on
+SELECT DISTINCT id / 10000 AS window, cardinality(otel.link_agg(c) OVER (ORDER BY id / 10000)) AS contexts,
+       cardinality(otel.link_agg(c, a) OVER (ORDER BY id / 10000)) AS pairs
+  FROM many ORDER BY 1;
 -- many small groups
 SELECT count(*), sum(cardinality(l)) FROM (SELECT otel.link_agg(c, a) AS l FROM many GROUP BY id % 3000) AS x;
 RESET ALL;

@@ -19,12 +19,42 @@
 #define INITIAL_CHUNK 256
 #define MAX_CHUNK (1024 * 1024)
 
+/*
+ * In a big set, looking up a link is waiting for memory: its entry is anywhere in many megabytes.  So
+ * links first come on a stage, while the processor fetches their entries, and are added STAGE_LINKS at a
+ * time.  A million distinct ones take a third less CPU by it (bench/links.py: without it ten times the
+ * rows are 16 times the work, with it 11).
+ */
+#define STAGE_FROM 16384		/* links; the table of that many fits a processor's second-level cache */
+#define STAGE_LINKS 16
+#define STAGE_SIZE 4096			/* bytes; a link that needs more is not staged */
+
+#if defined(__GNUC__)
+#define prefetch_for_write(address) __builtin_prefetch(address, 1)
+#else
+#define prefetch_for_write(address) ((void) 0)
+#endif
+
+/* Eight bytes, not the twelve of three members: 8 MB less for a million links. */
 typedef struct LinkEntry
 {
-	uint32		link;
+	uint32		link:31;
+	uint32		status:1;
 	uint32		hash;
-	char		status;
 } LinkEntry;
+
+typedef struct Stage
+{
+	SpanLink	links[STAGE_LINKS];
+	uint32		hashes[STAGE_LINKS];
+	int			nlinks;
+	Size		used;			/* of the buffer */
+	union
+	{
+		char		data[STAGE_SIZE];
+		int			align;
+	}			buffer;			/* what the links point to */
+} Stage;
 
 struct LinkSet
 {
@@ -36,6 +66,7 @@ struct LinkSet
 	char	   *chunk;			/* what is free of the chunk that is being filled */
 	Size		chunk_free;
 	Size		next_chunk;		/* size of the next one */
+	Stage	   *stage;			/* of a big set, else NULL */
 };
 
 static uint32
@@ -67,7 +98,7 @@ link_equals(const SpanLink *a, const SpanLink *b)
 		attributes_equal(a->attributes, b->attributes);
 }
 
-/* A link is looked up by the number it would get: link_set_add() puts it there first. */
+/* A link is looked up by the number it would get: link_set_insert() puts it there first. */
 #define SH_PREFIX link
 #define SH_ELEMENT_TYPE LinkEntry
 #define SH_KEY_TYPE uint32
@@ -166,8 +197,9 @@ copy_attributes(LinkSet *set, Jsonb *attributes)
 	return copy;
 }
 
-bool
-link_set_add(LinkSet *set, struct varlena *context, Jsonb *attributes)
+/* Adds copies of context and attributes, unless the set has that link. */
+static void
+link_set_insert(LinkSet *set, struct varlena *context, Jsonb *attributes, uint32 hash)
 {
 	SpanLink   *link;
 	bool		found;
@@ -184,20 +216,66 @@ link_set_add(LinkSet *set, struct varlena *context, Jsonb *attributes)
 	link = &set->links[set->nlinks];
 	link->context = context;
 	link->attributes = attributes;
-	(void) link_insert(set->numbers, set->nlinks, &found);
+	(void) link_insert_hash(set->numbers, set->nlinks, hash, &found);
 	if (found)
-		return false;
+		return;
 
 	link->context = copy_context(set, context);
 	if (attributes != NULL)
 		link->attributes = copy_attributes(set, attributes);
 	set->nlinks++;
-	return true;
+}
+
+/* Adds the links that are on the stage, which changes where they are and not what the set is. */
+static void
+link_set_settle(LinkSet *set)
+{
+	Stage	   *stage = set->stage;
+
+	if (stage == NULL)
+		return;
+	for (int i = 0; i < stage->nlinks; i++)
+		link_set_insert(set, stage->links[i].context, stage->links[i].attributes, stage->hashes[i]);
+	stage->nlinks = 0;
+	stage->used = 0;
+}
+
+void
+link_set_add(LinkSet *set, struct varlena *context, Jsonb *attributes)
+{
+	SpanLink	link = {context, attributes};
+	uint32		hash = link_hash_value(&link);
+	Size		context_size = INTALIGN(VARSIZE_ANY(context));
+	Size		size = context_size + (attributes == NULL ? 0 : INTALIGN(VARSIZE(attributes)));
+	Stage	   *stage = set->stage;
+	char	   *copy;
+
+	if (stage == NULL && set->nlinks >= STAGE_FROM)
+		stage = set->stage = MemoryContextAllocZero(set->context, sizeof(Stage));
+	if (stage == NULL || size > STAGE_SIZE)
+	{
+		link_set_settle(set);
+		link_set_insert(set, context, attributes, hash);
+		return;
+	}
+	if (stage->nlinks == STAGE_LINKS || size > STAGE_SIZE - stage->used)
+		link_set_settle(set);
+
+	prefetch_for_write(&set->numbers->data[hash & set->numbers->sizemask]);
+	copy = stage->buffer.data + stage->used;
+	link.context = memcpy(copy, context, VARSIZE_ANY(context));
+	if (attributes != NULL)
+		link.attributes = memcpy(copy + context_size, attributes, VARSIZE(attributes));
+	stage->used += size;
+	stage->links[stage->nlinks] = link;
+	stage->hashes[stage->nlinks] = hash;
+	stage->nlinks++;
 }
 
 const SpanLink *
-link_set_links(const LinkSet *set, int *nlinks)
+link_set_links(LinkSet *set, int *nlinks)
 {
+	link_set_settle(set);
 	*nlinks = set->nlinks;
 	return set->links;
 }
@@ -207,12 +285,13 @@ link_set_links(const LinkSet *set, int *nlinks)
  * place.  Every varlena begins where one with a four-byte header may, so they are read in place.
  */
 bytea *
-link_set_serialize(const LinkSet *set)
+link_set_serialize(LinkSet *set)
 {
 	Size		size = VARHDRSZ + sizeof(uint32);
 	bytea	   *result;
 	char	   *dest;
 
+	link_set_settle(set);
 	for (int i = 0; i < set->nlinks; i++)
 	{
 		const SpanLink *link = &set->links[i];

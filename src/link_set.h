@@ -18,18 +18,18 @@ extern LinkSet *link_set_create(MemoryContext context);
 
 /*
  * Adds copies of context (detoasted, short header or not) and attributes (detoasted, or NULL), unless
- * the set has that link.  Says whether it was new.
+ * the set has that link.
  */
-extern bool link_set_add(LinkSet *set, struct varlena *context, Jsonb *attributes);
+extern void link_set_add(LinkSet *set, struct varlena *context, Jsonb *attributes);
 
-/* The links; valid until the next link_set_add().  Does not change the set. */
-extern const SpanLink *link_set_links(const LinkSet *set, int *nlinks);
+/* The links; valid until the next link_set_add(), which may follow. */
+extern const SpanLink *link_set_links(LinkSet *set, int *nlinks);
 
 /*
  * The links as bytes for another process of this server, in CurrentMemoryContext.  Raises
  * program_limit_exceeded above 1 GB.
  */
-extern bytea *link_set_serialize(const LinkSet *set);
+extern bytea *link_set_serialize(LinkSet *set);
 
 /*
  * A set for link_set_links() only, in CurrentMemoryContext, made of such bytes (detoasted, four-byte
