@@ -410,6 +410,13 @@ otel_current_trace_context(PG_FUNCTION_ARGS)
 	context = current_context(cache, fcinfo->flinfo->fn_mcxt, &is_own_span);
 	if (context == NULL)
 		PG_RETURN_NULL();
+
+	/*
+	 * What the call site's cache holds stays until this very call is made again, for another row: no need
+	 * to copy it (100 of 6,000 instructions a row, bench/capture).  A foreign setting's does not.
+	 */
+	if (context == cache->context)
+		PG_RETURN_POINTER(context);
 	result = palloc(VARSIZE_ANY(context));
 	memcpy(result, context, VARSIZE_ANY(context));
 	PG_RETURN_POINTER(result);

@@ -304,14 +304,14 @@ typedef struct Value
 	size_t		len;
 } Value;
 
-static bool
+static inline bool
 at_nested_comment(const Body *body)
 {
-	return body->len - body->pos >= 2 &&
-		body->text[body->pos] == '/' && body->text[body->pos + 1] == '*';
+	return body->text[body->pos] == '/' &&
+		body->len - body->pos >= 2 && body->text[body->pos + 1] == '*';
 }
 
-static void
+static inline void
 body_advance(Body *body)
 {
 	size_t		end = 0;
@@ -321,16 +321,12 @@ body_advance(Body *body)
 	body->pos = end ? end : body->pos + 1;
 }
 
-static bool
-at_white_space(const Body *body)
-{
-	return is_space(body->text[body->pos]) || at_nested_comment(body);
-}
-
-static bool
+static inline bool
 at_separator(const Body *body)
 {
-	return body->text[body->pos] == ',' || at_white_space(body);
+	char		c = body->text[body->pos];
+
+	return c == ',' || is_space(c) || at_nested_comment(body);
 }
 
 /*
@@ -403,33 +399,34 @@ decode_value(Value value, char *out, size_t max, size_t *out_len)
 	while (pos < value.len)
 	{
 		Body		rest = {text, value.len, pos};
-		char		c;
+		char		c = text[pos];
 
-		if (at_nested_comment(&rest))
+		if (c == '/' && at_nested_comment(&rest))
 		{
 			body_advance(&rest);
 			pos = rest.pos;
 			c = ' ';
 		}
-		else if (text[pos] == '\\' && pos + 1 < value.len)
+		else if (c == '\\' && pos + 1 < value.len)
 		{
-			pos++;
-			if (text[pos] == '/' && pos + 1 < value.len && text[pos + 1] == '*')
+			rest.pos = ++pos;
+			if (at_nested_comment(&rest))
 				continue;
 			c = text[pos++];
 		}
-		else
+		else if (c == '%')
 		{
-			if (text[pos] == '%' && at_percent_code(text, value.len, pos + 1))
+			if (at_percent_code(text, value.len, pos + 1))
 				pos++;
 			if (at_percent_code(text, value.len, pos))
 			{
 				c = (char) (hex_value(text[pos + 1]) << 4 | hex_value(text[pos + 2]));
-				pos += 3;
+				pos += 2;
 			}
-			else
-				c = text[pos++];
+			pos++;
 		}
+		else
+			pos++;
 		if (n == max)
 			return false;
 		out[n++] = c;
