@@ -236,6 +236,27 @@ COMMIT;
 INSERT INTO jobs (how) VALUES ('after COMMIT');
 SELECT regexp_replace(how, '00-.*', '…') AS how, context, state FROM recorded;
 
+-- what is malformed in one source leaves it to the next
+TRUNCATE jobs;
+BEGIN;
+SET LOCAL otel.traceparent = '00-00000000000000000000000000000000-00f067aa0ba902b7-01';
+INSERT INTO jobs (how) VALUES ('SET LOCAL, then the comment') :from_2;
+COMMIT;
+SET otel.traceparent = :'tp3';
+INSERT INTO jobs (how) VALUES ('a comment, then the session') /*traceparent='ff-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01'*/;
+SET otel.traceparent = '00-4BF92F3577B34DA6A3CE929D0E0E4731-00F067AA0BA902B7-01';
+SET request.headers = '{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4734-00f067aa0ba902b7-01"}';
+INSERT INTO jobs (how) VALUES ('the session, then request.headers');
+SET request.headers = '{"traceparent": 1}';
+SET pg_tracing.trace_context = 'traceparent=''00-4bf92f3577b34da6a3ce929d0e0e4735-00f067aa0ba902b7-01''';
+INSERT INTO jobs (how) VALUES ('request.headers, then pg_tracing.trace_context');
+SET pg_tracing.trace_context = 'traceparent=''00-''';
+INSERT INTO jobs (how) VALUES ('pg_tracing.trace_context, then none');
+RESET otel.traceparent;
+RESET request.headers;
+RESET pg_tracing.trace_context;
+TABLE recorded;
+
 -- the open span before all others; what a job calls sees the span, not the caller's comment
 TRUNCATE jobs;
 BEGIN;
