@@ -104,6 +104,18 @@ INSERT INTO items VALUES (2) :from_1;
 COMMIT :from_3;
 TABLE recorded;
 
+-- rules: an action has the comment of its statement; one in the place of a statement of several has none
+TRUNCATE jobs;
+CREATE TABLE ruled (n int);
+INSERT INTO ruled VALUES (1);
+CREATE RULE also AS ON UPDATE TO ruled DO ALSO INSERT INTO jobs (how) VALUES ('ALSO ' || new.n);
+CREATE RULE instead AS ON DELETE TO ruled DO INSTEAD INSERT INTO jobs (how) VALUES ('INSTEAD');
+UPDATE ruled SET n = 2 :from_1;
+DELETE FROM ruled :from_2;
+UPDATE ruled SET n = 3 :from_1\; UPDATE ruled SET n = 4 :from_2\; UPDATE ruled SET n = 5;
+DELETE FROM ruled :from_1\; DELETE FROM ruled :from_2;
+TABLE recorded;
+
 -- functions: what they run belongs to the client's statement
 TRUNCATE jobs;
 CREATE FUNCTION enqueue(how text) RETURNS void LANGUAGE plpgsql AS $$
@@ -303,5 +315,5 @@ TABLE recorded;
 DROP OWNED BY regress_otel_client;
 DROP ROLE regress_otel_client;
 DROP VIEW recorded;
-DROP TABLE jobs, parts, items, requests;
+DROP TABLE jobs, parts, items, requests, ruled;
 DROP FUNCTION note, enqueue, enqueue_returning;

@@ -144,13 +144,25 @@ top_level_portal(void)
 	return with_copy;
 }
 
-/* The statement of the message that the portal runs, or NULL. */
+/*
+ * The statement of the message that the portal runs, or NULL.  The actions of rules, which may come before
+ * it or in its place, have no location.
+ */
 static PlannedStmt *
 portal_statement(Portal portal)
 {
-	if (portal == NULL || portal->stmts == NIL)
+	ListCell   *cell;
+
+	if (portal == NULL)
 		return NULL;
-	return linitial_node(PlannedStmt, portal->stmts);
+	foreach(cell, portal->stmts)
+	{
+		PlannedStmt *statement = lfirst_node(PlannedStmt, cell);
+
+		if (statement->stmt_location >= 0)
+			return statement;
+	}
+	return NULL;
 }
 
 /*
