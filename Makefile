@@ -41,6 +41,7 @@ OBJS         = \
 	src/span_functions.o \
 	src/span_link.o \
 	src/span_xact.o \
+	src/sql_lexer.o \
 	src/sqlcommenter.o \
 	src/trace_context.o \
 	src/trace_job.o \

@@ -104,6 +104,18 @@ INSERT INTO items VALUES (2) :from_1;
 COMMIT :from_3;
 TABLE recorded;
 
+-- rules: an action has the comment of its statement; one in the place of a statement of several has none
+TRUNCATE jobs;
+CREATE TABLE ruled (n int);
+INSERT INTO ruled VALUES (1);
+CREATE RULE also AS ON UPDATE TO ruled DO ALSO INSERT INTO jobs (how) VALUES ('ALSO ' || new.n);
+CREATE RULE instead AS ON DELETE TO ruled DO INSTEAD INSERT INTO jobs (how) VALUES ('INSTEAD');
+UPDATE ruled SET n = 2 :from_1;
+DELETE FROM ruled :from_2;
+UPDATE ruled SET n = 3 :from_1\; UPDATE ruled SET n = 4 :from_2\; UPDATE ruled SET n = 5;
+DELETE FROM ruled :from_1\; DELETE FROM ruled :from_2;
+TABLE recorded;
+
 -- functions: what they run belongs to the client's statement
 TRUNCATE jobs;
 CREATE FUNCTION enqueue(how text) RETURNS void LANGUAGE plpgsql AS $$
@@ -236,6 +248,27 @@ COMMIT;
 INSERT INTO jobs (how) VALUES ('after COMMIT');
 SELECT regexp_replace(how, '00-.*', '…') AS how, context, state FROM recorded;
 
+-- what is malformed in one source leaves it to the next
+TRUNCATE jobs;
+BEGIN;
+SET LOCAL otel.traceparent = '00-00000000000000000000000000000000-00f067aa0ba902b7-01';
+INSERT INTO jobs (how) VALUES ('SET LOCAL, then the comment') :from_2;
+COMMIT;
+SET otel.traceparent = :'tp3';
+INSERT INTO jobs (how) VALUES ('a comment, then the session') /*traceparent='ff-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01'*/;
+SET otel.traceparent = '00-4BF92F3577B34DA6A3CE929D0E0E4731-00F067AA0BA902B7-01';
+SET request.headers = '{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4734-00f067aa0ba902b7-01"}';
+INSERT INTO jobs (how) VALUES ('the session, then request.headers');
+SET request.headers = '{"traceparent": 1}';
+SET pg_tracing.trace_context = 'traceparent=''00-4bf92f3577b34da6a3ce929d0e0e4735-00f067aa0ba902b7-01''';
+INSERT INTO jobs (how) VALUES ('request.headers, then pg_tracing.trace_context');
+SET pg_tracing.trace_context = 'traceparent=''00-''';
+INSERT INTO jobs (how) VALUES ('pg_tracing.trace_context, then none');
+RESET otel.traceparent;
+RESET request.headers;
+RESET pg_tracing.trace_context;
+TABLE recorded;
+
 -- the open span before all others; what a job calls sees the span, not the caller's comment
 TRUNCATE jobs;
 BEGIN;
@@ -282,5 +315,5 @@ TABLE recorded;
 DROP OWNED BY regress_otel_client;
 DROP ROLE regress_otel_client;
 DROP VIEW recorded;
-DROP TABLE jobs, parts, items, requests;
+DROP TABLE jobs, parts, items, requests, ruled;
 DROP FUNCTION note, enqueue, enqueue_returning;

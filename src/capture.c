@@ -144,13 +144,25 @@ top_level_portal(void)
 	return with_copy;
 }
 
-/* The statement of the message that the portal runs, or NULL. */
+/*
+ * The statement of the message that the portal runs, or NULL.  The actions of rules, which may come before
+ * it or in its place, have no location.
+ */
 static PlannedStmt *
 portal_statement(Portal portal)
 {
-	if (portal == NULL || portal->stmts == NIL)
+	ListCell   *cell;
+
+	if (portal == NULL)
 		return NULL;
-	return linitial_node(PlannedStmt, portal->stmts);
+	foreach(cell, portal->stmts)
+	{
+		PlannedStmt *statement = lfirst_node(PlannedStmt, cell);
+
+		if (statement->stmt_location >= 0)
+			return statement;
+	}
+	return NULL;
 }
 
 /*
@@ -410,6 +422,13 @@ otel_current_trace_context(PG_FUNCTION_ARGS)
 	context = current_context(cache, fcinfo->flinfo->fn_mcxt, &is_own_span);
 	if (context == NULL)
 		PG_RETURN_NULL();
+
+	/*
+	 * What the call site's cache holds stays until this very call is made again, for another row: no need
+	 * to copy it (100 of 6,000 instructions a row, bench/capture).  A foreign setting's does not.
+	 */
+	if (context == cache->context)
+		PG_RETURN_POINTER(context);
 	result = palloc(VARSIZE_ANY(context));
 	memcpy(result, context, VARSIZE_ANY(context));
 	PG_RETURN_POINTER(result);

@@ -1,20 +1,15 @@
 /*
  * sqlcommenter.c: the trace context in the comments of a SQL statement.
  *
- * Two readers, one on top of the other.  The lexer walks a message as PostgreSQL's scan.l does, but only
- * tells apart what it must: block comments, semicolons, and code.  String literals, dollar quotes and
- * quoted identifiers are code, so nothing inside them can pose as a comment; line comments are nothing at
- * all.  Text that scan.l or the grammar would refuse never reaches a running statement, so it may be
- * read any way that stays inside the buffer.
- *
- * The other reader takes a comment's body for a list of key-value pairs.  There, a nested comment is
- * white space, wherever it stands.
+ * The lexer finds a statement's comments; a comment's body is a list of key-value pairs.  There, a nested
+ * comment is white space, wherever it stands.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE				/* memmem */
 #endif
 #include <string.h>
 
+#include "sql_lexer.h"
 #include "sqlcommenter.h"
 
 static const char traceparent_key[] = "traceparent";
@@ -25,268 +20,6 @@ static const char tracestate_key[] = "tracestate";
 
 /* A traceparent is 55 bytes; of a version above 00 it may go on.  Longer than this, it is none. */
 #define TRACEPARENT_MAX_LEN 256
-
-/* scan.l's {space}; PostgreSQL 15 refuses \v, so it can be read as 16 and later do */
-static inline bool
-is_space(char c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-static inline bool
-is_newline(char c)
-{
-	return c == '\n' || c == '\r';
-}
-
-static inline bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-/* scan.l's {ident_start}, and {dolq_start} */
-static inline bool
-is_ident_start(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c & 0x80) != 0;
-}
-
-/*
- * The lexer.  Positions are offsets into sql; a position equal to len is the end.
- */
-typedef struct Lexer
-{
-	const char *sql;
-	size_t		len;
-	size_t		pos;
-	bool		plain_escapes;	/* is \' an escape in plain literals? */
-	bool		code;			/* was there code before the last event, and after the one before it? */
-	size_t		event;			/* where the last event begins */
-} Lexer;
-
-typedef enum LexerEvent
-{
-	LEXER_COMMENT,				/* a block comment: from event to pos, with its delimiters */
-	LEXER_SEMICOLON,
-	LEXER_END
-} LexerEvent;
-
-static inline bool
-looking_at(const Lexer *lx, size_t pos, char first, char second)
-{
-	return lx->len - pos >= 2 && lx->sql[pos] == first && lx->sql[pos + 1] == second;
-}
-
-static size_t
-skip_line(const Lexer *lx, size_t pos)
-{
-	while (pos < lx->len && !is_newline(lx->sql[pos]))
-		pos++;
-	return pos;
-}
-
-/*
- * The end of the block comment that begins at text + pos, or 0 when it is not terminated.
- */
-static size_t
-block_comment_end(const char *text, size_t len, size_t pos)
-{
-	size_t		depth = 1;
-
-	for (pos += 2; len - pos >= 2;)
-	{
-		if (text[pos] == '/' && text[pos + 1] == '*')
-		{
-			depth++;
-			pos += 2;
-		}
-		else if (text[pos] == '*' && text[pos + 1] == '/')
-		{
-			pos += 2;
-			if (--depth == 0)
-				return pos;
-		}
-		else
-			pos++;
-	}
-	return 0;
-}
-
-/*
- * scan.l's {quotecontinue}: white space with a newline in it, line comments allowed, and another quote
- * carry on the literal that ended at pos, in the same mode.  The place after that quote, or 0.
- */
-static size_t
-literal_continuation(const Lexer *lx, size_t pos)
-{
-	bool		newline = false;
-
-	while (pos < lx->len)
-	{
-		if (is_space(lx->sql[pos]))
-			newline |= is_newline(lx->sql[pos++]);
-		else if (looking_at(lx, pos, '-', '-'))
-			pos = skip_line(lx, pos);
-		else
-			break;
-	}
-	return newline && pos < lx->len && lx->sql[pos] == '\'' ? pos + 1 : 0;
-}
-
-/* The place of the next quote that is not escaped, or len. */
-static size_t
-find_quote(const Lexer *lx, size_t pos, bool escapes)
-{
-	if (!escapes)
-	{
-		const char *quote = memchr(lx->sql + pos, '\'', lx->len - pos);
-
-		return quote ? (size_t) (quote - lx->sql) : lx->len;
-	}
-
-	while (pos < lx->len && lx->sql[pos] != '\'')
-		pos += lx->sql[pos] == '\\' && pos + 1 < lx->len ? 2 : 1;
-	return pos;
-}
-
-/* pos is after the opening quote; the answer is after the closing one. */
-static size_t
-skip_literal(const Lexer *lx, size_t pos, bool escapes)
-{
-	for (;;)
-	{
-		size_t		next;
-
-		pos = find_quote(lx, pos, escapes);
-		if (pos == lx->len)
-			return pos;
-		if (looking_at(lx, pos, '\'', '\''))
-			pos += 2;
-		else if ((next = literal_continuation(lx, pos + 1)) != 0)
-			pos = next;
-		else
-			return pos + 1;
-	}
-}
-
-/* "a""b" is read as two identifiers, which makes no difference here. */
-static size_t
-skip_quoted_identifier(const Lexer *lx, size_t pos)
-{
-	const char *quote = memchr(lx->sql + pos + 1, '"', lx->len - pos - 1);
-
-	return quote ? (size_t) (quote - lx->sql) + 1 : lx->len;
-}
-
-/* A dollar quote, a parameter ($1) or a stray dollar sign. */
-static size_t
-skip_dollar(const Lexer *lx, size_t pos)
-{
-	size_t		end = pos + 1;
-	const char *close;
-
-	if (end < lx->len && is_ident_start(lx->sql[end]))
-		while (end < lx->len && (is_ident_start(lx->sql[end]) || is_digit(lx->sql[end])))
-			end++;
-	if (end == lx->len || lx->sql[end] != '$')
-		return pos + 1;
-	end++;
-
-	/* delimiters cannot overlap in a way that scan.l would resolve otherwise than memmem */
-	close = memmem(lx->sql + end, lx->len - end, lx->sql + pos, end - pos);
-	return close ? (size_t) (close - lx->sql) + (end - pos) : lx->len;
-}
-
-/* An identifier or key word, or a literal whose prefix is one. */
-static size_t
-skip_word(const Lexer *lx, size_t pos)
-{
-	size_t		end = pos + 1;
-
-	while (end < lx->len && (is_ident_start(lx->sql[end]) || is_digit(lx->sql[end]) ||
-							 lx->sql[end] == '$'))
-		end++;
-
-	/* N'' and U&'' need no case of their own: their quotes are those of plain literals */
-	if (end == pos + 1 && end < lx->len && lx->sql[end] == '\'')
-	{
-		switch (lx->sql[pos])
-		{
-			case 'e':
-			case 'E':
-				return skip_literal(lx, end + 1, true);
-			case 'b':
-			case 'B':
-			case 'x':
-			case 'X':
-				return skip_literal(lx, end + 1, false);
-		}
-	}
-	return end;
-}
-
-/* Unlike a word, a number ends at a dollar sign: 1$$a$$ is a number and a dollar quote. */
-static size_t
-skip_number(const Lexer *lx, size_t pos)
-{
-	while (pos < lx->len && (is_digit(lx->sql[pos]) || is_ident_start(lx->sql[pos])))
-		pos++;
-	return pos;
-}
-
-static size_t
-skip_code(const Lexer *lx, size_t pos)
-{
-	char		c = lx->sql[pos];
-
-	if (is_ident_start(c))
-		return skip_word(lx, pos);
-	if (is_digit(c))
-		return skip_number(lx, pos);
-	if (c == '\'')
-		return skip_literal(lx, pos + 1, lx->plain_escapes);
-	if (c == '"')
-		return skip_quoted_identifier(lx, pos);
-	if (c == '$')
-		return skip_dollar(lx, pos);
-	return pos + 1;
-}
-
-/* Goes on behind the next event.  A comment without an end is no event, and hides what is in it. */
-static LexerEvent
-lexer_next(Lexer *lx)
-{
-	lx->code = false;
-	while (lx->pos < lx->len)
-	{
-		lx->event = lx->pos;
-		if (is_space(lx->sql[lx->pos]))
-			lx->pos++;
-		else if (looking_at(lx, lx->pos, '-', '-'))
-			lx->pos = skip_line(lx, lx->pos);
-		else if (looking_at(lx, lx->pos, '/', '*'))
-		{
-			size_t		end = block_comment_end(lx->sql, lx->len, lx->pos);
-
-			lx->pos = end ? end : lx->len;
-			if (end)
-				return LEXER_COMMENT;
-		}
-		else if (lx->sql[lx->pos] == ';')
-		{
-			lx->pos++;
-			return LEXER_SEMICOLON;
-		}
-		else
-		{
-			lx->code = true;
-			lx->pos = skip_code(lx, lx->pos);
-		}
-	}
-	lx->event = lx->len;
-	return LEXER_END;
-}
 
 /*
  * Inside a comment.  Body is its text without the delimiters, so nested comments in it are complete.
@@ -304,33 +37,29 @@ typedef struct Value
 	size_t		len;
 } Value;
 
-static bool
+static inline bool
 at_nested_comment(const Body *body)
 {
-	return body->len - body->pos >= 2 &&
-		body->text[body->pos] == '/' && body->text[body->pos + 1] == '*';
+	return body->text[body->pos] == '/' &&
+		body->len - body->pos >= 2 && body->text[body->pos + 1] == '*';
 }
 
-static void
+static inline void
 body_advance(Body *body)
 {
 	size_t		end = 0;
 
 	if (at_nested_comment(body))
-		end = block_comment_end(body->text, body->len, body->pos);
+		end = sql_block_comment_end(body->text, body->len, body->pos);
 	body->pos = end ? end : body->pos + 1;
 }
 
-static bool
-at_white_space(const Body *body)
-{
-	return is_space(body->text[body->pos]) || at_nested_comment(body);
-}
-
-static bool
+static inline bool
 at_separator(const Body *body)
 {
-	return body->text[body->pos] == ',' || at_white_space(body);
+	char		c = body->text[body->pos];
+
+	return c == ',' || sql_is_space(c) || at_nested_comment(body);
 }
 
 /*
@@ -375,7 +104,7 @@ read_value(Body *body)
 static int
 hex_value(char c)
 {
-	if (is_digit(c))
+	if (c >= '0' && c <= '9')
 		return c - '0';
 	c |= 0x20;
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
@@ -403,33 +132,34 @@ decode_value(Value value, char *out, size_t max, size_t *out_len)
 	while (pos < value.len)
 	{
 		Body		rest = {text, value.len, pos};
-		char		c;
+		char		c = text[pos];
 
-		if (at_nested_comment(&rest))
+		if (c == '/' && at_nested_comment(&rest))
 		{
 			body_advance(&rest);
 			pos = rest.pos;
 			c = ' ';
 		}
-		else if (text[pos] == '\\' && pos + 1 < value.len)
+		else if (c == '\\' && pos + 1 < value.len)
 		{
-			pos++;
-			if (text[pos] == '/' && pos + 1 < value.len && text[pos + 1] == '*')
+			rest.pos = ++pos;
+			if (at_nested_comment(&rest))
 				continue;
 			c = text[pos++];
 		}
-		else
+		else if (c == '%')
 		{
-			if (text[pos] == '%' && at_percent_code(text, value.len, pos + 1))
+			if (at_percent_code(text, value.len, pos + 1))
 				pos++;
 			if (at_percent_code(text, value.len, pos))
 			{
 				c = (char) (hex_value(text[pos + 1]) << 4 | hex_value(text[pos + 2]));
-				pos += 3;
+				pos += 2;
 			}
-			else
-				c = text[pos++];
+			pos++;
 		}
+		else
+			pos++;
 		if (n == max)
 			return false;
 		out[n++] = c;
@@ -519,7 +249,7 @@ typedef struct Search
 } Search;
 
 static void
-search_comment(Search *search, const Lexer *lx)
+search_comment(Search *search, const SqlLexer *lx)
 {
 	const char *text = lx->sql + lx->event + 2;
 	size_t		len = lx->pos - lx->event - 4;
@@ -539,13 +269,13 @@ search_comment(Search *search, const Lexer *lx)
  * The place after that ";" goes to *boundary.
  */
 static void
-search_statement(Search *search, Lexer *lx, size_t location, size_t *boundary)
+search_statement(Search *search, SqlLexer *lx, size_t location, size_t *boundary)
 {
-	LexerEvent	event;
+	SqlLexerEvent	event;
 
-	while ((event = lexer_next(lx)) != LEXER_END)
+	while ((event = sql_lexer_next(lx)) != SQL_LEXER_END)
 	{
-		if (event == LEXER_COMMENT)
+		if (event == SQL_LEXER_COMMENT)
 			search_comment(search, lx);
 		else if (lx->pos <= location)
 		{
@@ -558,19 +288,19 @@ search_statement(Search *search, Lexer *lx, size_t location, size_t *boundary)
 
 /* The comments after a statement's ";" belong to it when no other statement follows. */
 static void
-search_tail(Search *search, Lexer *lx)
+search_tail(Search *search, SqlLexer *lx)
 {
 	Search		tail = {false};
-	LexerEvent	event;
+	SqlLexerEvent	event;
 
 	do
 	{
-		event = lexer_next(lx);
+		event = sql_lexer_next(lx);
 		if (lx->code)
 			return;
-		if (event == LEXER_COMMENT)
+		if (event == SQL_LEXER_COMMENT)
 			search_comment(&tail, lx);
-	} while (event != LEXER_END);
+	} while (event != SQL_LEXER_END);
 
 	if (tail.found)
 		*search = tail;
@@ -578,26 +308,26 @@ search_tail(Search *search, Lexer *lx)
 
 /* All comments of a message, when it holds one statement. */
 static void
-search_message(Search *search, Lexer *lx)
+search_message(Search *search, SqlLexer *lx)
 {
 	bool		code = false;
 	bool		ended = false;
-	LexerEvent	event;
+	SqlLexerEvent	event;
 
 	do
 	{
-		event = lexer_next(lx);
+		event = sql_lexer_next(lx);
 		if (lx->code && ended)
 		{
 			search->found = false;
 			return;
 		}
 		code |= lx->code;
-		if (event == LEXER_COMMENT)
+		if (event == SQL_LEXER_COMMENT)
 			search_comment(search, lx);
 		else
 			ended = code;
-	} while (event != LEXER_END);
+	} while (event != SQL_LEXER_END);
 }
 
 bool
@@ -606,7 +336,7 @@ sqlcommenter_find(const char *sql, size_t len, int stmt_location, int stmt_len,
 				  SqlCommenterContext *out)
 {
 	Search		search = {false};
-	Lexer		lx = {.sql = sql, .len = len, .plain_escapes = !standard_conforming_strings};
+	SqlLexer	lx = {.sql = sql, .len = len, .plain_escapes = !standard_conforming_strings};
 	size_t		own_boundary = 0;
 
 	if (boundary == NULL)

@@ -1,10 +1,9 @@
 /*
  * sqlcommenter.h: the trace context in the comments of a SQL statement.
  *
- * Owns PostgreSQL's lexical rules as far as they tell a block comment from everything else, and the
- * key-value grammar inside such a comment (SQLCommenter, marginalia).  No PostgreSQL header, no
- * allocation, every string comes with its length (none needs a NUL), one pass.  Multi-byte text needs
- * no decoding: in every server encoding the bytes of a character beyond ASCII have the high bit set.
+ * Owns which comments belong to a statement of a message, and the key-value grammar inside a comment
+ * (SQLCommenter, marginalia); what a comment is, sql_lexer.h knows.  No PostgreSQL header, no allocation,
+ * every string comes with its length (none needs a NUL), one pass.
  */
 #ifndef OTEL_LINKS_SQLCOMMENTER_H
 #define OTEL_LINKS_SQLCOMMENTER_H

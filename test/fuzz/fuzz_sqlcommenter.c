@@ -18,6 +18,8 @@
 
 #define TP(digit) "00-" "4bf92f3577b34da6a3ce929d0e0e473" digit "-00f067aa0ba902b7-01"
 
+#define ENCODED "traceparent='00%2D" "4bf92f3577b34da6a3ce929d0e0e4738%%2D00f067aa0ba902b7-01'"
+
 static const char *const pieces[] = {
 	"/*", "*/", "--", "\n", "\r\n", ";", "'", "''", "\"", "$$", "$a$", "$1", "\\", "\\'", "e'", "E'\\''",
 	"u&'", "b'", "X'", "N'", "traceparent=", "traceparent='", "tracestate='", "tracestate=", ",", " ",
@@ -27,7 +29,7 @@ static const char *const pieces[] = {
 	"/*traceparent='" TP("7") "',tracestate='a%3D1%2Cb%3D2'*/", "tracestate='x=y'", "tracestate:k%3Dv",
 	"select ", "1", "a$b", "e", "\xc3\xa9", "/", "*", "-", "$", "_", "%", "%%", "\t", "\v", "B", "n",
 	"traceparent", "tracestate", "/*x='", "'*/", "action='/a'", "$a$;/*", "*/$a$",
-	"B'\\'", "'\n'", "e'\n'\\'", "x='\\'", "traceparent='00%2D" "4bf92f3577b34da6a3ce929d0e0e4738%%2D00f067aa0ba902b7-01'",
+	"B'\\'", "'\n'", "e'\n'\\'", "x='\\'", ENCODED,
 	"select 1;", "*/;/*", "'%2", "/**/",
 };
 

@@ -1,0 +1,151 @@
+# The comment scanner beside PostgreSQL's own lexer: random messages that are full of what only looks like
+# a comment.  Every literal is also selected, so that its value proves that the server read the message as
+# it was meant.  SEED=… tries other messages.
+use strict;
+use warnings;
+use utf8;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Wire;
+
+my $MESSAGES = 3000;
+my $seed = $ENV{SEED} // 1;
+srand($seed);
+
+sub pick { return $_[ int(rand(@_)) ] }
+sub comment_of { return "/*a='b',traceparent='00-4bf92f3577b34da6a3ce929d0e0e473$_[0]-00f067aa0ba902b7-01'*/" }
+
+# What a literal is made of; context 9 must never be found.
+my @bits = ('x', ' ', "'", "''", '"', '\\', "\\'", '/*', '*/', '--', '$$', '$a$', ';', "\n", "\r\n", "\xc3\xa9",
+	'/', '*', 'e', "E'", comment_of(9), comment_of(9), "traceparent=00-4bf92f3577b34da6a3ce929d0e0e4739-00f067aa0ba902b7-01");
+
+sub text { return join('', map { pick(@bits) } 1 .. 1 + int(rand 5)) }
+
+# Each returns SQL and the value that it has.  $standard says what a plain literal does with a backslash.
+my %makers = (
+	plain => sub {
+		my ($standard) = @_;
+		my $value = text();
+		my $sql = $value =~ s/'/''/gr;
+		$sql =~ s/\\/\\\\/g unless $standard;
+		return ("'$sql'", $value);
+	},
+	escape => sub {
+		my $value = text();
+		my $sql = $value =~ s/\\/\\\\/gr;
+		$sql =~ s/'/rand() < 0.5 ? "''" : "\\'"/ge;
+		return (pick('e', 'E') . "'$sql'", $value);
+	},
+	continued => sub {
+		my ($first, $second) = (text(), text());
+		s/\\/\\\\/g, s/'/\\'/g for my ($one, $two) = ($first, $second);
+		return ("E'$one'" . pick("\n", " -- '\n", "\r", "\t\n -- " . comment_of(9) . "\n ") . "'$two'", $first . $second);
+	},
+	dollar => sub {
+		my $tag = pick('', 'a', 'b1', '_', "\xc3\xa9");
+		my $value = text() . 'z';
+		$value =~ s/\$/x/g;
+		$value .= pick('', '$', '$c$', '$1') . 'z' if $tag ne '';
+		return ("\$$tag\$$value\$$tag\$", $value);
+	},
+	unicode => sub {
+		my ($standard) = @_;
+		return ("'u'", 'u') unless $standard;
+		my $value = text();
+		my $sql = $value =~ s/\\/\\\\/gr =~ s/'/''/gr;
+		return ("U&'$sql'", $value);
+	},
+	bits => sub { return ("b'01'", '01') },
+	identifier => sub {
+		my $name = text() =~ s/"/""/gr;
+		return ("7 AS \"$name\"", '7');
+	},
+	word => sub { return ('8 AS ' . pick('a$b$', 'typee', "\xc3\xa9e", 'n', '_$1'), '8') },
+	parameter => sub { return ('1.5e1/*x*/', '15') });
+
+# White space, at times with comments.  Returns it and the context that it holds, if any.
+sub gap
+{
+	my $roll = rand();
+	return (pick(' ', "\n", "\t\r\n"), undef) if $roll < 0.6;
+	return (' -- ' . pick("it's", comment_of(9), '/*', '*/ ;') . "\n", undef) if $roll < 0.7;
+	return ("/* don't $bits[5] /* " . comment_of(9) . " */ -- */", undef) if $roll < 0.8;
+	return ("/**/", undef) if $roll < 0.85;
+	my $context = 1 + int(rand 8);
+	return (pick('', ' ') . comment_of($context) . pick('', "\n"), $context);
+}
+
+my ($gaps_context);
+
+sub take_gap
+{
+	my ($sql, $context) = gap();
+	$gaps_context = $context if defined $context;
+	return $sql;
+}
+
+# A SELECT with gaps; and the row that it returns but for the context.
+sub statement
+{
+	my ($standard) = @_;
+	my ($sql, @values) = (take_gap() . 'SELECT' . take_gap() . 'right(otel.trace_id(otel.current_trace_context()),1)');
+	for (1 .. 1 + int(rand 4))
+	{
+		my ($item, $value) = $makers{ pick(sort keys %makers) }->($standard);
+		$sql .= take_gap() . ',' . take_gap() . $item;
+		push @values, $value;
+	}
+	return ($sql . take_gap(), @values);
+}
+
+# A message; and its rows.
+sub message
+{
+	my ($standard) = @_;
+	my ($sql, @rows) = ('');
+	my $statements = pick(1, 1, 2, 3);
+	for my $number (1 .. $statements)
+	{
+		$gaps_context = undef;
+		my ($text, @values) = statement($standard);
+		my $end = $number < $statements ? ';' : pick('', ';', ';;');
+		$text .= $end;
+		$text .= take_gap() if $number == $statements;
+		$sql .= $text;
+		push @rows, join('|', $gaps_context // '', @values);
+	}
+	return ($sql, @rows);
+}
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
+$node->start;
+$node->safe_psql('postgres', 'CREATE EXTENSION otel_links');
+
+for my $setting ('on', 'off')
+{
+  SKIP:
+	{
+		my $wire = Wire->connect($node, 'postgres', client_encoding => 'UTF8');
+		my $accepted = eval { $wire->query("SET standard_conforming_strings = $setting"); 1 };
+		skip "standard_conforming_strings = $setting is not to be had in this version", 1 unless $accepted;
+		$wire->query('SET escape_string_warning = off');
+		$wire->query('SET client_min_messages = error');
+		my ($wrong, $contexts) = (0, 0);
+		for (1 .. $MESSAGES)
+		{
+			my ($sql, @expected) = message($setting eq 'on');
+			my @rows = eval { $wire->query($sql) };
+			$contexts += grep { /^\d/ } @rows;
+			next if !$@ && join("\0", @rows) eq join("\0", @expected);
+			$wrong++;
+			diag("message:\n$sql\ngot: @rows\nexpected: @expected\n$@") if $wrong <= 3;
+		}
+		is($wrong, 0, "$MESSAGES messages with standard_conforming_strings = $setting, $contexts contexts (SEED=$seed)");
+		$wire->disconnect;
+	}
+}
+
+$node->stop;
+done_testing();
