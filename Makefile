@@ -46,6 +46,7 @@ OBJS         = \
 	src/trace_job.o \
 	src/w3c.o
 REGRESS      = $(sort $(patsubst $(srcdir)/sql/%.sql,%,$(wildcard $(srcdir)/sql/*.sql)))
+ISOLATION    = $(sort $(patsubst $(srcdir)/specs/%.spec,%,$(wildcard $(srcdir)/specs/*.spec)))
 PG_CPPFLAGS  = -I$(srcdir)/src
 
 PG_CONFIG   ?= pg_config

@@ -63,7 +63,7 @@ END $$;
 
 \echo one value, nanoseconds
 SELECT what, round(context, 1) AS context, round(uuid, 1) AS uuid,
-       round(context / uuid, 2) AS ratio, round(context / uuid * 16 / 25, 2) AS "per byte"
+       round(context / nullif(uuid, 0), 2) AS ratio, round(context / nullif(uuid, 0) * 16 / 25, 2) AS "per byte"
   FROM (VALUES
        ('text input', 'v::trace_context', 'context_texts', 'v::uuid', 'uuid_texts'),
        ('text output', 'v::text', 'contexts', 'v::text', 'uuids'),

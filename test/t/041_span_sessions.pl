@@ -1,0 +1,170 @@
+# Spans and the ways in which a session ends: what still waits is queued by the session's process as it
+# exits, whoever ended it, and nothing keeps it from exiting.  And on a hot standby, which cannot queue.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use lib 'test/t';
+use Session;
+use Wire;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init(allows_streaming => 1);
+$node->append_conf('postgresql.conf', "otel.traces_exporter = none\n");
+$node->start;
+$node->safe_psql('postgres', 'CREATE EXTENSION otel_links');
+
+sub queue
+{
+	my ($server) = @_;
+	return $server->safe_psql('postgres', q{
+		SELECT string_agg(concat_ws(' ', name, status_code, status_message), ', ' ORDER BY ctid) FROM otel.span_queue});
+}
+
+# A process that exits does its work after its client has gone.
+sub is_queued
+{
+	my ($expected, $what) = @_;
+	$node->poll_query_until('postgres', 'SELECT EXISTS (SELECT FROM otel.span_queue)');
+	is(queue($node), $expected, $what);
+	$node->safe_psql('postgres', 'TRUNCATE otel.span_queue');
+}
+
+sub wait_until_gone
+{
+	my ($pid) = @_;
+	return $node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)");
+}
+
+sub is_logged
+{
+	my ($expected, $from, $what) = @_;
+	like(slurp_file($node->logfile, $from), $expected, $what);
+}
+
+# ---- clients that leave ----
+$node->psql('postgres', q{BEGIN; SELECT otel.start_span('failed'); SELECT 1 / 0});
+is_queued('failed 2 transaction rolled back', 'psql -c that fails');
+$node->psql('postgres', q{SELECT otel.start_span('one statement'), 1 / (random() * 0)::int});
+is_queued('one statement 2 transaction rolled back', 'a statement that fails');
+$node->psql('postgres', q{CALL otel.trace_job('job', 'SELECT 1 / 0')});
+is_queued('job 2 division by zero', 'a job that fails');
+$node->psql('postgres', q{BEGIN; SELECT otel.start_span('unfinished')});
+is_queued('unfinished 2 transaction rolled back', 'a client that leaves in its transaction');
+
+my $log = -s $node->logfile;
+$node->psql('postgres', q{SELECT otel.start_span('of the session', scope => 'session')});
+is_queued('of the session 0', 'a client that leaves a span of the session open');
+is_logged(qr/WARNING:  span "of the session" was open when its session ended or was reset/, $log, 'of which the log tells');
+
+$node->psql('postgres', q{SET default_transaction_read_only = on; SELECT otel.record_span('read-only', now())});
+is_queued('read-only 0', 'a session that only reads');
+$node->psql('postgres', q{SET default_transaction_isolation = serializable; SET default_transaction_deferrable = on; SET default_transaction_read_only = on;
+	BEGIN; SELECT otel.record_span('deferrable', now()); ROLLBACK});
+is_queued('deferrable 2 transaction rolled back', 'whatever its defaults');
+$node->psql('postgres', q{BEGIN; SELECT otel.record_span('temporary', now()); CREATE TEMPORARY TABLE x (); CREATE TEMPORARY TABLE y (); COMMIT;
+	BEGIN; SELECT otel.start_span('and then'); ROLLBACK});
+is_queued('temporary 0, and then 2 transaction rolled back', 'and its temporary tables');
+
+# ---- sessions that are ended ----
+my $session = Session->new($node, 'postgres');
+$session->ask(q{BEGIN; SELECT otel.start_span('terminated') IS NOT NULL});
+$node->safe_psql('postgres', "SELECT pg_terminate_backend(${\$session->pid})");
+is_queued('terminated 2 transaction rolled back', 'a session that is terminated in its transaction');
+
+$session = Session->new($node, 'postgres');
+$session->ask(q{SELECT otel.start_span('idle', scope => 'session') IS NOT NULL});
+$node->safe_psql('postgres', "SELECT pg_terminate_backend(${\$session->pid})");
+is_queued('idle 0', 'while it is idle');
+
+$session = Session->new($node, 'postgres');
+$session->tell(q{SELECT otel.start_span('at work'), pg_sleep(600)});
+$node->poll_query_until('postgres', "SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = ${\$session->pid}");
+$node->safe_psql('postgres', "SELECT pg_terminate_backend(${\$session->pid})");
+is_queued('at work 2 transaction rolled back', 'while it works');
+
+$session = Session->new($node, 'postgres');
+$session->ask(q{SET idle_in_transaction_session_timeout = '10ms'; BEGIN; SELECT otel.start_span('timed out') IS NOT NULL});
+is_queued('timed out 2 transaction rolled back', 'by idle_in_transaction_session_timeout');
+
+$session = Session->new($node, 'postgres');
+$session->ask(q{BEGIN; SELECT otel.start_span('killed') IS NOT NULL});
+$session->kill;
+is_queued('killed 2 transaction rolled back', 'a client that is killed');
+
+my $wire = Wire->connect($node, 'postgres');
+$wire->query(q{BEGIN; SELECT otel.start_span('unread')});
+$wire->send(query => [q{SELECT repeat('x', 1000000) FROM generate_series(1, 100)}]);
+my $blocked = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT repeat%'});
+$node->poll_query_until('postgres', "SELECT wait_event = 'ClientWrite' FROM pg_stat_activity WHERE pid = $blocked");
+$node->safe_psql('postgres', "SELECT pg_terminate_backend($blocked)");
+is_queued('unread 2 transaction rolled back', 'a client that does not read');
+
+# ---- what does not keep a process from exiting ----
+my $locker = Session->new($node, 'postgres');
+$locker->ask('BEGIN; LOCK TABLE otel.span_queue');
+$log = -s $node->logfile;
+$session = Session->new($node, 'postgres');
+$session->ask(q{BEGIN READ ONLY; SELECT otel.record_span('lost', now()) IS NOT NULL; COMMIT});
+$session->quit;
+ok(wait_until_gone($session->pid), 'a session that ends while the queue is locked does not wait for the lock');
+is_logged(qr/LOG:  1 spans are lost: the session ended while otel.span_queue was locked/, $log, 'the log tells of what is lost');
+$locker->ask('COMMIT');
+is(queue($node), '', 'the queue does not have it');
+
+$node->safe_psql('postgres', q{ALTER SYSTEM SET synchronous_standby_names = 'nobody'});
+$session = Session->new($node, 'postgres');
+$session->ask(q{BEGIN READ ONLY; SELECT otel.record_span('unconfirmed', now()) IS NOT NULL; COMMIT});
+$node->reload;
+$node->poll_query_until('postgres', q{SELECT current_setting('synchronous_standby_names') = 'nobody'});
+$session->quit;
+ok(wait_until_gone($session->pid), 'nor for a synchronous standby');
+$node->safe_psql('postgres', 'ALTER SYSTEM RESET synchronous_standby_names');
+$node->reload;
+is_queued('unconfirmed 0', 'its span is queued');
+
+# ---- shutdown ----
+my @sessions = map { Session->new($node, 'postgres') } 1 .. 3;
+$sessions[0]->ask(q{BEGIN; SELECT otel.start_span('in a transaction') IS NOT NULL});
+$sessions[1]->ask(q{SELECT otel.start_span('session', scope => 'session') IS NOT NULL});
+$sessions[2]->tell(q{SELECT otel.start_span('statement'), pg_sleep(600)});
+$node->poll_query_until('postgres', "SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = ${\$sessions[2]->pid}");
+$node->stop('fast');
+$node->start;
+is($node->safe_psql('postgres', q{SELECT string_agg(name, ', ' ORDER BY name) FROM otel.span_queue}), 'in a transaction, session, statement',
+	'a fast shutdown queues what its sessions have');
+$node->stop('immediate');
+$node->start;
+is($node->safe_psql('postgres', 'SELECT count(*) FROM otel.span_queue'), '3', 'what is queued survives a crash');
+$node->safe_psql('postgres', 'TRUNCATE otel.span_queue');
+
+# ---- hot standby ----
+$node->backup('backup');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'backup', has_streaming => 1);
+$standby->start;
+$node->safe_psql('postgres', q{SELECT otel.record_span('on the primary', now())});
+$node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
+is(queue($standby), 'on the primary 0', 'the queue is replicated physically');
+$session = Session->new($standby, 'postgres');
+my $context = $session->ask(q{BEGIN; SELECT otel.start_span('on the standby')});
+is($session->ask('SELECT otel.current_trace_context()'), $context, 'on a hot standby a span is current');
+$session->ask('SELECT otel.end_span(); COMMIT');
+is($session->told, '', 'and ends');
+$session->ask(q{CALL otel.trace_job('read-only job', 'SELECT 1')});
+is($session->told, '', 'a job runs');
+$session->ask(q{CALL otel.trace_job('read-only job', 'SELECT 1 / 0')});
+like($session->told, qr/\AERROR:  division by zero\n[^\n]*\n\z/, 'or fails as it would');
+my $other = Session->new($standby, 'postgres');
+$other->ask(q{SELECT otel.start_span('open', scope => 'session') IS NOT NULL});
+$other->quit;
+ok($standby->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ${\$other->pid})"), 'a session with an open span ends');
+$session->ask('SELECT 1');
+$standby->promote;
+$session->ask(q{SELECT otel.record_span('after promotion', now()) IS NOT NULL});
+is($standby->safe_psql('postgres', q{SELECT string_agg(name, ', ' ORDER BY ctid) FROM otel.span_queue}), 'on the primary, after promotion',
+	'after its promotion a standby queues spans, and not those from before');
+
+$_->stop for $standby, $node;
+done_testing();
