@@ -164,13 +164,17 @@ class RunTap(unittest.TestCase):
 
     def test_tests_are_counted_not_files(self):
         self.assertEqual(self.count("echo ok 1; echo ok 2; echo 1..2", "echo 1..1; echo ok 1"),
-                         ("run-tap: 3 passed, 0 failed", 0))
+                         ("run-tap: 3 passed, 0 failed, 0 skipped", 0))
 
     def test_a_failure_a_missing_plan_and_a_bad_end_are_failures(self):
-        self.assertEqual(self.count("echo 1..2; echo ok 1; echo not ok 2"), ("run-tap: 1 passed, 1 failed", 1))
-        self.assertEqual(self.count("echo ok 1"), ("run-tap: 1 passed, 1 failed", 1))
-        self.assertEqual(self.count("echo 1..1; echo ok 1; exit 3"), ("run-tap: 1 passed, 1 failed", 1))
-        self.assertEqual(self.count("echo 1..3; echo ok 1"), ("run-tap: 1 passed, 2 failed", 1))
+        self.assertEqual(self.count("echo 1..2; echo ok 1; echo not ok 2"), ("run-tap: 1 passed, 1 failed, 0 skipped", 1))
+        self.assertEqual(self.count("echo ok 1"), ("run-tap: 1 passed, 1 failed, 0 skipped", 1))
+        self.assertEqual(self.count("echo 1..1; echo ok 1; exit 3"), ("run-tap: 1 passed, 1 failed, 0 skipped", 1))
+        self.assertEqual(self.count("echo 1..3; echo ok 1"), ("run-tap: 1 passed, 2 failed, 0 skipped", 1))
+
+    def test_what_is_skipped_has_not_passed(self):
+        self.assertEqual(self.count("echo 'ok 1 # SKIP not here'; echo ok 2; echo 1..2", "echo '1..0 # SKIP not there'"),
+                         ("run-tap: 1 passed, 0 failed, 2 skipped", 0))
 
     def test_no_test_at_all_is_no_success(self):
         self.assertEqual(self.count("echo 1..0")[1], 1)
