@@ -146,6 +146,7 @@ batch_read(Batch *batch, const ExporterConfig *config, const ItemPointerData *fr
 	ItemPointerSetInvalid(&batch->damaged.tid);
 
 	lifecycle_begin();
+	lifecycle_follow_settings();
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{

@@ -203,9 +203,18 @@ lifecycle_begin(void)
 	version = extension_version();
 	if (!TransactionIdIsValid(version))
 		proc_exit(0);
-	if (version != extension_row_xmin || hash_settings() != settings_hash)
+	if (version != extension_row_xmin)
 		hand_over();
 	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+void
+lifecycle_follow_settings(void)
+{
+	if (hash_settings() == settings_hash)
+		return;
+	PopActiveSnapshot();
+	hand_over();
 }
 
 void

@@ -13,11 +13,18 @@
 extern void lifecycle_start(Oid database);
 
 /*
- * Starts a transaction with a snapshot.  Does not return when the extension is gone, or when it or the
- * database's settings have changed since the start: then a successor is registered.
+ * Starts a transaction with a snapshot.  Does not return when the extension is gone, or when it has changed
+ * since the start: then a successor is registered.
  */
 extern void lifecycle_begin(void);
 extern void lifecycle_commit(void);
+
+/*
+ * Does not return when the database's settings have changed since the start: then a successor is
+ * registered.  In a transaction of lifecycle_begin(), and not while spans that a collector has taken are
+ * still in the queue: they would be sent twice.
+ */
+extern void lifecycle_follow_settings(void);
 
 /* After an error.  Does not return when another exporter has taken the guard meanwhile. */
 extern void lifecycle_abort(void);
