@@ -162,22 +162,6 @@ schedule_retry(const Delivery *delivery)
 	exporter.retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) ms);
 }
 
-/* Waits for the next attempt.  Who waits in force_flush() has it made at once, unless the server said when. */
-static void
-wait_for_retry(void)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	while (now < exporter.retry_at)
-	{
-		if (wait_ms(TimestampDifferenceMilliseconds(now, exporter.retry_at)) &&
-			!exporter.retry_after && lifecycle_flush_wanted())
-			break;
-		now = GetCurrentTimestamp();
-	}
-	exporter.retry_at = 0;
-}
-
 /* Sets a row aside that could not be encoded; one that cannot be moved either stays where it is. */
 static void
 settle_damaged(const Batch *batch)
@@ -299,6 +283,23 @@ next_pass(bool wanted)
 	return true;
 }
 
+/* Kept spans are looked through as often as matters for their age, and as their number allows. */
+static void
+expire_exported(void)
+{
+	static TimestampTz next;
+	TimestampTz start = GetCurrentTimestamp();
+	TimestampTz now;
+
+	if (start < next)
+		return;
+	while (settle_expire_exported(&exporter.config))
+		CHECK_FOR_INTERRUPTS();
+	now = GetCurrentTimestamp();
+	next = now + Max((now - start) * PASS_PAUSE_FACTOR,
+					 (int64) exporter.config.retention_s * USECS_PER_SEC / PASS_PAUSE_FACTOR);
+}
+
 static void
 housekeeping(void)
 {
@@ -309,8 +310,26 @@ housekeeping(void)
 	exporter.next_housekeeping = TimestampTzPlusMilliseconds(now, HOUSEKEEPING_INTERVAL_MS);
 	MemoryContextSwitchTo(exporter.batch_context);
 	bound_enforce(&exporter.config);
-	while (settle_expire_exported(&exporter.config))
-		CHECK_FOR_INTERRUPTS();
+	expire_exported();
+}
+
+/* Waits for the next attempt.  Who waits in force_flush() has it made at once, unless the server said when. */
+static void
+wait_for_retry(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	while (now < exporter.retry_at)
+	{
+		long		left = TimestampDifferenceMilliseconds(now, exporter.retry_at);
+
+		if (wait_ms(Min(left, HOUSEKEEPING_INTERVAL_MS)) &&
+			!exporter.retry_after && lifecycle_flush_wanted())
+			break;
+		housekeeping();
+		now = GetCurrentTimestamp();
+	}
+	exporter.retry_at = 0;
 }
 
 /* Waits for the next look at the queue, or leaves. */

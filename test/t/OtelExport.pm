@@ -70,21 +70,30 @@ sub lines
 sub spans    { return lines("$_[0]->{files}/spans") }
 sub requests { return lines("$_[0]->{files}/requests") }
 
-# The names of the spans that were taken, each once, sorted; and how many came more than once.
+# A member of each span that was taken; there may be too many of them to decode whole lines.  The order of
+# the members is the receiver's, so that the first of a name is the span's own.
+sub members
+{
+	my ($self, $member) = @_;
+	my $text = PostgreSQL::Test::Utils::slurp_file("$self->{files}/spans");
+	return map { /"$member": ("(?:[^"\\]|\\.)*")/ ? JSON::PP->new->utf8->allow_nonref->decode($1) : () } split /\n/, $text;
+}
+
+# The names of the spans that were taken, each once, sorted.
 sub span_names
 {
 	my ($self, $like) = @_;
-	my %seen;
-	$seen{ $_->{name} }++ foreach grep { !defined $like || $_->{name} =~ $like } $self->spans;
+	my %seen = map { $_ => 1 } grep { !defined $like || $_ =~ $like } $self->members('name');
 	my @names = sort keys %seen;
 	return @names;
 }
 
+# How many spans were taken more than once.
 sub duplicates
 {
 	my ($self) = @_;
 	my %seen;
-	$seen{ $_->{span_id} }++ foreach $self->spans;
+	$seen{$_}++ foreach $self->members('span_id');
 	return scalar grep { $_ > 1 } values %seen;
 }
 

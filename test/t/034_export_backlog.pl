@@ -1,0 +1,105 @@
+# Backlogs: bounded, as fast at the end as at the start, and whole after a crash.
+use strict;
+use warnings;
+use OtelExport;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time sleep);
+
+my $receiver = OtelExport->receiver;
+my $node = OtelExport::node('main', $receiver, 'restart_after_crash = on');
+
+# Text that is no UTF-8, in a database that has another encoding, and in one that has none
+$node->safe_psql('postgres', q{CREATE DATABASE latin1 TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C';
+	CREATE DATABASE ascii TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'});
+foreach my $database (qw(latin1 ascii))
+{
+	$node->safe_psql($database, 'CREATE EXTENSION otel_links');
+	# chr(228) is one byte in both: a-umlaut in one, nothing in particular in the other
+	my $text = $database eq 'latin1' ? q{chr(228)} : q{convert_from('\xe4', 'SQL_ASCII')};
+	$node->safe_psql($database, "SELECT otel.record_span('$database-1' || $text, now(), attributes => jsonb_build_object('text', 'x' || $text))");
+	OtelExport::wait_drained($node, $database);
+	my ($span) = grep { $_->{name} =~ /^$database-1/ } $receiver->spans;
+	ok($span, "$database: the span arrives") or next;
+	is($span->{name}, $database eq 'latin1' ? "latin1-1\x{e4}" : 'ascii-1?', "$database: its name is UTF-8");
+	is($span->{attribute_types}{text}, $database eq 'latin1' ? 'string_value' : 'bytes_value', "$database: and its attribute what it can be");
+}
+ok($node->safe_psql('postgres', 'SELECT 1'), 'the server is well');
+$node->safe_psql('postgres', "DROP DATABASE $_") foreach qw(latin1 ascii);
+
+# A damaged row does not stop the others
+$node->safe_psql('postgres', q{
+	BEGIN;
+	SELECT otel.record_span('sound-1', now());
+	COMMIT;
+	INSERT INTO otel.span_queue
+	SELECT (SELECT system_identifier FROM pg_control_system()), now(), now(), (SELECT oid FROM pg_database WHERE datname = current_database()),
+	       0, 0, 0, 1, 0, 1, false, 'no id', 'no id', NULL, 'damaged';
+	SELECT otel.record_span('sound-2', now())});
+OtelExport::wait_drained($node);
+is_deeply([ $receiver->span_names(qr/^sound/) ], [ OtelExport::names('sound', 2) ], 'spans before and after a damaged row arrive');
+is($node->safe_psql('postgres', 'SELECT name || \': \' || error FROM otel.failed_spans'),
+	'damaged: traceId in the queue has 5 characters instead of 32', 'which is set aside');
+
+# An old snapshot keeps every deleted row: the exporter walks over them once, not once a batch
+my $old = $node->background_psql('postgres');
+$old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM otel.span_queue');
+OtelExport::set($node, 'otel.traces_exporter = none');
+OtelExport::wait_until(sub { $node->safe_psql('postgres', 'SHOW otel.traces_exporter') eq 'none' });
+$node->safe_psql('postgres', q{SELECT count(otel.record_span('backlog-' || i, now())) FROM generate_series(1, 30000) i}) for 1 .. 2;
+OtelExport::set($node, 'otel.traces_exporter = otlp');
+my @seconds;
+foreach my $half (1, 2)
+{
+	my $start = time;
+	my $limit = $half == 1 ? 30000 : 0;
+	OtelExport::wait_until(sub {
+			$node->safe_psql('postgres', 'SELECT otel.force_flush(0)');
+			return OtelExport::status($node, 'pending') <= $limit;
+		});
+	push @seconds, time - $start;
+}
+note("the first half took $seconds[0] s, the second $seconds[1] s");
+cmp_ok($seconds[1], '<', 3 * $seconds[0] + 2, 'the second half of a backlog is as fast as the first, under an old snapshot');
+$old->quit;
+is($receiver->duplicates, 0, 'and nothing is sent twice');
+
+# The bound: the oldest go, and are counted
+OtelExport::set($node, 'otel.queue_max_size = 1MB', "otel.exporter_otlp_endpoint = 'http://127.0.0.1:1'");
+$node->safe_psql('postgres', 'VACUUM FULL otel.span_queue');
+$node->safe_psql('postgres', q{SELECT count(otel.record_span('large-' || i, now(), attributes => jsonb_build_object('text', repeat(md5(i::text), 30)))) FROM generate_series(1, 20000) i});
+ok(OtelExport::wait_sql($node, 'SELECT dropped > 0 FROM otel.export_status'), 'above otel.queue_max_size spans are dropped');
+OtelExport::wait_sql($node, 'SELECT pending + dropped = 20000 FROM otel.export_status');
+is(OtelExport::status($node, 'pending + dropped'), 20000, 'and counted exactly');
+# a row that is small enough goes into an earlier page, so that their order is not quite that of the names
+is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE substr(name, 7)::int <= 20000 - n) < n / 50.0
+	FROM otel.span_queue, (SELECT count(*) AS n FROM otel.span_queue) c GROUP BY n}), 't', 'the oldest go first');
+OtelExport::set($node, 'otel.queue_max_size = 1GB', "otel.exporter_otlp_endpoint = '" . $receiver->url . "'");
+OtelExport::wait_drained($node);
+
+# The server is killed at random moments while sessions commit: what they were told is committed arrives
+my $rounds = $ENV{OTEL_CRASH_ROUNDS} || 5;
+my @committed;
+foreach my $round (1 .. $rounds)
+{
+	my ($in, $out, $err) = ('', '', '');
+	my $session = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ], '<', \$in, '>', \$out, '2>', \$err);
+	$in .= "SELECT 'crash-$round-$_' WHERE otel.record_span('crash-$round-$_', now()) IS NOT NULL;\n" foreach 1 .. 5000;
+	$session->pump until $out =~ /\n/;
+	my $end = time + rand 0.4;
+	$session->pump_nb, sleep 0.005 while time < $end;
+	$node->stop('immediate');
+	eval { $session->finish };
+	push @committed, grep { /^crash-\d+-\d+$/ } split /\n/, $out;
+	$node->start;
+}
+OtelExport::record($node, 'wake', 1);
+OtelExport::wait_drained($node);
+my %received = map { $_ => 1 } $receiver->span_names(qr/^crash/);
+cmp_ok(scalar(@committed), '>', $rounds, scalar(@committed) . " spans were committed in $rounds rounds");
+is_deeply([ grep { !$received{$_} } @committed ], [], 'every span that was committed before a crash arrives');
+note($receiver->duplicates . ' arrived twice');
+cmp_ok($receiver->duplicates, '<=', 512 * $rounds, 'twice at most the batch that was under way');
+
+done_testing();
