@@ -87,7 +87,7 @@ class Handler(socketserver.BaseRequestHandler):
             for _ in range(1024):
                 yield CHUNK
         elif fault == "bomb":
-            yield response(gzip_bomb(), "application/x-protobuf", "Content-Encoding: gzip")
+            yield response(self.server.bomb, "application/x-protobuf", "Content-Encoding: gzip")
         elif fault == "html":
             yield response(b"<html>Please log in</html>", "text/html")
         elif fault == "odd":
@@ -103,6 +103,7 @@ class Server(socketserver.ThreadingTCPServer):
         self.fault = fault
         self.log = log
         self.stopped = threading.Event()
+        self.bomb = gzip_bomb() if fault == "bomb" else b""  # takes seconds: not while a client waits
 
     def note(self, line):
         if self.log:
