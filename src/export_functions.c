@@ -165,12 +165,11 @@ otel_force_flush(PG_FUNCTION_ARGS)
 Datum
 otel_retry_failed(PG_FUNCTION_ARGS)
 {
-	/* Conflicts with itself only, so that the exporter can go on setting spans aside. */
-	Relation	failed = open_export_table("failed_spans", ShareUpdateExclusiveLock);
-	Relation	queue = open_export_table("span_queue", RowExclusiveLock);
-	TupleDesc	desc = RelationGetDescr(failed);
-	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
-	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+	Relation	failed;
+	Relation	queue;
+	TupleDesc	desc;
+	Datum	   *values;
+	bool	   *nulls;
 	Snapshot	snapshot;
 	TableScanDesc scan;
 	HeapTuple	tuple;
@@ -178,6 +177,14 @@ otel_retry_failed(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("otel.retry_failed()");
 	PreventCommandIfParallelMode("otel.retry_failed()");
+	PreventCommandDuringRecovery("otel.retry_failed()");
+
+	/* Conflicts with itself only, so that the exporter can go on setting spans aside. */
+	failed = open_export_table("failed_spans", ShareUpdateExclusiveLock);
+	queue = open_export_table("span_queue", RowExclusiveLock);
+	desc = RelationGetDescr(failed);
+	values = palloc(sizeof(Datum) * desc->natts);
+	nulls = palloc(sizeof(bool) * desc->natts);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	scan = table_scan_all(failed, snapshot);
 	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
