@@ -509,7 +509,7 @@ CREATE PROCEDURE otel.trace_job(
     kind        pg_catalog.text   DEFAULT 'internal'
 )
 AS 'MODULE_PATHNAME', 'otel_trace_job' LANGUAGE C;
-COMMENT ON PROCEDURE otel.trace_job(pg_catalog.text, pg_catalog.text, otel.span_link[], pg_catalog.jsonb, pg_catalog.text) IS 'runs a statement, or several, within a span of its own. When it fails, the span is exported with status error, the event exception, error.type and db.response.status_code, and the error goes on unchanged. A procedure it calls may commit, when trace_job itself is called outside of a transaction block. Rows are not returned. Raises null_value_not_allowed when the statement is NULL';
+COMMENT ON PROCEDURE otel.trace_job(pg_catalog.text, pg_catalog.text, otel.span_link[], pg_catalog.jsonb, pg_catalog.text) IS 'runs a statement, or several, within a span of its own. When it fails, the span is exported with status error, the event exception, error.type and db.response.status_code, and the error goes on unchanged. A procedure it calls may commit, when trace_job itself is called outside of a transaction block. Rows are not returned. links may come from a function: CALL takes no subquery. Raises null_value_not_allowed when the statement is NULL';
 
 CREATE TYPE otel.span_event AS (
     "time"                    pg_catalog.timestamptz,

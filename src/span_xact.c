@@ -28,6 +28,7 @@
 #include "utils/memutils.h"
 #include "utils/portal.h"
 #include "utils/resowner.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -92,6 +93,7 @@ append_waiting(MemoryContext memory)
 	dlist_iter	iter;
 	Relation	queue;
 	Oid			extension;
+	bool		push_snapshot = !ActiveSnapshotSet();
 
 	switch (queue_open(&queue, &extension))
 	{
@@ -104,6 +106,8 @@ append_waiting(MemoryContext memory)
 		case QUEUE_OPENED:
 			break;
 	}
+	if (push_snapshot)			/* what is stored out of line wants one */
+		PushActiveSnapshot(GetTransactionSnapshot());
 	if (queue_is_full(queue) && !exporter_start_if_needed(extension))
 		drop_waiting();			/* an exporter would make room */
 	if (dropped > 0)
@@ -121,6 +125,8 @@ append_waiting(MemoryContext memory)
 		MemoryContextSwitchTo(caller);
 		MemoryContextReset(memory);
 	}
+	if (push_snapshot)
+		PopActiveSnapshot();
 	table_close(queue, NoLock);
 	(void) exporter_start_if_needed(extension);
 	return true;
@@ -168,7 +174,12 @@ can_append(void)
 	return !XactReadOnly && !IsInParallelMode();
 }
 
-/* Appends what waits and marks it queued.  Returns false when nothing was appended. */
+/*
+ * Appends what waits and marks it queued.  Returns false when nothing was appended.
+ *
+ * A server that is built with assertions fails one of its own (RollbackAndReleaseCurrentSubTransaction) where
+ * the attempt fails while a COMMIT runs, as it does for a deferred trigger that handles an exception.
+ */
 static bool
 flush(void)
 {
@@ -447,7 +458,8 @@ flush_at_exit(int code, Datum arg)
 		if (i > 0)
 			pg_usleep(100 * 1000L);
 		StartTransactionCommand();
-		XactReadOnly = false;	/* default_transaction_read_only is for the user's work */
+		XactReadOnly = false;	/* the defaults are for the user's work */
+		XactIsoLevel = XACT_READ_COMMITTED;
 		end_scopes(true);
 		CommitTransactionCommand();
 		if (dlist_is_empty(&span_waiting))

@@ -1,0 +1,84 @@
+# pg_cron runs the scheduled job, by a connection and in a background worker: its span is exported, linked to
+# the pending rows; one that fails is exported with its exception; one that commits works.
+use strict;
+use warnings;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use lib 'test/t';
+use OtelExport;
+
+my $receiver = OtelExport->receiver;
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+OtelExport::configure($node, $receiver, 'max_worker_processes = 20');
+$node->start;
+if ($node->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_cron'}) eq '0')
+{
+	$node->stop;
+	plan skip_all => 'pg_cron is not installed (Debian: postgresql-' . int($node->pg_version) . '-cron)';
+}
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'pg_cron'\ncron.host = '${\$node->host}'\n");
+$node->restart;
+
+$node->safe_psql('postgres', q{
+	CREATE EXTENSION pg_cron;
+	CREATE EXTENSION otel_links;
+	CREATE TABLE report_request (
+		id             int PRIMARY KEY,
+		state          text NOT NULL DEFAULT 'pending',
+		made_in        otel.trace_context,
+		trace_context  otel.trace_context DEFAULT otel.current_trace_context()
+	);
+	CREATE FUNCTION pending() RETURNS otel.span_link[] LANGUAGE sql AS $$
+		SELECT otel.link_agg(trace_context, jsonb_build_object('report.id', id) ORDER BY id) FROM report_request WHERE state = 'pending'
+	$$;
+	CREATE PROCEDURE make_reports() LANGUAGE plpgsql AS $$
+	DECLARE request int;
+	BEGIN
+		FOR request IN SELECT id FROM report_request WHERE state = 'pending' LOOP
+			UPDATE report_request SET state = 'done', made_in = otel.current_trace_context() WHERE id = request;
+			COMMIT;
+		END LOOP;
+	END $$;
+	CREATE FUNCTION fail() RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no paper' USING ERRCODE = 'disk_full'; END $$;
+});
+my $tp = '00-4bf92f3577b34da6a3ce929d0e0e473%d-00f067aa0ba902b7-01';
+sub request
+{
+	my ($id) = @_;
+	$node->safe_psql('postgres', sprintf(q{INSERT INTO report_request (id) VALUES (%d) /*traceparent='} . $tp . q{'*/}, $id, $id));
+}
+
+# @reboot: once, when pg_cron starts
+$node->safe_psql('postgres', q{
+	SELECT cron.schedule('reports', '@reboot', $$CALL otel.trace_job('make reports', 'CALL make_reports()', links => pending(), kind => 'consumer')$$);
+	SELECT cron.schedule('failing', '@reboot', $$CALL otel.trace_job('fail', 'SELECT fail()')$$);
+});
+
+my %runs = ('a connection' => 'off', 'a background worker' => 'on');
+my $runs = 0;
+for my $how (sort keys %runs)
+{
+	$runs++;
+	request($_) for 2 * $runs, 2 * $runs + 1;
+	$node->append_conf('postgresql.conf', "cron.use_background_workers = $runs{$how}\n");
+	$node->restart;
+	ok($node->poll_query_until('postgres', "SELECT count(*) FILTER (WHERE status IN ('succeeded', 'failed')) = 2 * $runs FROM cron.job_run_details"), "pg_cron runs its jobs by $how");
+	is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT jobname || ' ' || status, ', ') FROM cron.job_run_details JOIN cron.job USING (jobid)}),
+		'failing failed, reports succeeded', 'one succeeds, one fails');
+	ok(OtelExport::wait_until(sub { (grep { $_->{name} =~ /make reports|fail/ } $receiver->spans) == 2 * $runs }), 'both spans are exported');
+
+	my ($reports) = grep { $_->{name} eq 'make reports' } reverse $receiver->spans;
+	is(join(' ', map { $_->{trace_id} } @{ $reports->{links} }), join(' ', map { substr(sprintf($tp, $_), 3, 32) } 2 * $runs, 2 * $runs + 1),
+		'the job is linked to the traces of the rows that were pending');
+	is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT otel.span_id(made_in), ' ') FROM report_request WHERE id >= 2 * $runs AND state = 'done'"),
+		$reports->{span_id}, 'its span is current through all its transactions');
+	my ($failed) = grep { $_->{name} eq 'fail' } reverse $receiver->spans;
+	is($failed->{status}->{message}, 'no paper', 'the job that failed says why');
+	is($failed->{events}->[0]->{attributes}->{'exception.type'}, 'disk_full', 'with its exception');
+}
+
+$node->stop;
+$receiver->stop;
+done_testing();
