@@ -63,7 +63,6 @@ typedef struct CaptureCache
 {
 	CaptureKey	key;
 	struct varlena *context;	/* NULL: sources 1 to 4 are empty */
-	bool		is_own_span;
 } CaptureCache;
 
 /* A setting of somebody else's, and the context that its text held when it was last read. */
@@ -315,11 +314,10 @@ read_foreign_setting(ForeignSetting *setting)
 
 /* Sources 1 to 4, uncached.  The result is in CurrentMemoryContext or belongs to the span. */
 static const struct varlena *
-compute(Portal portal, bool *is_own_span)
+compute(Portal portal)
 {
 	const struct varlena *context = span_stack_current_context();
 
-	*is_own_span = context != NULL;
 	if (context || !otel_propagate)
 		return context;
 	if ((context = read_setting(true)) != NULL)
@@ -341,7 +339,7 @@ key_equals(const CaptureKey *a, const CaptureKey *b)
 
 static void
 cache_store(CaptureCache *cache, const CaptureKey *key, const struct varlena *context,
-			bool is_own_span, MemoryContext memory)
+			MemoryContext memory)
 {
 	struct varlena *copy = NULL;
 
@@ -353,7 +351,6 @@ cache_store(CaptureCache *cache, const CaptureKey *key, const struct varlena *co
 	if (cache->context)
 		pfree(cache->context);
 	cache->context = copy;
-	cache->is_own_span = is_own_span;
 	cache->key = *key;
 }
 
@@ -363,18 +360,17 @@ cache_refresh(CaptureCache *cache, const CaptureKey *key, Portal portal, MemoryC
 {
 	if (!key_equals(&session_cache.key, key))
 	{
-		bool		is_own_span;
-		const struct varlena *context = compute(portal, &is_own_span);
+			const struct varlena *context = compute(portal);
 
-		cache_store(&session_cache, key, context, is_own_span, TopMemoryContext);
+		cache_store(&session_cache, key, context, TopMemoryContext);
 	}
 	if (cache != &session_cache)
-		cache_store(cache, key, session_cache.context, session_cache.is_own_span, memory);
+		cache_store(cache, key, session_cache.context, memory);
 }
 
 /* The answer by way of a cache that is the session's or a call site's. */
 static const struct varlena *
-current_context(CaptureCache *cache, MemoryContext memory, bool *is_own_span)
+current_context(CaptureCache *cache, MemoryContext memory)
 {
 	Portal		portal = top_level_portal();
 	PlannedStmt *statement = portal_statement(portal);
@@ -388,7 +384,6 @@ current_context(CaptureCache *cache, MemoryContext memory, bool *is_own_span)
 	key.generation = otel_capture_generation;
 	if (!key_equals(&cache->key, &key))
 		cache_refresh(cache, &key, portal, memory);
-	*is_own_span = cache->is_own_span;
 	if (cache->context || !otel_propagate)
 		return cache->context;
 
@@ -398,9 +393,9 @@ current_context(CaptureCache *cache, MemoryContext memory, bool *is_own_span)
 }
 
 const struct varlena *
-capture_current_context(bool *is_own_span)
+capture_current_context(void)
 {
-	return current_context(&session_cache, TopMemoryContext, is_own_span);
+	return current_context(&session_cache, TopMemoryContext);
 }
 
 PG_FUNCTION_INFO_V1(otel_current_trace_context);
@@ -410,7 +405,6 @@ otel_current_trace_context(PG_FUNCTION_ARGS)
 	CaptureCache *cache = fcinfo->flinfo->fn_extra;
 	const struct varlena *context;
 	struct varlena *result;
-	bool		is_own_span;
 
 	if (!otel_propagate)
 		PG_RETURN_NULL();
@@ -419,7 +413,7 @@ otel_current_trace_context(PG_FUNCTION_ARGS)
 		cache = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(CaptureCache));
 		fcinfo->flinfo->fn_extra = cache;
 	}
-	context = current_context(cache, fcinfo->flinfo->fn_mcxt, &is_own_span);
+	context = current_context(cache, fcinfo->flinfo->fn_mcxt);
 	if (context == NULL)
 		PG_RETURN_NULL();
 

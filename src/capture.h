@@ -8,9 +8,8 @@
 
 /*
  * The current context: of the innermost open span, else of the first other source that holds a valid
- * one (capture.c lists them), else NULL.  *is_own_span tells the first from the rest.  The value belongs
- * to the source or the cache: it is good until the statement goes on.
+ * one (capture.c lists them), else NULL.  The value belongs to a cache: it is good until the next call.
  */
-extern const struct varlena *capture_current_context(bool *is_own_span);
+extern const struct varlena *capture_current_context(void);
 
 #endif

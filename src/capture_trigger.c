@@ -197,7 +197,6 @@ otel_capture_trace_context(PG_FUNCTION_ARGS)
 	bool		replace;
 	Datum		value;
 	bool		isnull;
-	bool		is_own_span;
 
 	check_trigger(fcinfo);
 	replace = replaces(trigger->tg_trigger);
@@ -205,7 +204,7 @@ otel_capture_trace_context(PG_FUNCTION_ARGS)
 	kind = column_kind(trigger, number);
 	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
 
-	context = capture_current_context(&is_own_span);
+	context = capture_current_context();
 	if (context == NULL)
 		return PointerGetDatum(row);
 

@@ -12,7 +12,6 @@
 #include "access/xact.h"
 
 #include "attributes.h"
-#include "capture.h"
 #include "sampler.h"
 #include "settings.h"
 #include "span.h"
@@ -262,17 +261,6 @@ make_context(Span *span, const struct varlena *parent, const SpanLink *links, in
 	remember_own(own.span_id);
 }
 
-/* The explicit parent, else the current context, else none. */
-static const struct varlena *
-find_parent(const SpanStart *start)
-{
-	bool		is_own_span;
-
-	if (start->root)
-		return NULL;
-	return start->parent ? start->parent : capture_current_context(&is_own_span);
-}
-
 /* The oldest open span is given up, so that the newest has room.  One warning a session is enough. */
 static void
 end_oldest(void)
@@ -294,15 +282,14 @@ end_oldest(void)
 Span *
 span_start(const SpanStart *start, bool push)
 {
-	const struct varlena *parent;
+	const struct varlena *parent = start->parent;
 	MemoryContext memory;
 	MemoryContext caller;
 	Span	   *span;
 
 	ensure_session();
 	if (push && open_count >= SPAN_MAX_OPEN)
-		end_oldest();			/* before the parent is looked up: it might be that one */
-	parent = find_parent(start);
+		end_oldest();
 
 	/* Until it is complete it belongs to the caller, so that an error leaves nothing behind. */
 	memory = AllocSetContextCreate(CurrentMemoryContext, "otel span", ALLOCSET_SMALL_SIZES);

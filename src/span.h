@@ -102,8 +102,7 @@ typedef struct SpanStart
 	SpanKind	kind;
 	SpanScope	scope;
 	TimestampTz start_time;
-	const struct varlena *parent;	/* explicit, or NULL */
-	bool		root;
+	const struct varlena *parent;	/* NULL: the span begins a trace */
 	const SpanLink *links;
 	int			nlinks;
 	Jsonb	   *attributes;		/* an object, or NULL */

@@ -8,6 +8,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "capture.h"
 #include "settings.h"
 #include "span_args.h"
 
@@ -83,6 +84,14 @@ struct varlena *
 span_arg_context(FunctionCallInfo fcinfo, int n)
 {
 	return PG_ARGISNULL(n) ? NULL : PG_GETARG_TRACE_CONTEXT_PP(n);
+}
+
+const struct varlena *
+span_arg_parent(FunctionCallInfo fcinfo, int parent, int root)
+{
+	if (!PG_ARGISNULL(root) && PG_GETARG_BOOL(root))
+		return NULL;
+	return PG_ARGISNULL(parent) ? capture_current_context() : span_arg_context(fcinfo, parent);
 }
 
 TimestampTz

@@ -29,6 +29,9 @@ extern SpanLink *span_arg_links(FunctionCallInfo fcinfo, int n, int *nlinks);
 /* The context, or NULL. */
 extern struct varlena *span_arg_context(FunctionCallInfo fcinfo, int n);
 
+/* A new span's parent: the context given, the current one when that is NULL; none when root is true. */
+extern const struct varlena *span_arg_parent(FunctionCallInfo fcinfo, int parent, int root);
+
 /* The time, or now when it is NULL or (after a warning) cannot be written as nanoseconds since 1970. */
 extern TimestampTz span_arg_time(FunctionCallInfo fcinfo, int n);
 

@@ -45,8 +45,7 @@ otel_start_span(PG_FUNCTION_ARGS)
 	start.links = span_arg_links(fcinfo, 1, &start.nlinks);
 	start.kind = span_arg_kind(fcinfo, 2);
 	start.attributes = span_arg_attributes(fcinfo, 3);
-	start.parent = span_arg_context(fcinfo, 4);
-	start.root = !PG_ARGISNULL(5) && PG_GETARG_BOOL(5);
+	start.parent = span_arg_parent(fcinfo, 4, 5);
 	start.start_time = span_arg_time(fcinfo, 6);
 	start.scope = span_arg_scope(fcinfo, 7);
 	context = return_context(fcinfo, span_start(&start, true)->context);
@@ -97,8 +96,7 @@ otel_record_span(PG_FUNCTION_ARGS)
 	start.links = span_arg_links(fcinfo, 3, &start.nlinks);
 	start.kind = span_arg_kind(fcinfo, 4);
 	start.attributes = span_arg_attributes(fcinfo, 5);
-	start.parent = span_arg_context(fcinfo, 6);
-	start.root = !PG_ARGISNULL(7) && PG_GETARG_BOOL(7);
+	start.parent = span_arg_parent(fcinfo, 6, 7);
 	status = span_arg_status(fcinfo, 8);
 	message = span_arg_text(fcinfo, 9);
 

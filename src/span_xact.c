@@ -380,7 +380,6 @@ after_abort(void)
 static void
 xact_callback(XactEvent event, void *arg)
 {
-	otel_capture_generation++;
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:

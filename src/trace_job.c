@@ -16,6 +16,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "capture.h"
 #include "exception.h"
 #include "settings.h"
 #include "span.h"
@@ -150,6 +151,7 @@ otel_trace_job(PG_FUNCTION_ARGS)
 	start.links = span_arg_links(fcinfo, 2, &start.nlinks);
 	start.attributes = span_arg_attributes(fcinfo, 3);
 	start.kind = span_arg_kind(fcinfo, 4);
+	start.parent = capture_current_context();
 	start.start_time = GetCurrentTimestamp();
 	serial = span_start(&start, true)->serial;
 
