@@ -7,8 +7,8 @@
  *
  * Transactions commit in another order than they wrote, and vacuum makes room anywhere in the queue, so
  * that rows appear before the place where reading has come to.  The end of the queue is therefore
- * followed by another pass from its start, unless such passes cost more than a twentieth of the time, as
- * they do while an old snapshot keeps many deleted rows.
+ * followed by another pass from its start, unless walking over deleted rows in such passes costs more than
+ * a twentieth of the time, as it does while an old snapshot keeps many of them.
  */
 #include "postgres.h"
 
@@ -48,7 +48,7 @@ pg_noreturn extern PGDLLEXPORT void otel_exporter_main(Datum arg);
 #define BACK_OFF_MIN_MS 1000
 #define BACK_OFF_MAX_MS 60000
 
-/* A pass from the queue's start may be followed by the next after so many times its own duration. */
+/* A pass from the queue's start may be followed by the next after so many times what its last read took. */
 #define PASS_PAUSE_FACTOR 20
 
 /* After a 413, so many batches are taken before larger ones are tried again. */
@@ -66,7 +66,7 @@ typedef struct Exporter
 	/* where reading is */
 	ItemPointerData next;
 	bool		whole_pass;		/* did this pass begin at the queue's start? */
-	TimestampTz pass_start;
+	int64		walk_us;		/* how long the read took that found the queue's end */
 	TimestampTz next_whole_pass;	/* not before */
 
 	/* requests that a server finds too large are not made again for a while */
@@ -103,7 +103,6 @@ begin_whole_pass(void)
 {
 	ItemPointerSet(&exporter.next, 0, FirstOffsetNumber);
 	exporter.whole_pass = true;
-	exporter.pass_start = GetCurrentTimestamp();
 }
 
 /* What has to be done now and then whatever else happens; also while a request is under way. */
@@ -246,11 +245,13 @@ static bool
 export_batch(void)
 {
 	Batch		batch;
+	TimestampTz start = GetCurrentTimestamp();
 	bool		sent = true;
 
 	MemoryContextReset(exporter.batch_context);
 	MemoryContextSwitchTo(exporter.batch_context);
 	batch_read(&batch, &exporter.config, &exporter.next, exporter.max_bytes);
+	exporter.walk_us = GetCurrentTimestamp() - start;
 	if (batch.count + batch.nstrays > 0 || batch.damage)
 		exporter.idle_since = GetCurrentTimestamp();
 	if (batch.damage)
@@ -274,8 +275,9 @@ next_pass(bool wanted)
 	TimestampTz now = GetCurrentTimestamp();
 	bool		whole = exporter.whole_pass;
 
+	/* What the pass found and sent was worth its time, however long: only its last read may be in vain. */
 	if (whole)
-		exporter.next_whole_pass = now + (now - exporter.pass_start) * PASS_PAUSE_FACTOR;
+		exporter.next_whole_pass = now + exporter.walk_us * PASS_PAUSE_FACTOR;
 	exporter.whole_pass = false;
 	if (!wanted && (whole || now < exporter.next_whole_pass))
 		return false;
