@@ -157,16 +157,22 @@ queue_open(Relation *queue, Oid *extension)
 /* ---- its bound ---- */
 
 /*
- * The table's size is that of its file.  Where spans were deleted and vacuumed there is room in it, which
- * the free space map knows of.
+ * Its size is that of its files: the links of most spans are long enough to be toasted.  Where spans were
+ * deleted and vacuumed there is room in the files, which the free space map knows of; the larger one tells.
  */
 bool
 queue_is_full(Relation queue)
 {
-	BlockNumber max_blocks = (BlockNumber) ((int64) otel_queue_max_size * 1024 / BLCKSZ);
+	uint64		max_blocks = (uint64) otel_queue_max_size * 1024 / BLCKSZ;
+	Relation	toast = table_open(queue->rd_rel->reltoastrelid, AccessShareLock);
+	uint64		blocks = RelationGetNumberOfBlocks(queue);
+	uint64		toast_blocks = RelationGetNumberOfBlocks(toast);
+	bool		full;
 
-	return RelationGetNumberOfBlocks(queue) >= max_blocks &&
-		GetPageWithFreeSpace(queue, BLCKSZ / 2) == InvalidBlockNumber;
+	full = blocks + toast_blocks >= max_blocks &&
+		GetPageWithFreeSpace(toast_blocks > blocks ? toast : queue, BLCKSZ / 2) == InvalidBlockNumber;
+	table_close(toast, AccessShareLock);
+	return full;
 }
 
 void
