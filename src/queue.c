@@ -65,6 +65,10 @@ enum QueueColumn
 	QUEUE_COLUMNS
 };
 
+/* An exporter that is about to leave, or a vacuum that truncates, locks writers out for a moment. */
+#define LOCK_TRIES 10
+#define LOCK_RETRY_US 100
+
 /* The attributes of otel.span_event: time, name, attributes, dropped_attributes_count. */
 #define EVENT_COLUMNS 4
 
@@ -136,8 +140,12 @@ queue_open(Relation *queue, Oid *extension)
 
 	if (!OidIsValid(relid))
 		return QUEUE_MISSING;
-	if (!ConditionalLockRelationOid(relid, RowExclusiveLock))
-		return QUEUE_BUSY;
+	for (int tries = 1; !ConditionalLockRelationOid(relid, RowExclusiveLock); tries++)
+	{
+		if (tries == LOCK_TRIES)
+			return QUEUE_BUSY;
+		pg_usleep(LOCK_RETRY_US);
+	}
 	/* Taking the lock may have told us that the table went away. */
 	if (relid != find_queue() || (*queue = try_table_open(relid, NoLock)) == NULL)
 	{

@@ -77,4 +77,23 @@ OtelExport::record($node, 'brief', 1);
 ok(OtelExport::wait_sql($node, q{SELECT count(*) = 1 FROM otel.exported_spans WHERE name = 'brief-1'}), 'kept again');
 ok(OtelExport::wait_sql($node, 'SELECT count(*) = 0 FROM otel.exported_spans'), 'and gone after the retention');
 
+# An idle exporter looks whether it may leave.  However long the queue, that keeps no commit from queueing.
+OtelExport::set($node, 'otel.retention = 0', "otel.traces_exporter = 'none'");
+my $reader = $node->background_psql('postgres');
+$reader->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
+$node->safe_psql('postgres', "SELECT count(otel.record_span('deleted', now())) FROM generate_series(1, 30000)") foreach 1 .. 5;
+$node->safe_psql('postgres', 'DELETE FROM otel.span_queue');
+OtelExport::set($node, "otel.traces_exporter = 'otlp'", 'otel.exporter_idle_timeout = 0', 'otel.bsp_schedule_delay = 1');
+my $counted = 'SELECT exported + pending + failed + dropped FROM otel.export_status';
+my $session = $node->background_psql('postgres');
+my $before = $session->query_safe($counted);
+my @missing;
+foreach my $i (1 .. 60)
+{
+	$session->query_safe("SELECT otel.record_span('busy', now()) IS NOT NULL");
+	push @missing, $i if $session->query_safe($counted) != $before + $i;
+}
+is("@missing", '', 'every commit queues its span while the exporter looks whether it may leave');
+$_->quit foreach $session, $reader;
+
 done_testing();
