@@ -5,8 +5,8 @@
  * The guard is ExclusiveLock on (database, pg_extension, the extension, 1).  The exporter holds it for
  * its session; there is one exporter a database because there is one guard.  A writer probes it with
  * ShareLock without waiting, after its rows are in: the exporter gives the guard up only under a SHARE
- * lock on the queue, that is while no writer is in progress, and after it found the queue empty with a
- * snapshot taken under that lock.  So either the exporter sees the rows or the writer sees no exporter.
+ * lock on the queue, that is while no writer is in progress, and leaves if a snapshot taken under that lock
+ * shows the queue empty.  So either the exporter sees the rows or the writer sees no exporter.
  *
  * The flush lock, number 2, is held in ShareLock by everyone who waits in otel.force_flush(); the
  * exporter looks whether it is held to tell that wish from other reasons to wake.

@@ -120,6 +120,26 @@ nests_too_deep(const char *json)
 	return false;
 }
 
+/*
+ * A copy in which escapes beyond ASCII are question marks, so that nothing need be converted: PostgreSQL 15
+ * raises where the database's encoding lacks a character.  A header that matters is ASCII.
+ */
+static char *
+without_unicode_escapes(const char *json)
+{
+	char	   *copy = pstrdup(json);
+
+	for (char *p = copy; *p; p++)
+	{
+		if (*p != '\\' || p[1] == '\0')
+			continue;
+		p++;
+		if (*p == 'u' && strnlen(p, 5) == 5 && (p[1] != '0' || p[2] != '0' || p[3] > '7'))
+			memcpy(p + 1, "003f", 4);
+	}
+	return copy;
+}
+
 struct varlena *
 postgrest_context(const char *json)
 {
@@ -129,6 +149,8 @@ postgrest_context(const char *json)
 
 	if (nests_too_deep(json))
 		return NULL;
+	if (GetDatabaseEncoding() != PG_UTF8)
+		json = without_unicode_escapes(json);
 	reader.lexer = make_json_lexer(unconstify(char *, json), strlen(json), GetDatabaseEncoding());
 	initStringInfo(&reader.traceparent);
 	initStringInfo(&reader.tracestate);

@@ -65,6 +65,10 @@ enum QueueColumn
 	QUEUE_COLUMNS
 };
 
+/* An exporter that is about to leave, or a vacuum that truncates, locks writers out for a moment. */
+#define LOCK_TRIES 10
+#define LOCK_RETRY_US 100
+
 /* The attributes of otel.span_event: time, name, attributes, dropped_attributes_count. */
 #define EVENT_COLUMNS 4
 
@@ -136,8 +140,12 @@ queue_open(Relation *queue, Oid *extension)
 
 	if (!OidIsValid(relid))
 		return QUEUE_MISSING;
-	if (!ConditionalLockRelationOid(relid, RowExclusiveLock))
-		return QUEUE_BUSY;
+	for (int tries = 1; !ConditionalLockRelationOid(relid, RowExclusiveLock); tries++)
+	{
+		if (tries == LOCK_TRIES)
+			return QUEUE_BUSY;
+		pg_usleep(LOCK_RETRY_US);
+	}
 	/* Taking the lock may have told us that the table went away. */
 	if (relid != find_queue() || (*queue = try_table_open(relid, NoLock)) == NULL)
 	{
@@ -157,16 +165,22 @@ queue_open(Relation *queue, Oid *extension)
 /* ---- its bound ---- */
 
 /*
- * The table's size is that of its file.  Where spans were deleted and vacuumed there is room in it, which
- * the free space map knows of.
+ * Its size is that of its files: the links of most spans are long enough to be toasted.  Where spans were
+ * deleted and vacuumed there is room in the files, which the free space map knows of; the larger one tells.
  */
 bool
 queue_is_full(Relation queue)
 {
-	BlockNumber max_blocks = (BlockNumber) ((int64) otel_queue_max_size * 1024 / BLCKSZ);
+	uint64		max_blocks = (uint64) otel_queue_max_size * 1024 / BLCKSZ;
+	Relation	toast = table_open(queue->rd_rel->reltoastrelid, AccessShareLock);
+	uint64		blocks = RelationGetNumberOfBlocks(queue);
+	uint64		toast_blocks = RelationGetNumberOfBlocks(toast);
+	bool		full;
 
-	return RelationGetNumberOfBlocks(queue) >= max_blocks &&
-		GetPageWithFreeSpace(queue, BLCKSZ / 2) == InvalidBlockNumber;
+	full = blocks + toast_blocks >= max_blocks &&
+		GetPageWithFreeSpace(toast_blocks > blocks ? toast : queue, BLCKSZ / 2) == InvalidBlockNumber;
+	table_close(toast, AccessShareLock);
+	return full;
 }
 
 void

@@ -16,7 +16,7 @@ typedef enum QueueOpenResult
 } QueueOpenResult;
 
 /*
- * Opens the queue for appending, without waiting for its lock.  *extension is the extension's oid.  The
+ * Opens the queue for appending, without waiting for its lock but for a millisecond.  *extension is the extension's oid.  The
  * lock is held to the transaction's end.
  */
 extern QueueOpenResult queue_open(Relation *queue, Oid *extension);

@@ -55,6 +55,8 @@ static int	attribute_value_length_limit;
 static int	span_attribute_count_limit;
 static int	span_attribute_value_length_limit;
 
+#define POOLER_STATEMENT_NAMES "PGBOUNCER_%"
+
 /* The words of a setting that is a choice; the first is the default. */
 static const char *const sampler_words[] = {
 	"parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio",
@@ -100,7 +102,7 @@ use_default(const char *setting, char **newval, const char *fallback)
 	return true;
 }
 
-/* Accepts one of the words; its number becomes the setting's extra. */
+/* Accepts one of the words in any case and keeps it as it is written here; its number is the extra. */
 static bool
 check_word(const char *setting, const char *const *words, char **newval, void **extra)
 {
@@ -113,6 +115,7 @@ check_word(const char *setting, const char *const *words, char **newval, void **
 	{
 		if (pg_strcasecmp(*newval, words[i]) == 0)
 		{
+			memcpy(*newval, words[i], strlen(words[i]));
 			*number = i;
 			*extra = number;
 			return true;
@@ -242,6 +245,30 @@ assign_propagators(const char *newval, void *extra)
 {
 	otel_propagate = *(bool *) extra;
 	otel_capture_generation++;
+}
+
+/* LIKE patterns; one that LIKE would refuse must not surface where a row is inserted. */
+static bool
+check_pooler_statement_names(char **newval, void **extra, GucSource source)
+{
+	char	   *copy = pstrdup(*newval);
+	List	   *patterns;
+	ListCell   *cell;
+	bool		valid = SplitGUCList(copy, ',', &patterns);
+
+	foreach(cell, patterns)
+	{
+		const char *pattern = lfirst(cell);
+		size_t		len = strlen(pattern);
+		size_t		backslashes = 0;
+
+		while (backslashes < len && pattern[len - 1 - backslashes] == '\\')
+			backslashes++;
+		valid &= backslashes % 2 == 0;
+	}
+	list_free(patterns);
+	pfree(copy);
+	return valid || use_default("otel.pooler_statement_names", newval, POOLER_STATEMENT_NAMES);
 }
 
 /* Also called at a transaction's end, when a SET LOCAL is undone: it may do nothing that can fail. */
@@ -390,8 +417,8 @@ static const StringSetting string_settings[] = {
 	{"otel.propagators", &propagators, "tracecontext,baggage", PGC_USERSET, true,
 		check_propagators, assign_propagators, NULL,
 	"Propagators in use; without tracecontext, or with none, nothing is captured."},
-	{"otel.pooler_statement_names", &otel_pooler_statement_names, "PGBOUNCER_%", PGC_USERSET, false,
-		NULL, assign_captured, NULL,
+	{"otel.pooler_statement_names", &otel_pooler_statement_names, POOLER_STATEMENT_NAMES, PGC_USERSET,
+		false, check_pooler_statement_names, assign_captured, NULL,
 	"LIKE patterns, separated by commas, of prepared statement names that a pooler makes."},
 	{"otel.traces_sampler", &traces_sampler, "parentbased_always_on", PGC_USERSET, true,
 		check_traces_sampler, assign_traces_sampler, NULL,

@@ -46,6 +46,8 @@ http {{
     scgi_temp_path {folder};
     client_max_body_size 0;
     keepalive_requests 1000000000;
+    lingering_time 600s;
+    lingering_timeout 60s;
     server {{
         listen 127.0.0.1:{port};
         location / {{
@@ -145,6 +147,12 @@ def set_system(connection, **settings):
     connection.execute("SELECT pg_reload_conf()")
 
 
+def wait_setting(connection, exporter):
+    """Until this session has read what set_system() wrote."""
+    while value(connection, "SHOW otel.traces_exporter") != exporter:
+        pass
+
+
 def record(connection, links, spans):
     """Puts spans into the queue; returns the session's CPU seconds."""
     connection.execute("VACUUM otel.span_queue")
@@ -164,9 +172,7 @@ def export(connection, nginx, links, spans):
     nginx.requests()
     with Process(value(connection, "SELECT exporter_pid FROM otel.export_status")) as exporter:
         set_system(connection, traces_exporter="otlp")
-        # as soon as the session has read the file too
-        while value(connection, "SHOW otel.traces_exporter") != "otlp":
-            pass
+        wait_setting(connection, "otlp")
         connection.execute("SELECT otel.force_flush(600000)")
     pending, failed, error = connection.execute("SELECT pending, failed, last_error FROM otel.export_status").fetchone()
     if pending or failed or error:
@@ -176,6 +182,56 @@ def export(connection, nginx, links, spans):
     return {"spans": spans, "seconds": seconds, "cpu_seconds": exporter.cpu_seconds, "making": making,
             "requests": len(requests), "bytes": sum(size for _, _, size in requests),
             "peak": exporter.status("VmHWM"), "shared": exporter.status("RssShmem"), "private": exporter.peak_private}
+
+
+def backlog(connection, nginx, spans):
+    """How fast a backlog's first and last tenth leave, while an old snapshot elsewhere keeps every deleted row."""
+    set_system(connection, exporter_otlp_traces_endpoint=nginx.url, traces_exporter="none")
+    wait_setting(connection, "none")
+    record(connection, 3, spans)
+    nginx.requests()
+    with psycopg.connect() as old:
+        old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        old.execute("SELECT count(*) FROM otel.exporter_state")
+        set_system(connection, traces_exporter="otlp")
+        wait_setting(connection, "otlp")
+        connection.execute("SELECT otel.force_flush(3600000)")
+        with Process(value(connection, "SELECT exporter_pid FROM otel.export_status")) as exporter:
+            pass
+    times = sorted(done for _, done, _ in nginx.requests())
+    tenth = len(times) // 10
+    first, last = times[tenth] - times[0], times[-1] - times[-1 - tenth]
+    print(f"\n{spans:,} spans of 3 links waiting, an old snapshot held elsewhere: the first tenth leaves at "
+          f"{tenth * BATCH / first:,.0f} spans/s, the last at {tenth * BATCH / last:,.0f}; "
+          f"peak memory less shared memory {exporter.status('VmHWM') - exporter.status('RssShmem'):.1f} MiB")
+
+
+def pgbench(seconds):
+    """Transactions a second of four sessions that record a span with three links in each."""
+    with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
+        script.write(RECORD.format(links=3, spans=1).replace("\n", " ") + ";\n")
+        script.flush()
+        out = subprocess.run(["pgbench", "-n", "-c", "4", "-j", "1", "-T", str(seconds), "-f", script.name],
+                             check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    return float(next(line for line in out.splitlines() if line.startswith("tps")).split()[2])
+
+
+def load(connection, nginx, seconds):
+    """What an exporter at work costs the sessions that record: both in turn, three times."""
+    rates = {"none": [], "otlp": []}
+    set_system(connection, exporter_otlp_traces_endpoint=nginx.url)
+    for _ in range(3):
+        for exporter in rates:
+            set_system(connection, traces_exporter=exporter)
+            wait_setting(connection, exporter)
+            connection.execute("SELECT otel.force_flush(600000)")
+            connection.execute("VACUUM otel.span_queue")
+            rates[exporter].append(pgbench(seconds))
+    connection.execute("SELECT otel.force_flush(600000)")
+    pending, dropped = connection.execute("SELECT pending, dropped FROM otel.export_status").fetchone()
+    off, on = (max(rates[exporter]) for exporter in ("none", "otlp"))
+    print(f"\nfour sessions, a span with 3 links in each transaction: {off:,.0f} transactions/s, {on:,.0f} while the "
+          f"exporter works ({on / off:.2f} times); then {pending} pending, {dropped} dropped")
 
 
 def run(*command):
@@ -211,6 +267,8 @@ def main():
         set_system(connection, exporter_idle_timeout="3600000", bsp_schedule_delay="10")
         for links in SHAPES:
             measure(connection, nginx, work, links, seconds)
+        backlog(connection, nginx, int(350_000 * seconds))
+        load(connection, nginx, max(int(seconds), 1))
         set_system(connection, traces_exporter="none")
 
 

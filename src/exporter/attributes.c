@@ -3,6 +3,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "fmgr.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
@@ -45,14 +47,15 @@ static void
 put_number(Writer *w, Numeric number)
 {
 	char	   *text = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(number)));
+	double		value = strtod(text, NULL);
 	int64		integer;
 
 	if (parse_int64(text, &integer))
 		put_int64(w, ANY_VALUE_INT, integer);
-	else if (strchr(text, '.') == NULL)
+	else if (strchr(text, '.') == NULL || isinf(value))
 		put_string_always(w, ANY_VALUE_STRING, text, strlen(text));
 	else
-		put_double(w, ANY_VALUE_DOUBLE, strtod(text, NULL), text);
+		put_double(w, ANY_VALUE_DOUBLE, value, text);
 	pfree(text);
 }
 

@@ -24,7 +24,7 @@
 /* Rows that can neither be encoded nor moved are passed over; more than these end in a restart. */
 #define MAX_SKIPPED 64
 
-static ItemPointerData skipped[MAX_SKIPPED];
+static QueueRow skipped[MAX_SKIPPED];
 static int	nskipped;
 
 void
@@ -34,15 +34,15 @@ batch_skip(const QueueRow *row)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("more than %d rows of otel.span_queue cannot be read", MAX_SKIPPED)));
-	skipped[nskipped++] = row->tid;
+	skipped[nskipped++] = *row;
 }
 
 static bool
-is_skipped(ItemPointer tid)
+is_skipped(QueueRow *row)
 {
 	for (int i = 0; i < nskipped; i++)
 	{
-		if (ItemPointerEquals(&skipped[i], tid))
+		if (ItemPointerEquals(&skipped[i].tid, &row->tid) && skipped[i].xmin == row->xmin)
 			return true;
 	}
 	return false;
@@ -86,7 +86,7 @@ add_row(Batch *batch, const SpanTypes *types, TupleTableSlot *slot, size_t max_b
 	return true;
 }
 
-/* Reads into the batch; batch->damaged is the row at hand whenever it raises. */
+/* Reads into the batch.  When it raises because of a row, batch->damaged is that row. */
 static void
 scan_queue(Batch *batch, const ExporterConfig *config, size_t max_bytes)
 {
@@ -114,7 +114,7 @@ scan_queue(Batch *batch, const ExporterConfig *config, size_t max_bytes)
 		}
 		batch->damaged = row_of_slot(slot);
 		batch->next = slot->tts_tid;
-		if (!is_skipped(&slot->tts_tid))
+		if (!is_skipped(&batch->damaged))
 		{
 			slot_getallattrs(slot);
 			if (is_stray(slot))
@@ -124,6 +124,7 @@ scan_queue(Batch *batch, const ExporterConfig *config, size_t max_bytes)
 		}
 		if (room)
 			ItemPointerInc(&batch->next);
+		ItemPointerSetInvalid(&batch->damaged.tid);	/* it is not to blame for what comes next */
 		MemoryContextReset(row_context);
 	}
 	MemoryContextSwitchTo(old);
@@ -160,8 +161,7 @@ batch_read(Batch *batch, const ExporterConfig *config, const ItemPointerData *fr
 		ErrorData  *error;
 
 		/* Only a row at hand can be to blame; anything else ends the worker, to be started again. */
-		if (!ItemPointerIsValid(&batch->damaged.tid) || batch->reached_end ||
-			geterrcode() == ERRCODE_QUERY_CANCELED)
+		if (!ItemPointerIsValid(&batch->damaged.tid) || geterrcode() == ERRCODE_QUERY_CANCELED)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();

@@ -9,11 +9,9 @@
 
 #include "access/heapam.h"
 #include "access/detoast.h"
-#include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "miscadmin.h"
-#include "storage/bufmgr.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -53,22 +51,6 @@ row_bytes(HeapTuple tuple, TupleDesc desc)
 	return bytes;
 }
 
-/* Bytes of the queue's files. */
-static int64
-file_bytes(Relation queue)
-{
-	int64		blocks = RelationGetNumberOfBlocks(queue);
-
-	if (OidIsValid(queue->rd_rel->reltoastrelid))
-	{
-		Relation	toast = relation_open(queue->rd_rel->reltoastrelid, AccessShareLock);
-
-		blocks += RelationGetNumberOfBlocks(toast);
-		relation_close(toast, AccessShareLock);
-	}
-	return blocks * BLCKSZ;
-}
-
 /*
  * Walks the queue from its oldest end.  With rows, collects up to DROP_BATCH of them whose bytes come to
  * what is to be freed; without, counts them all.  Returns the bytes.
@@ -106,7 +88,7 @@ excess(const ExporterConfig *config)
 
 	lifecycle_begin();
 	queue = lifecycle_open_table("span_queue", AccessShareLock);
-	if (file_bytes(queue) > config->queue_max_bytes)
+	if (settle_file_bytes(queue) > config->queue_max_bytes)
 		bytes = walk_queue(queue, PG_INT64_MAX, NULL, &count);
 	table_close(queue, AccessShareLock);
 	lifecycle_commit();
@@ -149,7 +131,7 @@ bound_enforce(const ExporterConfig *config)
 		return;
 	left = excess(config);
 	MemoryContextSwitchTo(context);
-	rows = palloc(sizeof(QueueRow) * DROP_BATCH);
+	rows = left > 0 ? palloc(sizeof(QueueRow) * DROP_BATCH) : NULL;
 	while (left > 0)
 	{
 		int64		dropped = drop_oldest(config, left, rows);
@@ -159,7 +141,8 @@ bound_enforce(const ExporterConfig *config)
 			break;
 		left -= dropped;
 	}
-	pfree(rows);
+	if (rows)
+		pfree(rows);
 	next_count = GetCurrentTimestamp();
 	next_count += (next_count - start) * PAUSE_FACTOR;
 }

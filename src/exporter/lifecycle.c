@@ -73,6 +73,11 @@ take_guard(void)
 		guard_held = try_lock(&guard, ExclusiveLock, true) != LOCKACQUIRE_NOT_AVAIL;
 		if (guard_held)
 			return true;
+
+		/* Writers keep no ShareLock out: it is another exporter that has the guard. */
+		if (try_lock(&guard, ShareLock, false) == LOCKACQUIRE_NOT_AVAIL)
+			return false;
+		LockRelease(&guard, ShareLock, false);
 		CHECK_FOR_INTERRUPTS();
 		pg_usleep(GUARD_RETRY_US);
 	}
@@ -200,6 +205,8 @@ lifecycle_begin(void)
 	TransactionId version;
 
 	StartTransactionCommand();
+	/* DROP EXTENSION waits for this before anything goes, or we for it to be over. */
+	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
 	version = extension_version();
 	if (!TransactionIdIsValid(version))
 		proc_exit(0);
@@ -267,32 +274,36 @@ lifecycle_yield_database(void)
 	proc_exit(1);				/* started again in a while: the database may be there still */
 }
 
+/*
+ * The SHARE lock keeps writers out, and they do not wait for it, so it is held for a moment only: until the
+ * guard is free and there is a snapshot that shows what the last writer wrote.  Whoever writes from then on
+ * finds no guard and starts another exporter, so that the queue, which may be long, is read without the lock.
+ */
 void
 lifecycle_leave_if_empty(void)
 {
-	Relation	queue;
-	TableScanDesc scan;
-	bool		empty = false;
+	bool		leave = false;
 	Oid			queue_oid;
 
 	lifecycle_begin();
 	queue_oid = get_relname_relid("span_queue", get_namespace_oid("otel", false));
 	if (ConditionalLockRelationOid(queue_oid, ShareLock))
 	{
-		/* No writer is in progress, and what the last one wrote is in a snapshot taken now. */
 		Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+		Relation	queue;
+		TableScanDesc scan;
 
-		queue = table_open(queue_oid, NoLock);
+		release_guard();
+		queue = lifecycle_open_table("span_queue", AccessShareLock);
+		UnlockRelationOid(queue_oid, ShareLock);
 		scan = table_scan_all(queue, snapshot);
-		empty = heap_getnext(scan, ForwardScanDirection) == NULL;
+		leave = heap_getnext(scan, ForwardScanDirection) == NULL || !take_guard();
 		table_endscan(scan);
-		table_close(queue, NoLock);
+		table_close(queue, AccessShareLock);
 		UnregisterSnapshot(snapshot);
-		if (empty)
-			release_guard();
 	}
 	lifecycle_commit();
-	if (empty)
+	if (leave)
 		proc_exit(0);
 }
 

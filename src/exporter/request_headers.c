@@ -6,8 +6,6 @@
  */
 #include "postgres.h"
 
-#include <sys/stat.h>
-
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "storage/fd.h"
@@ -130,10 +128,10 @@ collect(const ExporterConfig *config)
 	const char *text;
 	List	   *headers = NIL;
 
-	if ((text = getenv("OTEL_EXPORTER_OTLP_HEADERS")) != NULL)
-		headers = add_list(headers, text, false, "OTEL_EXPORTER_OTLP_HEADERS", &warned_general);
-	if ((text = getenv("OTEL_EXPORTER_OTLP_TRACES_HEADERS")) != NULL)
+	if ((text = getenv("OTEL_EXPORTER_OTLP_TRACES_HEADERS")) != NULL && *text)
 		headers = add_list(headers, text, false, "OTEL_EXPORTER_OTLP_TRACES_HEADERS", &warned_traces);
+	else if ((text = getenv("OTEL_EXPORTER_OTLP_HEADERS")) != NULL)
+		headers = add_list(headers, text, false, "OTEL_EXPORTER_OTLP_HEADERS", &warned_general);
 	if (*config->headers_file && (text = read_file(config->headers_file, &warned_file)) != NULL)
 		headers = add_list(headers, text, true, "otel.exporter_otlp_headers_file", &warned_file);
 	return headers;

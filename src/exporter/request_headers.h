@@ -20,9 +20,10 @@ typedef struct RequestHeaders
 } RequestHeaders;
 
 /*
- * Reads OTEL_EXPORTER_OTLP_HEADERS and OTEL_EXPORTER_OTLP_TRACES_HEADERS of the server's environment and then the headers
- * file, a later one replacing an earlier one of the same name.  Read for every request, so that a key that
- * was rotated in the file counts at once.  Malformed lists warn, once, and are ignored whole.
+ * Reads OTEL_EXPORTER_OTLP_TRACES_HEADERS of the server's environment (OTEL_EXPORTER_OTLP_HEADERS only where
+ * that is not set: its keys may be for another collector) and then the headers file, a later header replacing
+ * an earlier one of the same name.  Read for every request, so that a key that was rotated in the file counts
+ * at once.  Malformed lists warn, once, and are ignored whole.
  */
 extern void request_headers_make(RequestHeaders *headers, const ExporterConfig *config);
 

@@ -13,6 +13,7 @@
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -27,6 +28,9 @@
 
 /* Rows of otel.exported_spans removed in one transaction. */
 #define EXPIRE_BATCH 10000
+
+/* Reading otel.exported_spans is followed by the next time after so many times what it took. */
+#define EXPIRE_PAUSE_FACTOR 20
 
 /* ---- otel.exporter_state ---- */
 
@@ -142,11 +146,19 @@ settle_started(void)
 
 /* ---- rows ---- */
 
-/* Is a table as large as the queue may be? */
-static bool
-is_full(Relation rel, const ExporterConfig *config)
+int64
+settle_file_bytes(Relation rel)
 {
-	return (int64) RelationGetNumberOfBlocks(rel) * BLCKSZ >= config->queue_max_bytes;
+	int64		blocks = RelationGetNumberOfBlocks(rel);
+
+	if (OidIsValid(rel->rd_rel->reltoastrelid))
+	{
+		Relation	toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
+
+		blocks += RelationGetNumberOfBlocks(toast);
+		table_close(toast, AccessShareLock);
+	}
+	return blocks * BLCKSZ;
 }
 
 /* Where rows go, if not away: NULL when they are only deleted. */
@@ -161,8 +173,8 @@ open_target(const Settlement *s, const ExporterConfig *config)
 	if (s->verdict == VERDICT_EXPORTED)
 		return lifecycle_open_table("exported_spans", RowExclusiveLock);
 	target = lifecycle_open_table("failed_spans", RowExclusiveLock);
-	if (!is_full(target, config))
-		return target;
+	if (settle_file_bytes(target) < config->queue_max_bytes)
+		return target;			/* it may become as large as the queue */
 	table_close(target, RowExclusiveLock);
 	return NULL;
 }
@@ -251,33 +263,71 @@ settle(const Settlement *s, const ExporterConfig *config)
 	MemoryContextSwitchTo(context);
 }
 
-bool
-settle_expire_exported(const ExporterConfig *config)
+/* ---- otel.exported_spans ---- */
+
+/*
+ * Removes up to EXPIRE_BATCH rows, from *next on, that were exported at the limit or before; false at the
+ * table's end.  *oldest becomes the earliest time among those that stay.
+ */
+static bool
+expire_batch(TimestampTz limit, ItemPointer next, TimestampTz *oldest)
 {
-	TimestampTz limit = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													-(int64) config->retention_s * 1000);
-	MemoryContext context = CurrentMemoryContext;
+	ItemPointerData last;
 	Relation	kept;
 	TableScanDesc scan;
-	HeapTuple	tuple;
+	TupleTableSlot *slot;
 	int			removed = 0;
 
 	lifecycle_begin();
 	kept = lifecycle_open_table("exported_spans", RowExclusiveLock);
-	scan = table_scan_all(kept, GetActiveSnapshot());
-	while (removed < EXPIRE_BATCH && (tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	slot = table_slot_create(kept, NULL);
+	ItemPointerSet(&last, MaxBlockNumber, MaxOffsetNumber);
+	scan = table_scan_tid_range(kept, GetActiveSnapshot(), next, &last);
+	while (removed < EXPIRE_BATCH && table_scan_getnextslot_tidrange(scan, ForwardScanDirection, slot))
 	{
 		bool		isnull;
-		Datum		at = heap_getattr(tuple, EXPORTED_AT + 1, RelationGetDescr(kept), &isnull);
+		TimestampTz at = DatumGetTimestampTz(slot_getattr(slot, EXPORTED_AT + 1, &isnull));
 
-		if (!isnull && DatumGetTimestampTz(at) > limit)
+		*next = slot->tts_tid;
+		if (at > limit)
+		{
+			*oldest = Min(*oldest, at);
 			continue;
-		quiet_delete(kept, &tuple->t_self);
+		}
+		quiet_delete(kept, &slot->tts_tid);
 		removed++;
 	}
 	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
 	table_close(kept, NoLock);
 	lifecycle_commit();
-	MemoryContextSwitchTo(context);
 	return removed == EXPIRE_BATCH;
+}
+
+/*
+ * There is no index to find the oldest by, so that the whole table is read; but not before the oldest row
+ * that stayed has expired.  A hundredth of the retention more spares reading it for every span of a steady
+ * stream.
+ */
+void
+settle_expire_exported(const ExporterConfig *config)
+{
+	static TimestampTz next_pass;
+	static int	retention_s = -1;
+	const int64 retention = (int64) config->retention_s * USECS_PER_SEC;
+	TimestampTz start = GetCurrentTimestamp();
+	TimestampTz oldest = start;
+	ItemPointerData next;
+
+	if (config->retention_s == retention_s && start < next_pass)
+		return;
+	retention_s = config->retention_s;
+	ItemPointerSet(&next, 0, FirstOffsetNumber);
+	while (expire_batch(start - retention, &next, &oldest))
+		CHECK_FOR_INTERRUPTS();
+	next_pass = GetCurrentTimestamp();
+	next_pass = Max(oldest + retention + retention / 100,
+					next_pass + (next_pass - start) * EXPIRE_PAUSE_FACTOR);
+	if (retention == 0)
+		next_pass = DT_NOEND;	/* nothing comes that could expire */
 }

@@ -7,6 +7,7 @@
 #include "postgres.h"
 #include "batch.h"
 #include "config.h"
+#include "utils/rel.h"
 
 typedef enum Verdict
 {
@@ -37,7 +38,10 @@ extern void settle_error(const char *error, const ExporterConfig *config);
 /* Notes that an exporter runs: failures to start one are a thing of the past. */
 extern void settle_started(void);
 
-/* Removes what otel.retention no longer keeps; returns whether there may be more. */
-extern bool settle_expire_exported(const ExporterConfig *config);
+/* Removes what otel.retention no longer keeps, when it is time to look.  In no transaction. */
+extern void settle_expire_exported(const ExporterConfig *config);
+
+/* The bytes of a table's files, its toast table's included. */
+extern int64 settle_file_bytes(Relation rel);
 
 #endif

@@ -8,7 +8,8 @@
  * Transactions commit in another order than they wrote, and vacuum makes room anywhere in the queue, so
  * that rows appear before the place where reading has come to.  The end of the queue is therefore
  * followed by another pass from its start, unless such passes cost more than a twentieth of the time, as
- * they do while an old snapshot keeps many deleted rows.
+ * they do while an old snapshot keeps many deleted rows.  What counts is how long the read took that came
+ * to the end: those before it were full of rows to send, and sending and waiting cost the server nothing.
  */
 #include "postgres.h"
 
@@ -48,7 +49,7 @@ pg_noreturn extern PGDLLEXPORT void otel_exporter_main(Datum arg);
 #define BACK_OFF_MIN_MS 1000
 #define BACK_OFF_MAX_MS 60000
 
-/* A pass from the queue's start may be followed by the next after so many times its own duration. */
+/* A pass from the queue's start may be followed by the next after so many times what it cost. */
 #define PASS_PAUSE_FACTOR 20
 
 /* After a 413, so many batches are taken before larger ones are tried again. */
@@ -66,7 +67,6 @@ typedef struct Exporter
 	/* where reading is */
 	ItemPointerData next;
 	bool		whole_pass;		/* did this pass begin at the queue's start? */
-	TimestampTz pass_start;
 	TimestampTz next_whole_pass;	/* not before */
 
 	/* requests that a server finds too large are not made again for a while */
@@ -103,7 +103,6 @@ begin_whole_pass(void)
 {
 	ItemPointerSet(&exporter.next, 0, FirstOffsetNumber);
 	exporter.whole_pass = true;
-	exporter.pass_start = GetCurrentTimestamp();
 }
 
 /* What has to be done now and then whatever else happens; also while a request is under way. */
@@ -241,6 +240,21 @@ send_batch(const Batch *batch)
 	return true;
 }
 
+/* Reads the next batch; at the end of a pass from the queue's start, says when the next one may begin. */
+static void
+read_batch(Batch *batch)
+{
+	TimestampTz start = GetCurrentTimestamp();
+	TimestampTz now;
+
+	batch_read(batch, &exporter.config, &exporter.next, exporter.max_bytes);
+	if (!batch->reached_end || !exporter.whole_pass)
+		return;
+	now = GetCurrentTimestamp();
+	exporter.next_whole_pass = now + (now - start) * PASS_PAUSE_FACTOR;
+	exporter.whole_pass = false;
+}
+
 /* Reads and sends one batch; true when there may be more to do at once. */
 static bool
 export_batch(void)
@@ -250,7 +264,7 @@ export_batch(void)
 
 	MemoryContextReset(exporter.batch_context);
 	MemoryContextSwitchTo(exporter.batch_context);
-	batch_read(&batch, &exporter.config, &exporter.next, exporter.max_bytes);
+	read_batch(&batch);
 	if (batch.count + batch.nstrays > 0 || batch.damage)
 		exporter.idle_since = GetCurrentTimestamp();
 	if (batch.damage)
@@ -267,39 +281,6 @@ export_batch(void)
 	return sent && !batch.reached_end;
 }
 
-/* At the end of the queue: is another pass from its start due? */
-static bool
-next_pass(bool wanted)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	bool		whole = exporter.whole_pass;
-
-	if (whole)
-		exporter.next_whole_pass = now + (now - exporter.pass_start) * PASS_PAUSE_FACTOR;
-	exporter.whole_pass = false;
-	if (!wanted && (whole || now < exporter.next_whole_pass))
-		return false;
-	begin_whole_pass();
-	return true;
-}
-
-/* Kept spans are looked through as often as matters for their age, and as their number allows. */
-static void
-expire_exported(void)
-{
-	static TimestampTz next;
-	TimestampTz start = GetCurrentTimestamp();
-	TimestampTz now;
-
-	if (start < next)
-		return;
-	while (settle_expire_exported(&exporter.config))
-		CHECK_FOR_INTERRUPTS();
-	now = GetCurrentTimestamp();
-	next = now + Max((now - start) * PASS_PAUSE_FACTOR,
-					 (int64) exporter.config.retention_s * USECS_PER_SEC / PASS_PAUSE_FACTOR);
-}
-
 static void
 housekeeping(void)
 {
@@ -310,7 +291,7 @@ housekeeping(void)
 	exporter.next_housekeeping = TimestampTzPlusMilliseconds(now, HOUSEKEEPING_INTERVAL_MS);
 	MemoryContextSwitchTo(exporter.batch_context);
 	bound_enforce(&exporter.config);
-	expire_exported();
+	settle_expire_exported(&exporter.config);
 }
 
 /* Waits for the next attempt.  Who waits in force_flush() has it made at once, unless the server said when. */
@@ -345,10 +326,9 @@ rest(void)
 		lifecycle_leave_if_empty();
 		exporter.idle_since = now;
 	}
-	if (wait_ms(Max(exporter.config.schedule_delay_ms, 1)) && lifecycle_flush_wanted())
+	if ((wait_ms(Max(exporter.config.schedule_delay_ms, 1)) && lifecycle_flush_wanted()) ||
+		GetCurrentTimestamp() >= exporter.next_whole_pass)
 		begin_whole_pass();
-	else
-		(void) next_pass(false);
 }
 
 void

@@ -102,6 +102,13 @@ SKIP:
 	is(recorded($node), '-2', 'standard_conforming_strings = off');
 }
 
+# ---- PostgREST's headers in a database that lacks their characters ----
+$node->safe_psql('postgres', q{CREATE DATABASE latin1 TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'});
+$node->safe_psql('latin1', 'CREATE EXTENSION otel_links');
+my $json = '{"from": "\u20ac \ud83d\ude00", "traceparent": "' . traceparent(6) . '"}';
+is($node->safe_psql('latin1', "SET request.headers = '$json'; SELECT right(otel.trace_id(otel.current_trace_context()), 1)"),
+	'6', 'a header that the database cannot hold');
+
 # ---- parallel workers ----
 $node->safe_psql('postgres', q{CREATE TABLE big AS SELECT generate_series(1, 1000) AS i; ANALYZE big});
 is($node->safe_psql('postgres', q{

@@ -77,6 +77,12 @@ foreach my $case ([ 'protobuf', 'http/protobuf', 'none' ], [ 'protobuf gzip', 'h
 	ok($span, "$name: the span has arrived") or next;
 	check_span($name, $span);
 }
+$node->safe_psql('postgres', q{
+	SELECT otel.record_span('beyond', now(), attributes => jsonb_build_object('n', 1e400::numeric + 0.5));
+	SELECT otel.force_flush()});
+my ($beyond) = grep { $_->{name} eq 'beyond' } $receiver->spans;
+like($beyond->{attributes}{n}, qr/^10+\.5$/, 'a number beyond what a double holds');
+is($beyond->{attribute_types}{n}, 'string_value', 'is sent as text');
 like(($receiver->requests)[-1]{headers}{'user-agent'}, qr{^OTel-OTLP-Exporter-C/\d}, 'user agent');
 is(($receiver->requests)[-1]{path}, '/v1/traces', 'v1/traces is appended to the base endpoint');
 

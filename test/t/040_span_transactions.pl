@@ -264,4 +264,17 @@ is(queued(), '', 'and its span is gone');
 
 $_->quit for $a, $b;
 $node->stop;
+
+# ---- nor does a queue grow without end for want of a worker ----
+my $crowded = PostgreSQL::Test::Cluster->new('crowded');
+$crowded->init;
+$crowded->append_conf('postgresql.conf', "max_worker_processes = 0\notel.queue_max_size = 256kB\n");
+$crowded->start;
+$crowded->safe_psql('postgres', 'CREATE EXTENSION otel_links');
+$crowded->safe_psql('postgres', q{SELECT count(otel.record_span('filler', now())) FROM generate_series(1, 1000) i}) for 1 .. 5;
+($kept, $dropped) = split /\|/, $crowded->safe_psql('postgres', 'SELECT (SELECT count(*) FROM otel.span_queue), last_value FROM otel.dropped_spans');
+cmp_ok($dropped, '>', 0, 'where no worker can run a full queue takes no more');
+is($kept + $dropped, 5000, 'and what is dropped is counted');
+like(slurp_file($crowded->logfile), qr/no background worker slot is free for the otel_links exporter/, 'the log says why');
+$crowded->stop;
 done_testing();

@@ -1,0 +1,99 @@
+# What the exporter promises whatever the load: that spans leave soon wherever in the queue they appear, and
+# that no table grows without bound, the toasted links included.
+use strict;
+use warnings;
+use OtelExport;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $receiver = OtelExport->receiver;
+my $node = OtelExport::node('main', $receiver, 'otel.bsp_schedule_delay = 2000');
+my $bytes = q{pg_table_size('otel.%s')};
+
+# Spans of 128 links each: some 5 kB, nearly all of it toasted.
+sub record_linked
+{
+	my ($name, $count) = @_;
+	$node->safe_psql('postgres', qq{
+		SELECT count(otel.record_span('$name-' || i, now(), links => (
+			SELECT array_agg(otel.span_link(otel.from_ids(md5(i || '/' || j), left(md5(j || '$name' || i), 16), 1)))
+			FROM generate_series(1, 128) j)))
+		FROM generate_series(1, $count) i});
+}
+
+sub number { return $node->safe_psql('postgres', $_[0]) }
+
+# Rows that are committed late stand in front of those that have been read: 10,000 spans of one transaction
+# are written before its end.
+my $late = $node->background_psql('postgres');
+OtelExport::record($node, 'before', 1);
+OtelExport::wait_drained($node);
+$late->query_safe("BEGIN; SELECT count(otel.record_span('late', now())) FROM generate_series(1, 10001)");
+OtelExport::record($node, 'after', 1);
+OtelExport::wait_until(sub { $receiver->span_names(qr/^after-/) });
+my $start = time;
+$late->query_safe('COMMIT');
+OtelExport::wait_until(sub { $receiver->span_names(qr/^late$/) });
+cmp_ok(time - $start, '<', 20, 'rows that appear before the place where reading has come to are read soon');
+$late->quit;
+$node->safe_psql('postgres', 'SELECT otel.force_flush()');
+$node->safe_psql('postgres', 'VACUUM otel.span_queue');
+
+# Where nothing exports, sessions keep the bound.
+OtelExport::set($node, "otel.traces_exporter = 'NONE'", "otel.queue_max_size = '512kB'");
+ok(OtelExport::wait_sql($node, 'SELECT NOT exporter_running FROM otel.export_status'), 'held back: the exporter leaves')
+  if $node->safe_psql('postgres', q{SELECT pg_terminate_backend(exporter_pid) FROM otel.export_status});
+record_linked("held$_", 40) foreach 1 .. 10;
+cmp_ok(number(sprintf("SELECT $bytes", 'span_queue')), '<', 1024 * 1024, 'the bound counts toasted links');
+is(number('SELECT pending + dropped FROM otel.export_status'), 400, 'each span waits or is counted as dropped');
+cmp_ok(number('SELECT dropped FROM otel.export_status'), '>', 0, 'and some are dropped');
+is(number('SELECT otel.force_flush()'), 0, 'otel.traces_exporter may be written in capitals: force_flush does not wait');
+
+# otel.failed_spans has the same bound.
+OtelExport::set($node, "otel.traces_exporter = 'otlp'", "otel.queue_max_size = '256kB'", 'otel.bsp_schedule_delay = 100');
+$node->safe_psql('postgres', 'SELECT otel.force_flush()');
+my $dropped = number('SELECT dropped FROM otel.export_status');
+$receiver->answer({ status => 400, times => 0 });
+foreach my $round (1 .. 4)
+{
+	record_linked("refused$round", 20);
+	OtelExport::wait_drained($node);
+}
+cmp_ok(number(sprintf("SELECT $bytes", 'failed_spans')), '<', 512 * 1024, 'failed_spans: the bound counts toasted links');
+is(number("SELECT failed + dropped - $dropped FROM otel.export_status"), 80, 'what has no room there is counted as dropped');
+$receiver->answer;
+
+# Kept spans go when they have expired, not before, and also when the retention is made shorter.
+OtelExport::set($node, "otel.retention = '1d'", 'otel.queue_max_size = 1GB');
+$node->safe_psql('postgres', 'SELECT otel.force_flush()');
+OtelExport::record($node, 'kept', 1);
+OtelExport::wait_drained($node);
+is(number("SELECT count(*) FROM otel.exported_spans WHERE name = 'kept-1'"), 1, 'an exported span is kept');
+OtelExport::set($node, "otel.retention = '3s'");
+ok(OtelExport::wait_sql($node, 'SELECT count(*) = 0 FROM otel.exported_spans'), 'a shorter retention counts at once');
+OtelExport::record($node, 'brief', 1);
+ok(OtelExport::wait_sql($node, q{SELECT count(*) = 1 FROM otel.exported_spans WHERE name = 'brief-1'}), 'kept again');
+ok(OtelExport::wait_sql($node, 'SELECT count(*) = 0 FROM otel.exported_spans'), 'and gone after the retention');
+
+# An idle exporter looks whether it may leave.  However long the queue, that keeps no commit from queueing.
+OtelExport::set($node, 'otel.retention = 0', "otel.traces_exporter = 'none'");
+my $reader = $node->background_psql('postgres');
+$reader->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
+$node->safe_psql('postgres', "SELECT count(otel.record_span('deleted', now())) FROM generate_series(1, 30000)") foreach 1 .. 5;
+$node->safe_psql('postgres', 'DELETE FROM otel.span_queue');
+OtelExport::set($node, "otel.traces_exporter = 'otlp'", 'otel.exporter_idle_timeout = 0', 'otel.bsp_schedule_delay = 1');
+my $counted = 'SELECT exported + pending + failed + dropped FROM otel.export_status';
+my $session = $node->background_psql('postgres');
+my $before = $session->query_safe($counted);
+my @missing;
+foreach my $i (1 .. 60)
+{
+	$session->query_safe("SELECT otel.record_span('busy', now()) IS NOT NULL");
+	push @missing, $i if $session->query_safe($counted) != $before + $i;
+}
+is("@missing", '', 'every commit queues its span while the exporter looks whether it may leave');
+$_->quit foreach $session, $reader;
+
+done_testing();

@@ -1,0 +1,42 @@
+# The server's environment: what it says counts where the configuration says nothing.
+use strict;
+use warnings;
+use OtelExport;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $receiver = OtelExport->receiver;
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', "autovacuum = off\n");
+
+# The last request of a server that was started with these variables.
+sub request_with
+{
+	my (%variables) = @_;
+	local %ENV = (%ENV, OTEL_EXPORTER_OTLP_ENDPOINT => $receiver->url, OTEL_BSP_SCHEDULE_DELAY => 100, %variables);
+	$node->start;
+	$node->safe_psql('postgres', 'CREATE EXTENSION IF NOT EXISTS otel_links');
+	OtelExport::record($node, 'span', 1);
+	OtelExport::wait_drained($node);
+	$node->stop;
+	return ($receiver->requests)[-1];
+}
+
+my %general = (OTEL_EXPORTER_OTLP_HEADERS => 'x-key=of%20all,X-Other=other');
+is(request_with()->{path}, '/v1/traces', 'the endpoint');
+my $headers = request_with(%general)->{headers};
+is_deeply([ @$headers{qw(x-key x-other)} ], [ 'of all', 'other' ], 'headers, decoded');
+$headers = request_with(%general, OTEL_EXPORTER_OTLP_TRACES_HEADERS => 'x-key=traces')->{headers};
+is($headers->{'x-key'}, 'traces', 'those for traces');
+ok(!exists $headers->{'x-other'}, 'and then no others: a key for another collector stays at home');
+$headers = request_with(%general, OTEL_EXPORTER_OTLP_TRACES_HEADERS => '')->{headers};
+is($headers->{'x-key'}, 'of all', 'an empty variable is an unset one');
+is(request_with(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT => $receiver->url . '/t?a=b')->{path}, '/t?a=b',
+	'the endpoint for traces, used as it is');
+is(request_with(OTEL_EXPORTER_OTLP_PROTOCOL => 'grpc', OTEL_BSP_MAX_EXPORT_BATCH_SIZE => 'many',
+		OTEL_SDK_DISABLED => 'no', OTEL_TRACES_SAMPLER => 'sometimes')->{headers}{'content-type'},
+	'application/x-protobuf', 'values that make no sense are ignored');
+
+done_testing();
