@@ -39,10 +39,12 @@ as_server_user()
 	fi
 }
 
-# A new folder of the server's user, with a path short enough for a Unix socket in it.
+# A new folder of the server's user, with a path short enough for a Unix socket in it.  For use in $(…),
+# after the trap that removes it was set: no signal comes between making it and telling its name.
 server_tempdir()
 {
 	local dir
+	trap '' INT TERM HUP
 	dir=$(mktemp -d /tmp/otel_links.XXXXXXXX)
 	chmod 755 "$dir"
 	if [ "$(id -u)" = 0 ]; then

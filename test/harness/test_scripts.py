@@ -23,13 +23,13 @@ def alive(pid):
 
 
 def session(leader):
-    """The processes of a session: their command lines and environments."""
-    found = []
+    """The processes of a session: by their ids, their command lines and environments."""
+    found = {}
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
             if int(fields[3]) == leader and fields[0] != "Z":
-                found.append((folder / "cmdline").read_bytes() + (folder / "environ").read_bytes())
+                found[int(folder.name)] = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
         except OSError:
             pass  # it ended while we looked
     return found
@@ -37,7 +37,7 @@ def session(leader):
 
 def session_folders(leader):
     """The throwaway folders that the processes of a session know of."""
-    return {name.decode() for text in session(leader) for name in re.findall(rb"/tmp/otel_links\.\w{8}", text)}
+    return {name.decode() for text in session(leader).values() for name in re.findall(rb"/tmp/otel_links\.\w{8}", text)}
 
 
 def start(test, *command):
@@ -131,20 +131,34 @@ class Cluster(unittest.TestCase):
 
 
 class Demo(unittest.TestCase):
-    def test_ctrl_c_leaves_nothing_behind_whenever_it_comes(self):
-        for marker in ("port", "data/postmaster.pid"):
-            process = start(self, ROOT / "demo" / "run", "--no-setup")
-            seen = set()
+    def interrupt_at(self, marker, hold_receiver):
+        """Ctrl-C as soon as one of the demo's folders has a file; a held receiver keeps the demo waiting."""
+        process = start(self, ROOT / "demo" / "run", "--no-setup")
+        seen = set()
+        held = []
 
-            def reached(marker=marker, process=process, seen=seen):
-                seen |= session_folders(process.pid)
-                return any(os.path.exists(f"{folder}/{marker}") for folder in seen)
+        def reached():
+            processes = session(process.pid)
+            seen.update(session_folders(process.pid))
+            if hold_receiver and not held and any(os.path.exists(f"{folder}/port") for folder in seen):
+                held.extend(pid for pid, text in processes.items() if b"otlp_receiver.py\0" in text)
+                for pid in held:
+                    os.kill(pid, signal.SIGSTOP)
+            return any(os.path.exists(f"{folder}/{marker}") for folder in seen)
 
-            self.assertTrue(wait_until(reached), marker)
-            os.killpg(process.pid, signal.SIGINT)
-            self.assertEqual(process.wait(30), 130, marker)
-            self.assertTrue(wait_until(lambda process=process: not session(process.pid)), session(process.pid))
-            self.assertEqual([folder for folder in seen if os.path.exists(folder)], [], marker)
+        self.assertTrue(wait_until(reached), marker)
+        os.killpg(process.pid, signal.SIGINT)
+        for pid in held:
+            os.kill(pid, signal.SIGCONT)
+        self.assertEqual(process.wait(30), 130)
+        self.assertTrue(wait_until(lambda: not session(process.pid)), session(process.pid))
+        self.assertEqual([folder for folder in seen if os.path.exists(folder)], [])
+
+    def test_ctrl_c_while_the_cluster_is_made_leaves_nothing_behind(self):
+        self.interrupt_at("port", hold_receiver=False)
+
+    def test_ctrl_c_while_the_scenario_plays_leaves_nothing_behind(self):
+        self.interrupt_at("data/postmaster.pid", hold_receiver=True)
 
     def test_it_knows_its_option(self):
         result = subprocess.run([ROOT / "demo" / "run", "--wrong"], capture_output=True, text=True, check=False)
