@@ -463,7 +463,7 @@ CREATE FUNCTION otel.add_links(
     span   otel.trace_context  DEFAULT NULL
 ) RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME', 'otel_add_links' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION otel.add_links(otel.span_link[], otel.trace_context) IS 'adds links to a span, the innermost when NULL. NULL does nothing. The limit counts when the span ends';
+COMMENT ON FUNCTION otel.add_links(otel.span_link[], otel.trace_context) IS 'adds links to a span, the innermost when NULL. NULL does nothing. The limits on links are those in force when the transaction commits';
 
 CREATE FUNCTION otel.set_status(
     status   pg_catalog.text,

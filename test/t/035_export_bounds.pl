@@ -65,6 +65,15 @@ cmp_ok(number(sprintf("SELECT $bytes", 'failed_spans')), '<', 512 * 1024, 'faile
 is(number("SELECT failed + dropped - $dropped FROM otel.export_status"), 80, 'what has no room there is counted as dropped');
 $receiver->answer;
 
+# The exporter does not wait for a synchronous standby that is away.
+OtelExport::set($node, "synchronous_standby_names = 'nobody'");
+$node->safe_psql('postgres', qq{SET synchronous_commit = local; SELECT otel.record_span('alone-$_', now()) IS NOT NULL})
+  foreach 1 .. 2;
+OtelExport::wait_until(sub { $receiver->span_names(qr/^alone/) });
+is($node->safe_psql('postgres', 'SET synchronous_commit = local; SELECT otel.record_span(\'alone-3\', now()) IS NOT NULL;
+	SELECT otel.force_flush(10000) > 0'), "t\nt", 'without its synchronous standby the exporter goes on');
+OtelExport::set($node, "synchronous_standby_names = ''");
+
 # Kept spans go when they have expired, not before, and also when the retention is made shorter.
 OtelExport::set($node, "otel.retention = '1d'", 'otel.queue_max_size = 1GB');
 $node->safe_psql('postgres', 'SELECT otel.force_flush()');

@@ -10,7 +10,9 @@ use Test::More;
 
 my $seconds = $ENV{TEST_FULL} ? 60 : 4;
 my $receiver = OtelExport->receiver;
-my $node = OtelExport::node('main', $receiver, 'log_statement = none');
+# a time-out would have a batch sent twice, and the receiver has to share the processor
+my $node = OtelExport::node('main', $receiver, 'log_statement = none', 'otel.exporter_otlp_timeout = 120000',
+	'otel.bsp_export_timeout = 120000');
 my $script = PostgreSQL::Test::Utils::tempdir() . '/load.sql';
 PostgreSQL::Test::Utils::append_to_file($script, q{SELECT otel.record_span('load', now(), kind => 'consumer', links => ARRAY[
 	otel.span_link(otel.from_traceparent('00-1af7651916cd43dd8448eb211c80319c-c7ad6b7169203331-01'), '{"report.id": 1}'),

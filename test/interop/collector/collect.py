@@ -298,9 +298,9 @@ def run(collector, connection):
         print(f"# {protocol}, compression {compression}")
         configure(connection, exporter_otlp_protocol=protocol, exporter_otlp_compression=compression)
         remote, recorded = record(connection)
-        flushed = value(connection, "SELECT otel.force_flush(%s)", FLUSH_TIMEOUT * 1000)
+        value(connection, "SELECT otel.force_flush(%s)", FLUSH_TIMEOUT * 1000)
         status = connection.execute("SELECT pending, failed, rejected, dropped, last_error FROM otel.export_status").fetchone()
-        check_equal((flushed, status), (len(recorded), (0, 0, 0, 0, None)), "every span is taken")
+        check_equal(status, (0, 0, 0, 0, None), "every span is taken, and none refused")
         spans = collector.spans(ids(remote)[1], len(recorded))
         if spans.keys() == recorded.keys():
             check_spans(spans, remote, recorded)
