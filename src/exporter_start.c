@@ -23,6 +23,10 @@
 /* How often, at most, one session says that it found no free worker slot. */
 #define COMPLAINT_INTERVAL_MS (60 * 1000)
 
+/* How long it gives another session's exporter to start before that. */
+#define START_TRIES 50
+#define START_RETRY_US 1000
+
 /* The worker this session registered last, until it has started. */
 static BackgroundWorkerHandle *registered;
 
@@ -59,9 +63,23 @@ find_exporter(const LOCKTAG *guard)
 	}
 }
 
-/* Counts and, now and then, logs that no worker could be registered.  The status view reads the count. */
-static void
-complain_no_slot(void)
+/* Is there no exporter?  Takes the guard as writers do, for a moment. */
+static bool
+guard_is_free(const LOCKTAG *guard)
+{
+	if (LockAcquire(guard, ShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	LockRelease(guard, ShareLock, false);
+	return true;
+}
+
+/*
+ * Counts and, now and then, logs that no worker could be registered.  The status view reads the count.
+ * False when there was nothing to complain of: many sessions that commit at once when no exporter runs
+ * register as many, and the one that is to stay may be among those that took up the slots.
+ */
+static bool
+complain_no_slot(const LOCKTAG *guard)
 {
 	static TimestampTz last_complaint;
 	TimestampTz now = GetCurrentTimestamp();
@@ -69,8 +87,14 @@ complain_no_slot(void)
 
 	if (last_complaint != 0 &&
 		!TimestampDifferenceExceeds(last_complaint, now, COMPLAINT_INTERVAL_MS))
-		return;
+		return true;
 	last_complaint = now;
+	for (int i = 0; i < START_TRIES; i++)
+	{
+		if (!guard_is_free(guard))
+			return false;
+		pg_usleep(START_RETRY_US);
+	}
 	sequence = get_relname_relid("exporter_start_failures", get_namespace_oid("otel", false));
 	if (OidIsValid(sequence))
 		nextval_internal(sequence, false);
@@ -79,6 +103,7 @@ complain_no_slot(void)
 			 errmsg("no background worker slot is free for the otel_links exporter"),
 			 errdetail("Recorded spans wait in otel.span_queue."),
 			 errhint("Consider raising max_worker_processes.")));
+	return true;
 }
 
 bool
@@ -88,19 +113,19 @@ exporter_start_if_needed(Oid extension_oid)
 	BackgroundWorker worker;
 	const char *exporter = GetConfigOption("otel.traces_exporter", true, false);
 	MemoryContext old;
+	bool		starts = true;
 	pid_t		pid;
 
 	if (RecoveryInProgress() || (exporter && pg_strcasecmp(exporter, "none") == 0))
 		return false;
 
 	exporter_guard_tag(&guard, extension_oid);
-	if (LockAcquire(&guard, ShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+	if (!guard_is_free(&guard))
 	{
 		if (!exporter_known())
 			find_exporter(&guard);
 		return true;
 	}
-	LockRelease(&guard, ShareLock, false);
 
 	/*
 	 * One that has been registered and not forked yet will see our rows.  One that has been forked and
@@ -118,10 +143,10 @@ exporter_start_if_needed(Oid extension_oid)
 	if (!RegisterDynamicBackgroundWorker(&worker, &registered))
 	{
 		registered = NULL;
-		complain_no_slot();
+		starts = !complain_no_slot(&guard);
 	}
 	MemoryContextSwitchTo(old);
-	return registered != NULL;
+	return starts;
 }
 
 void
