@@ -68,7 +68,7 @@ foreach my $fault (qw(huge))
 {
 	my $log = "$receiver->{files}/$fault.log";
 	my $server = OtelExport->start_program('faulty.py', '--fault', $fault, '--log', $log);
-	endpoint($server->url, 'otel.exporter_otlp_timeout = 10000');
+	endpoint($server->url, 'otel.exporter_otlp_timeout = 60000');
 	OtelExport::record_batch($node, $fault, 3);
 	OtelExport::wait_sql($node, 'SELECT failed = 3 FROM otel.export_status');
 	is($node->safe_psql('postgres', 'SELECT DISTINCT error FROM otel.failed_spans'), 'the response is larger than 4 MiB', "$fault: set aside");
@@ -86,7 +86,7 @@ foreach my $fault (qw(html odd bomb))
 {
 	my $server = OtelExport->start_program('faulty.py', '--fault', $fault);
 	my $exported = OtelExport::status($node, 'exported');
-	endpoint($server->url);
+	endpoint($server->url, 'otel.exporter_otlp_timeout = 60000');
 	OtelExport::record_batch($node, $fault, 3);
 	OtelExport::wait_drained($node);
 	is(OtelExport::status($node, 'exported') - $exported, 3, "$fault: taken");
