@@ -38,15 +38,18 @@ exporter_flush_tag(LOCKTAG *tag, Oid extension)
 	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, ExtensionRelationId, extension, 2);
 }
 
-/* Fills in the worker that exports a database.  flags: 0 or EXPORTER_RESUME. */
+/*
+ * Fills in the worker that exports a database.  flags: 0 or EXPORTER_RESUME.
+ *
+ * Not BGWORKER_INTERRUPTIBLE, which PostgreSQL 19 has: who drops or copies the database would then end the
+ * worker for good, and after a copy what waits in the original would wait for its next span.  It makes way
+ * by itself (lifecycle.c), and comes back.
+ */
 static inline void
 exporter_describe(BackgroundWorker *worker, Oid database, int flags)
 {
 	memset(worker, 0, sizeof(*worker));
 	worker->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-#ifdef BGWORKER_INTERRUPTIBLE
-	worker->bgw_flags |= BGWORKER_INTERRUPTIBLE;	/* PostgreSQL 19: DROP DATABASE ends it */
-#endif
 	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker->bgw_restart_time = 5;	/* after a crash; it leaves with exit code 0 */
 	strlcpy(worker->bgw_library_name, EXPORTER_LIBRARY, BGW_MAXLEN);
