@@ -28,6 +28,9 @@
 /* Room is made for a tenth, so that it is not made for every span. */
 #define TARGET_PERCENT 90
 
+/* How finely the spans' ages are told apart when the oldest are looked for. */
+#define AGE_BUCKETS 4096
+
 /* Counting reads the whole queue; this many times as long passes before it is done again. */
 #define PAUSE_FACTOR 20
 
@@ -51,62 +54,124 @@ row_bytes(HeapTuple tuple, TupleDesc desc)
 	return bytes;
 }
 
-/*
- * Walks the queue from its oldest end.  With rows, collects up to DROP_BATCH of them whose bytes come to
- * what is to be freed; without, counts them all.  Returns the bytes.
- */
-static int64
-walk_queue(Relation queue, int64 enough, QueueRow *rows, int *count)
+/* What the queue holds. */
+typedef struct QueueContents
 {
-	TableScanDesc scan = table_scan_all(queue, GetActiveSnapshot());
-	HeapTuple	tuple;
-	int64		bytes = 0;
+	int64		bytes;
+	TimestampTz first;			/* the earliest and the latest end of a span */
+	TimestampTz last;
+} QueueContents;
 
-	*count = 0;
-	while (bytes < enough && (rows == NULL || *count < DROP_BATCH) &&
-		   (tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
-	{
-		bytes += row_bytes(tuple, RelationGetDescr(queue));
-		if (rows)
-		{
-			rows[*count].tid = tuple->t_self;
-			rows[*count].xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
-		}
-		(*count)++;
-	}
-	table_endscan(scan);
-	return bytes;
+/* Which spans are to be dropped: so many bytes of those that ended by then. */
+typedef struct Surplus
+{
+	int64		bytes;
+	TimestampTz until;
+} Surplus;
+
+/* When the row's span ended; what somebody wrote by hand may be infinite, but its differences may not. */
+static TimestampTz
+end_time(HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	TimestampTz end = DatumGetTimestampTz(heap_getattr(tuple, QUEUE_END_TIME + 1, desc, &isnull));
+
+	return Max(Min(end, PG_INT64_MAX / 4), PG_INT64_MIN / 4);
 }
 
-/* How many bytes are too many; 0 when none are. */
-static int64
-excess(const ExporterConfig *config)
+static QueueContents
+measure(Relation queue)
 {
+	QueueContents contents = {0, DT_NOEND, DT_NOBEGIN};
+	TupleDesc	desc = RelationGetDescr(queue);
+	TableScanDesc scan = table_scan_all(queue, GetActiveSnapshot());
+	HeapTuple	tuple;
+
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		TimestampTz end = end_time(tuple, desc);
+
+		contents.bytes += row_bytes(tuple, desc);
+		contents.first = Min(contents.first, end);
+		contents.last = Max(contents.last, end);
+	}
+	table_endscan(scan);
+	return contents;
+}
+
+/*
+ * By when the oldest spans that come to so many bytes had ended.  Where a span stands in the table says
+ * little of its age, because vacuum makes room anywhere; and there are too many to sort.
+ */
+static TimestampTz
+find_cutoff(Relation queue, const QueueContents *contents, int64 bytes)
+{
+	TupleDesc	desc = RelationGetDescr(queue);
+	TableScanDesc scan = table_scan_all(queue, GetActiveSnapshot());
+	int64		width = (contents->last - contents->first) / AGE_BUCKETS + 1;
+	int64	   *buckets = palloc0(sizeof(int64) * AGE_BUCKETS);
+	HeapTuple	tuple;
+	int			bucket = 0;
+
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+		buckets[(end_time(tuple, desc) - contents->first) / width] += row_bytes(tuple, desc);
+	table_endscan(scan);
+	while (bucket < AGE_BUCKETS - 1 && (bytes -= buckets[bucket]) > 0)
+		bucket++;
+	pfree(buckets);
+	return contents->first + width * (bucket + 1) - 1;
+}
+
+/* What is too much; 0 bytes when nothing is. */
+static Surplus
+find_surplus(const ExporterConfig *config)
+{
+	Surplus		surplus = {0};
 	Relation	queue;
-	int64		bytes = 0;
-	int			count;
 
 	lifecycle_begin();
 	queue = lifecycle_open_table("span_queue", AccessShareLock);
 	if (settle_file_bytes(queue) > config->queue_max_bytes)
-		bytes = walk_queue(queue, PG_INT64_MAX, NULL, &count);
+	{
+		QueueContents contents = measure(queue);
+
+		if (contents.bytes > config->queue_max_bytes)
+		{
+			surplus.bytes = contents.bytes - config->queue_max_bytes / 100 * TARGET_PERCENT;
+			surplus.until = find_cutoff(queue, &contents, surplus.bytes);
+		}
+	}
 	table_close(queue, AccessShareLock);
 	lifecycle_commit();
-	return bytes > config->queue_max_bytes ?
-		bytes - config->queue_max_bytes / 100 * TARGET_PERCENT : 0;
+	return surplus;
 }
 
-/* Drops up to DROP_BATCH of the oldest; returns the bytes they had. */
+/* Drops some of the surplus; returns the bytes that those had. */
 static int64
-drop_oldest(const ExporterConfig *config, int64 enough, QueueRow *rows)
+drop_some(const ExporterConfig *config, const Surplus *surplus, QueueRow *rows)
 {
 	Settlement	settlement = {0};
 	Relation	queue;
-	int64		bytes;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+	int64		bytes = 0;
 
 	lifecycle_begin();
 	queue = lifecycle_open_table("span_queue", AccessShareLock);
-	bytes = walk_queue(queue, enough, rows, &settlement.count);
+	scan = table_scan_all(queue, GetActiveSnapshot());
+	while (bytes < surplus->bytes && settlement.count < DROP_BATCH &&
+		   (tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		QueueRow   *row = &rows[settlement.count];
+
+		if (end_time(tuple, RelationGetDescr(queue)) > surplus->until)
+			continue;
+		bytes += row_bytes(tuple, RelationGetDescr(queue));
+		row->tid = tuple->t_self;
+		row->xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+		settlement.count++;
+	}
+	table_endscan(scan);
 	settlement.filenode = queue->rd_rel->relfilenode;
 	table_close(queue, AccessShareLock);
 	lifecycle_commit();
@@ -125,21 +190,21 @@ bound_enforce(const ExporterConfig *config)
 	TimestampTz start = GetCurrentTimestamp();
 	MemoryContext context = CurrentMemoryContext;
 	QueueRow   *rows;
-	int64		left;
+	Surplus		surplus;
 
 	if (start < next_count)
 		return;
-	left = excess(config);
+	surplus = find_surplus(config);
 	MemoryContextSwitchTo(context);
-	rows = left > 0 ? palloc(sizeof(QueueRow) * DROP_BATCH) : NULL;
-	while (left > 0)
+	rows = surplus.bytes > 0 ? palloc(sizeof(QueueRow) * DROP_BATCH) : NULL;
+	while (surplus.bytes > 0)
 	{
-		int64		dropped = drop_oldest(config, left, rows);
+		int64		dropped = drop_some(config, &surplus, rows);
 
 		CHECK_FOR_INTERRUPTS();
 		if (dropped == 0)
 			break;
-		left -= dropped;
+		surplus.bytes -= dropped;
 	}
 	if (rows)
 		pfree(rows);
