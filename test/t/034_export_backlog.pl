@@ -68,12 +68,13 @@ is($receiver->duplicates, 0, 'and nothing is sent twice');
 # The bound: the oldest go, and are counted
 OtelExport::set($node, 'otel.queue_max_size = 1MB', "otel.exporter_otlp_endpoint = 'http://127.0.0.1:1'");
 $node->safe_psql('postgres', 'VACUUM FULL otel.span_queue');
-$node->safe_psql('postgres', q{SELECT count(otel.record_span('large-' || i, now(), attributes => jsonb_build_object('text', repeat(md5(i::text), 30)))) FROM generate_series(1, 20000) i});
+$node->safe_psql('postgres', q{SELECT count(otel.record_span('large-' || i, now() - interval '1 day', now() - i * interval '1 second', attributes => jsonb_build_object('text', repeat(md5(i::text), 30)))) FROM generate_series(1, 20000) i});
 ok(OtelExport::wait_sql($node, 'SELECT dropped > 0 FROM otel.export_status'), 'above otel.queue_max_size spans are dropped');
 OtelExport::wait_sql($node, 'SELECT pending + dropped = 20000 FROM otel.export_status');
 is(OtelExport::status($node, 'pending + dropped'), 20000, 'and counted exactly');
-# those that end within a 4096th of the time count as of the same age
-is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE substr(name, 7)::int <= 20000 - n) < n / 10.0
+# the oldest were recorded last, so that their place in the table would let them stay; those that end within a
+# 4096th of the time count as of the same age
+is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE substr(name, 7)::int > n) < n / 10.0
 	FROM otel.span_queue, (SELECT count(*) AS n FROM otel.span_queue) c GROUP BY n}), 't', 'the oldest go first');
 OtelExport::set($node, 'otel.queue_max_size = 1GB', "otel.exporter_otlp_endpoint = '" . $receiver->url . "'");
 OtelExport::wait_drained($node);
