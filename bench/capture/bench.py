@@ -2,7 +2,9 @@
 
     bench.py SECONDS      called by bench/capture/run, on a cluster of its own
 
-Every variant inserts the same rows into a table of its own, in turns, ROUNDS times.  Time is what the
+Every variant inserts the same rows into a table of its own, in turns, ROUNDS times.  "The same bytes,
+constant" is what the bytes of a context and a default cost before anything is captured: no way to keep a
+context in the row can be cheaper.  Time is what the
 server's processes spend on a processor, by the kernel's count, so that it says something on a machine that
 has other things to do as well.  A ratio is a variant's time over that of the table without a column in the
 same round; the median counts, the least and the greatest stand beside it.  Instructions are callgrind's, of a
@@ -49,6 +51,7 @@ class Variant:
 VARIANTS = [
     Variant("no column", table="none"),
     Variant("no column, with a comment", comment=COMMENT, table="none_commented"),
+    Variant("the same bytes, constant", f"ctx otel.trace_context DEFAULT '{TRACEPARENT}'", table="otel_constant"),
     Variant("otel, from a setting", "ctx otel.trace_context DEFAULT otel.current_trace_context()", table="otel_setting"),
     Variant("otel, from a comment", "ctx otel.trace_context DEFAULT otel.current_trace_context()", COMMENT, "otel_comment"),
     Variant("text, current_setting", "ctx text DEFAULT current_setting('otel.traceparent', true)", table="as_text"),
