@@ -195,7 +195,7 @@ otel_retry_failed(PG_FUNCTION_ARGS)
 		/* Asked for here and now: a span that came with a copied database becomes this one's. */
 		values[QUEUE_ORIGIN_SYSTEM] = Int64GetDatum((int64) GetSystemIdentifier());
 		values[QUEUE_ORIGIN_DATABASE] = ObjectIdGetDatum(MyDatabaseId);
-		quiet_insert(queue, values, nulls);
+		quiet_insert(queue, values, nulls, QUEUE_COLUMNS);
 		quiet_delete(failed, &tuple->t_self);
 		count++;
 	}

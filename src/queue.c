@@ -1,7 +1,7 @@
 /*
  * queue.c: the writing end of otel.span_queue.
  *
- * Rows are appended with heap_insert(), below the executor: no plan, no index, no trigger, so nothing
+ * Rows are appended below the executor (quiet_heap.h): no plan, no index, no trigger, so nothing
  * that a user creates can run or be fooled, and no permission is asked for (whoever may call the span
  * functions may record).  HEAP_INSERT_NO_LOGICAL keeps them out of logical decoding, where they would stop
  * every subscriber that has no such table; they are WAL-logged and physically replicated all the same.
@@ -11,10 +11,8 @@
  */
 #include "postgres.h"
 
-#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
@@ -34,36 +32,10 @@
 #include "utils/typcache.h"
 
 #include "attributes.h"
+#include "export_tables.h"
 #include "queue.h"
+#include "quiet_heap.h"
 #include "settings.h"
-
-/* The columns of otel.span_queue, in the install script's order. */
-enum QueueColumn
-{
-	COL_ORIGIN_SYSTEM,
-	COL_START_TIME,
-	COL_END_TIME,
-	COL_ORIGIN_DATABASE,
-	COL_DROPPED_ATTRIBUTES,
-	COL_DROPPED_EVENTS,
-	COL_DROPPED_LINKS,
-	COL_KIND,
-	COL_STATUS_CODE,
-	COL_TRACE_FLAGS,
-	COL_PARENT_IS_REMOTE,
-	COL_TRACE_ID,
-	COL_SPAN_ID,
-	COL_PARENT_SPAN_ID,
-	COL_NAME,
-	COL_TRACE_STATE,
-	COL_STATUS_MESSAGE,
-	COL_ATTRIBUTES,
-	COL_EVENTS,
-	COL_LINKS,
-	COL_LINK_DROPPED_ATTRIBUTES,
-	COL_LOCAL_LINKS,
-	QUEUE_COLUMNS
-};
 
 /* An exporter that is about to leave, or a vacuum that truncates, locks writers out for a moment. */
 #define LOCK_TRIES 10
@@ -122,13 +94,13 @@ find_queue(void)
 }
 
 static void
-warn_other_version(void)
+warn_earlier_version(void)
 {
 	static bool warned = false;
 
 	if (!warned)
 		ereport(WARNING,
-				(errmsg("spans are dropped: otel.span_queue is that of another version of otel_links"),
+				(errmsg("spans are dropped: otel.span_queue is that of an earlier version of otel_links"),
 				 errhint("Run ALTER EXTENSION otel_links UPDATE.")));
 	warned = true;
 }
@@ -152,9 +124,9 @@ queue_open(Relation *queue, Oid *extension)
 		UnlockRelationOid(relid, RowExclusiveLock);
 		return QUEUE_MISSING;
 	}
-	if (RelationGetDescr(*queue)->natts != QUEUE_COLUMNS)
+	if (RelationGetDescr(*queue)->natts < QUEUE_COLUMNS)
 	{
-		warn_other_version();
+		warn_earlier_version();
 		table_close(*queue, RowExclusiveLock);
 		return QUEUE_MISSING;
 	}
@@ -205,7 +177,7 @@ hex_text(const uint8 *bytes, Size size)
 }
 
 static void
-set_text(QueueRow *row, enum QueueColumn column, const char *value)
+set_text(QueueRow *row, int column, const char *value)
 {
 	row->nulls[column] = value == NULL;
 	if (value)
@@ -216,7 +188,7 @@ set_text(QueueRow *row, enum QueueColumn column, const char *value)
 static Datum
 build_events(Relation queue, const Span *span)
 {
-	Oid			array_type = TupleDescAttr(RelationGetDescr(queue), COL_EVENTS)->atttypid;
+	Oid			array_type = TupleDescAttr(RelationGetDescr(queue), QUEUE_EVENTS)->atttypid;
 	Oid			type = get_element_type(array_type);
 	TupleDesc	desc = lookup_rowtype_tupdesc(type, -1);
 	Datum	   *elements = palloc(span->nevents * sizeof(Datum));
@@ -252,8 +224,8 @@ set_links(QueueRow *row, const SpanLink *links, int nlinks)
 	int			nlocal = 0;
 	bool		any_dropped = false;
 
-	row->nulls[COL_LINKS] = nlinks == 0;
-	row->nulls[COL_LINK_DROPPED_ATTRIBUTES] = row->nulls[COL_LOCAL_LINKS] = true;
+	row->nulls[QUEUE_LINKS] = nlinks == 0;
+	row->nulls[QUEUE_LINK_DROPPED_ATTRIBUTES_COUNTS] = row->nulls[QUEUE_LOCAL_LINKS] = true;
 	if (nlinks == 0)
 		return;
 
@@ -275,14 +247,14 @@ set_links(QueueRow *row, const SpanLink *links, int nlinks)
 		if (span_is_own(TRACE_CONTEXT(kept[i].context)->span_id))
 			local[nlocal++] = Int32GetDatum(i + 1);
 	}
-	row->values[COL_LINKS] = PointerGetDatum(span_link_build_array(kept, nlinks));
-	row->nulls[COL_LINK_DROPPED_ATTRIBUTES] = !any_dropped;
+	row->values[QUEUE_LINKS] = PointerGetDatum(span_link_build_array(kept, nlinks));
+	row->nulls[QUEUE_LINK_DROPPED_ATTRIBUTES_COUNTS] = !any_dropped;
 	if (any_dropped)
-		row->values[COL_LINK_DROPPED_ATTRIBUTES] =
+		row->values[QUEUE_LINK_DROPPED_ATTRIBUTES_COUNTS] =
 			PointerGetDatum(construct_array(dropped, nlinks, INT4OID, sizeof(int32), true, TYPALIGN_INT));
-	row->nulls[COL_LOCAL_LINKS] = nlocal == 0;
+	row->nulls[QUEUE_LOCAL_LINKS] = nlocal == 0;
 	if (nlocal > 0)
-		row->values[COL_LOCAL_LINKS] =
+		row->values[QUEUE_LOCAL_LINKS] =
 			PointerGetDatum(construct_array(local, nlocal, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 }
 
@@ -295,40 +267,31 @@ set_span(Relation queue, QueueRow *row, const Span *span)
 	bool		failed = span->rolled_back && span->status != SPAN_STATUS_ERROR;
 
 	memset(row, 0, sizeof(*row));
-	row->values[COL_ORIGIN_SYSTEM] = Int64GetDatum((int64) GetSystemIdentifier());
-	row->values[COL_START_TIME] = TimestampTzGetDatum(span->start_time);
-	row->values[COL_END_TIME] = TimestampTzGetDatum(span->end_time);
-	row->values[COL_ORIGIN_DATABASE] = ObjectIdGetDatum(MyDatabaseId);
-	row->values[COL_DROPPED_ATTRIBUTES] = Int32GetDatum(span->dropped_attributes);
-	row->values[COL_DROPPED_EVENTS] = Int32GetDatum(span->dropped_events);
-	row->values[COL_KIND] = Int16GetDatum((int16) span->kind);
-	row->values[COL_STATUS_CODE] = Int16GetDatum(failed ? SPAN_STATUS_ERROR : (int16) span->status);
-	row->values[COL_TRACE_FLAGS] = Int16GetDatum(own->trace_flags);
-	row->values[COL_PARENT_IS_REMOTE] = BoolGetDatum(span->parent_is_remote);
-	row->values[COL_TRACE_ID] = hex_text(own->trace_id, W3C_TRACE_ID_SIZE);
-	row->values[COL_SPAN_ID] = hex_text(own->span_id, W3C_SPAN_ID_SIZE);
-	row->nulls[COL_PARENT_SPAN_ID] = !span->has_parent;
+	row->values[QUEUE_ORIGIN_SYSTEM] = Int64GetDatum((int64) GetSystemIdentifier());
+	row->values[QUEUE_START_TIME] = TimestampTzGetDatum(span->start_time);
+	row->values[QUEUE_END_TIME] = TimestampTzGetDatum(span->end_time);
+	row->values[QUEUE_ORIGIN_DATABASE] = ObjectIdGetDatum(MyDatabaseId);
+	row->values[QUEUE_DROPPED_ATTRIBUTES_COUNT] = Int32GetDatum(span->dropped_attributes);
+	row->values[QUEUE_DROPPED_EVENTS_COUNT] = Int32GetDatum(span->dropped_events);
+	row->values[QUEUE_KIND] = Int16GetDatum((int16) span->kind);
+	row->values[QUEUE_STATUS_CODE] = Int16GetDatum(failed ? SPAN_STATUS_ERROR : (int16) span->status);
+	row->values[QUEUE_TRACE_FLAGS] = Int16GetDatum(own->trace_flags);
+	row->values[QUEUE_PARENT_IS_REMOTE] = BoolGetDatum(span->parent_is_remote);
+	row->values[QUEUE_TRACE_ID] = hex_text(own->trace_id, W3C_TRACE_ID_SIZE);
+	row->values[QUEUE_SPAN_ID] = hex_text(own->span_id, W3C_SPAN_ID_SIZE);
+	row->nulls[QUEUE_PARENT_SPAN_ID] = !span->has_parent;
 	if (span->has_parent)
-		row->values[COL_PARENT_SPAN_ID] = hex_text(span->parent_span_id, W3C_SPAN_ID_SIZE);
-	set_text(row, COL_NAME, span->name);
-	row->nulls[COL_TRACE_STATE] = state_len == 0;
+		row->values[QUEUE_PARENT_SPAN_ID] = hex_text(span->parent_span_id, W3C_SPAN_ID_SIZE);
+	set_text(row, QUEUE_NAME, span->name);
+	row->nulls[QUEUE_TRACE_STATE] = state_len == 0;
 	if (state_len > 0)
-		row->values[COL_TRACE_STATE] = PointerGetDatum(cstring_to_text_with_len(own->trace_state, state_len));
-	set_text(row, COL_STATUS_MESSAGE, failed ? "transaction rolled back" : span->status_message);
-	row->nulls[COL_ATTRIBUTES] = span->attributes == NULL;
-	row->values[COL_ATTRIBUTES] = PointerGetDatum(span->attributes);
-	row->nulls[COL_EVENTS] = span->nevents == 0;
+		row->values[QUEUE_TRACE_STATE] = PointerGetDatum(cstring_to_text_with_len(own->trace_state, state_len));
+	set_text(row, QUEUE_STATUS_MESSAGE, failed ? "transaction rolled back" : span->status_message);
+	row->nulls[QUEUE_ATTRIBUTES] = span->attributes == NULL;
+	row->values[QUEUE_ATTRIBUTES] = PointerGetDatum(span->attributes);
+	row->nulls[QUEUE_EVENTS] = span->nevents == 0;
 	if (span->nevents > 0)
-		row->values[COL_EVENTS] = build_events(queue, span);
-}
-
-static void
-insert_row(Relation queue, QueueRow *row)
-{
-	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(queue), row->values, row->nulls);
-
-	heap_insert(queue, tuple, GetCurrentCommandId(true), HEAP_INSERT_NO_LOGICAL, NULL);
-	heap_freetuple(tuple);
+		row->values[QUEUE_EVENTS] = build_events(queue, span);
 }
 
 /* ---- link_overflow = split ---- */
@@ -353,7 +316,7 @@ append_parts(Relation queue, const Span *span, QueueRow *row)
 {
 	int			limit = otel_span_link_count_limit;
 	int			count = (span->nlinks + limit - 1) / limit;
-	Datum		attributes = row->values[COL_ATTRIBUTES];
+	Datum		attributes = row->values[QUEUE_ATTRIBUTES];
 
 	for (int part = 1; part <= count; part++)
 	{
@@ -362,7 +325,7 @@ append_parts(Relation queue, const Span *span, QueueRow *row)
 
 		if (part == 1)
 		{
-			row->values[COL_ATTRIBUTES] = span->attributes == NULL ? JsonbPGetDatum(marks) :
+			row->values[QUEUE_ATTRIBUTES] = span->attributes == NULL ? JsonbPGetDatum(marks) :
 				DirectFunctionCall2(jsonb_concat, attributes, JsonbPGetDatum(marks));
 		}
 		else
@@ -370,19 +333,19 @@ append_parts(Relation queue, const Span *span, QueueRow *row)
 			uint8		id[W3C_SPAN_ID_SIZE];
 
 			span_random_id(id, sizeof(id));
-			row->values[COL_PARENT_SPAN_ID] = hex_text(TRACE_CONTEXT(span->context)->span_id, sizeof(id));
-			row->values[COL_SPAN_ID] = hex_text(id, sizeof(id));
-			row->values[COL_PARENT_IS_REMOTE] = BoolGetDatum(false);
-			row->values[COL_ATTRIBUTES] = JsonbPGetDatum(marks);
-			row->values[COL_DROPPED_ATTRIBUTES] = row->values[COL_DROPPED_EVENTS] = Int32GetDatum(0);
-			row->values[COL_STATUS_CODE] = Int16GetDatum(SPAN_STATUS_UNSET);
-			row->nulls[COL_PARENT_SPAN_ID] = false;
-			row->nulls[COL_EVENTS] = row->nulls[COL_STATUS_MESSAGE] = true;
+			row->values[QUEUE_PARENT_SPAN_ID] = hex_text(TRACE_CONTEXT(span->context)->span_id, sizeof(id));
+			row->values[QUEUE_SPAN_ID] = hex_text(id, sizeof(id));
+			row->values[QUEUE_PARENT_IS_REMOTE] = BoolGetDatum(false);
+			row->values[QUEUE_ATTRIBUTES] = JsonbPGetDatum(marks);
+			row->values[QUEUE_DROPPED_ATTRIBUTES_COUNT] = row->values[QUEUE_DROPPED_EVENTS_COUNT] = Int32GetDatum(0);
+			row->values[QUEUE_STATUS_CODE] = Int16GetDatum(SPAN_STATUS_UNSET);
+			row->nulls[QUEUE_PARENT_SPAN_ID] = false;
+			row->nulls[QUEUE_EVENTS] = row->nulls[QUEUE_STATUS_MESSAGE] = true;
 		}
-		row->nulls[COL_ATTRIBUTES] = false;
-		row->values[COL_DROPPED_LINKS] = Int32GetDatum(0);
+		row->nulls[QUEUE_ATTRIBUTES] = false;
+		row->values[QUEUE_DROPPED_LINKS_COUNT] = Int32GetDatum(0);
 		set_links(row, span->links + from, Min(limit, span->nlinks - from));
-		insert_row(queue, row);
+		quiet_insert(queue, row->values, row->nulls, QUEUE_COLUMNS);
 	}
 }
 
@@ -407,7 +370,7 @@ queue_append(Relation queue, Span *span)
 		memcpy(links, span->links, span->nlinks * sizeof(SpanLink));
 		nkept = span_link_apply_limit(links, span->nlinks, limit);
 	}
-	row.values[COL_DROPPED_LINKS] = Int32GetDatum(span->nlinks - nkept);
+	row.values[QUEUE_DROPPED_LINKS_COUNT] = Int32GetDatum(span->nlinks - nkept);
 	set_links(&row, links, nkept);
-	insert_row(queue, &row);
+	quiet_insert(queue, row.values, row.nulls, QUEUE_COLUMNS);
 }

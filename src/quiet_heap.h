@@ -15,12 +15,31 @@
 #include "access/xact.h"
 #include "utils/rel.h"
 
-/* rel is open with RowExclusiveLock.  Values that live in another table's TOAST are copied. */
+/*
+ * rel is open with RowExclusiveLock; columns is how many values there are.  A table that ALTER EXTENSION …
+ * UPDATE gave further columns, while this process still has the older library, keeps NULL in those.  Values
+ * that live in another table's TOAST are copied.
+ */
 static inline void
-quiet_insert(Relation rel, Datum *values, bool *nulls)
+quiet_insert(Relation rel, Datum *values, bool *nulls, int columns)
 {
-	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
+	TupleDesc	desc = RelationGetDescr(rel);
+	HeapTuple	tuple;
 
+	if (desc->natts > columns)
+	{
+		Datum	   *all_values = palloc0(desc->natts * sizeof(Datum));
+		bool	   *all_nulls = palloc(desc->natts * sizeof(bool));
+
+		memcpy(all_values, values, columns * sizeof(Datum));
+		memset(all_nulls, true, desc->natts * sizeof(bool));
+		memcpy(all_nulls, nulls, columns * sizeof(bool));
+		tuple = heap_form_tuple(desc, all_values, all_nulls);
+		pfree(all_values);
+		pfree(all_nulls);
+	}
+	else
+		tuple = heap_form_tuple(desc, values, nulls);
 	heap_insert(rel, tuple, GetCurrentCommandId(true), HEAP_INSERT_NO_LOGICAL, NULL);
 	heap_freetuple(tuple);
 }

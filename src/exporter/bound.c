@@ -39,17 +39,15 @@ static int64
 row_bytes(HeapTuple tuple, TupleDesc desc)
 {
 	int64		bytes = tuple->t_len;
-	Datum		values[QUEUE_COLUMNS];
-	bool		nulls[QUEUE_COLUMNS];
 
-	if (!HeapTupleHasExternal(tuple))
-		return bytes;
-	heap_deform_tuple(tuple, desc, values, nulls);
-	for (int i = 0; i < QUEUE_COLUMNS; i++)
+	for (int i = 0; HeapTupleHasExternal(tuple) && i < desc->natts; i++)
 	{
-		if (!nulls[i] && TupleDescAttr(desc, i)->attlen == -1 &&
-			VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(values[i])))
-			bytes += toast_datum_size(values[i]);
+		bool		isnull;
+		Datum		value = heap_getattr(tuple, i + 1, desc, &isnull);
+
+		if (!isnull && TupleDescAttr(desc, i)->attlen == -1 &&
+			VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value)))
+			bytes += toast_datum_size(value);
 	}
 	return bytes;
 }

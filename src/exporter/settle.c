@@ -89,19 +89,16 @@ change_state(const StateChange *change)
 	Relation	state = lifecycle_open_table("exporter_state", RowExclusiveLock);
 	TableScanDesc scan = table_scan_all(state, GetActiveSnapshot());
 	HeapTuple	tuple = heap_getnext(scan, ForwardScanDirection);
-	Datum		values[STATE_COLUMNS];
-	bool		nulls[STATE_COLUMNS];
+	int			columns = RelationGetDescr(state)->natts;
+	Datum	   *values = palloc0(columns * sizeof(Datum));
+	bool	   *nulls = palloc0(columns * sizeof(bool));
 
 	if (tuple)
 		heap_deform_tuple(tuple, RelationGetDescr(state), values, nulls);
 	else
-	{
-		memset(values, 0, sizeof(values));
-		memset(nulls, 0, sizeof(nulls));
 		nulls[STATE_LAST_SUCCESS] = nulls[STATE_LAST_ERROR_AT] = nulls[STATE_LAST_ERROR] = true;
-	}
 	apply_change(change, values, nulls);
-	quiet_insert(state, values, nulls);
+	quiet_insert(state, values, nulls, STATE_COLUMNS);
 	if (tuple)
 		quiet_delete(state, &tuple->t_self);
 	table_endscan(scan);
@@ -195,7 +192,7 @@ copy_row(const Settlement *s, TupleTableSlot *slot, Relation target)
 		values[FAILED_AT] = TimestampTzGetDatum(GetCurrentTimestamp());
 		values[FAILED_ERROR] = message_datum(s->error);
 	}
-	quiet_insert(target, values, nulls);
+	quiet_insert(target, values, nulls, s->verdict == VERDICT_EXPORTED ? EXPORTED_COLUMNS : FAILED_COLUMNS);
 }
 
 /* Deletes the rows, copying them first where there is a target; returns how many there were. */
