@@ -33,6 +33,13 @@
 #define guc_free(pointer) free(pointer)
 #endif
 
+/* What is of one kind of setting in its entry: PostgreSQL 19 has a union for it. */
+#if PG_VERSION_NUM >= 190000
+#define guc_as(setting, kind) (&(setting)->_##kind)
+#else
+#define guc_as(setting, kind) ((struct config_##kind *) (setting))
+#endif
+
 /* JSON semantic actions report an error from PostgreSQL 16 on; the lexer may live on the stack since 17. */
 #if PG_VERSION_NUM >= 160000
 #define JSON_ACTION_RESULT JsonParseErrorType

@@ -24,6 +24,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
+#include "utils/memutils.h"
 #include "utils/varlena.h"
 
 #include "compat.h"
@@ -32,6 +33,7 @@
 char	   *otel_traceparent_setting;
 char	   *otel_tracestate_setting;
 char	   *otel_pooler_statement_names;
+bool		otel_session_context = true;
 bool		otel_propagate = true;
 bool		otel_strict;
 bool		otel_sdk_disabled;
@@ -355,6 +357,34 @@ otel_tracestate_set_in_transaction(void)
 /* ---- definitions ---- */
 
 /*
+ * Makes a value the one that is left when the setting's line is taken out of the configuration file.
+ * PostgreSQL reads the variables of its own settings again then, and knows nothing of ours.
+ */
+static void
+set_boot_value(const char *name, const char *value)
+{
+	struct config_generic *setting = find_setting(name);
+	int			number;
+
+	switch (setting->vartype)
+	{
+		case PGC_BOOL:
+			guc_as(setting, bool)->boot_val = pg_strcasecmp(value, "true") == 0;
+			break;
+		case PGC_INT:
+			if (parse_int(value, &number, setting->flags, NULL) &&
+				number >= guc_as(setting, int)->min && number <= guc_as(setting, int)->max)
+				guc_as(setting, int)->boot_val = number;
+			break;
+		case PGC_STRING:
+			guc_as(setting, string)->boot_val = MemoryContextStrdup(TopMemoryContext, value);
+			break;
+		default:
+			break;
+	}
+}
+
+/*
  * Takes the server's environment variable as the setting's default.  Booleans follow OpenTelemetry, not
  * PostgreSQL: "true" in any case is true, and only "false" is false without a warning.
  */
@@ -369,9 +399,8 @@ apply_environment(const char *name, bool is_bool)
 		variable[i] = name[i] == '.' ? '_' : pg_ascii_toupper((unsigned char) name[i]);
 	variable[i] = '\0';
 
-	/* A setting cannot be given a value while parallel workers run; the next session will have it. */
 	value = getenv(variable);
-	if (value == NULL || *value == '\0' || IsInParallelMode())
+	if (value == NULL || *value == '\0')
 		return;
 	if (is_bool && pg_strcasecmp(value, "true") != 0 && pg_strcasecmp(value, "false") != 0)
 	{
@@ -380,8 +409,11 @@ apply_environment(const char *name, bool is_bool)
 						variable)));
 		return;
 	}
-	(void) set_config_option(name, value, PGC_POSTMASTER, PGC_S_ENV_VAR,
-							 GUC_ACTION_SET, true, WARNING, false);
+	set_boot_value(name, value);
+	/* A setting cannot be given a value while parallel workers run; the next session will have it. */
+	if (!IsInParallelMode())
+		(void) set_config_option(name, value, PGC_POSTMASTER, PGC_S_ENV_VAR,
+								 GUC_ACTION_SET, true, WARNING, false);
 }
 
 typedef struct StringSetting
@@ -422,7 +454,8 @@ static const StringSetting string_settings[] = {
 	"LIKE patterns, separated by commas, of prepared statement names that a pooler makes."},
 	{"otel.traces_sampler", &traces_sampler, "parentbased_always_on", PGC_USERSET, true,
 		check_traces_sampler, assign_traces_sampler, NULL,
-	"Which spans are recorded."},
+	"Which spans are recorded: always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off, "
+	"parentbased_traceidratio, or linksbased_parentbased_always_on (sampled when any link is)."},
 	{"otel.traces_sampler_arg", &traces_sampler_arg, "", PGC_USERSET, true,
 		check_sampler_arg, assign_sampler_arg, NULL,
 	"The ratio of the traceidratio samplers, from 0 to 1."},
@@ -451,9 +484,9 @@ static const StringSetting string_settings[] = {
 	{"otel.exporter_otlp_headers_file", NULL, "", PGC_SUSET, false, NULL, NULL, NULL,
 	"File with request headers, key=value, one a line."},
 	{"otel.exporter_otlp_certificate", NULL, "", PGC_SUSET, true, NULL, NULL, NULL,
-	"File with the certificates trusted when the collector's is verified."},
+	"File with the CA certificates that the collector's certificate is verified with."},
 	{"otel.exporter_otlp_traces_certificate", NULL, "", PGC_SUSET, true, NULL, NULL, NULL,
-	"The trusted certificates for traces, before otel.exporter_otlp_certificate."},
+	"The CA certificates for traces, before otel.exporter_otlp_certificate."},
 	{"otel.exporter_otlp_client_certificate", NULL, "", PGC_SUSET, true, NULL, NULL, NULL,
 	"File with the client certificate."},
 	{"otel.exporter_otlp_traces_client_certificate", NULL, "", PGC_SUSET, true, NULL, NULL, NULL,
@@ -470,14 +503,15 @@ static const StringSetting string_settings[] = {
 
 static const IntSetting int_settings[] = {
 	{"otel.attribute_count_limit", &attribute_count_limit, 128, 0, PGC_USERSET, 0, true,
-	"Attributes a span, event or link may have."},
+	"Attributes a span may have; events and links have limits of their own."},
 	{"otel.attribute_value_length_limit", &attribute_value_length_limit, -1, -1, PGC_USERSET, 0, true,
 	"Characters a string in an attribute may have; -1 is no limit."},
 	{"otel.span_attribute_count_limit", &span_attribute_count_limit, -1, -1, PGC_USERSET, 0, true,
 	"Attributes a span may have; -1 leaves it to otel.attribute_count_limit."},
 	{"otel.span_attribute_value_length_limit", &span_attribute_value_length_limit, -1, -1,
 		PGC_USERSET, 0, true,
-	"Characters a string in a span's attribute may have; -1 leaves it to otel.attribute_value_length_limit."},
+	"Characters a string in an attribute of a span, or of its events and links, may have; "
+	"-1 leaves it to otel.attribute_value_length_limit."},
 	{"otel.span_event_count_limit", &otel_span_event_count_limit, 128, 0, PGC_USERSET, 0, true,
 	"Events a span may have."},
 	{"otel.span_link_count_limit", &otel_span_link_count_limit, 128, 0, PGC_USERSET, 0, true,
@@ -512,13 +546,23 @@ static char *strings_by_name[lengthof(string_settings)];
 static int	ints_by_name[lengthof(int_settings)];
 
 static void
+assign_session_context(bool newval, void *extra)
+{
+	otel_capture_generation++;
+}
+
+static void
 define_booleans(void)
 {
+	DefineCustomBoolVariable("otel.session_context",
+							 "Takes otel.traceparent into account also when it was set for the session or the connection.",
+							 "Turn it off where clients share connections through a transaction pooler.",
+							 &otel_session_context, true, PGC_USERSET, 0, NULL, assign_session_context, NULL);
 	DefineCustomBoolVariable("otel.strict",
-							 "Is misuse of the span functions an error instead of a warning?",
+							 "Makes misuse of the span functions an error instead of a warning.",
 							 NULL, &otel_strict, false, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("otel.sdk_disabled",
-							 "Are spans no-ops?  Capture and propagation go on.",
+							 "Makes spans no-ops; capture and propagation go on.",
 							 NULL, &otel_sdk_disabled, false, PGC_USERSET, 0, NULL, NULL, NULL);
 	apply_environment("otel.sdk_disabled", true);
 }

@@ -31,6 +31,7 @@ typedef enum LinkOverflow
 extern char *otel_traceparent_setting;
 extern char *otel_tracestate_setting;
 extern char *otel_pooler_statement_names;
+extern bool otel_session_context;
 extern bool otel_propagate;		/* does otel.propagators name tracecontext? */
 
 /* spans */

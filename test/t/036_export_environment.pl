@@ -4,6 +4,7 @@ use warnings;
 use OtelExport;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Session;
 use Test::More;
 
 my $receiver = OtelExport->receiver;
@@ -38,5 +39,37 @@ is(request_with(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT => $receiver->url . '/t?a=b')
 is(request_with(OTEL_EXPORTER_OTLP_PROTOCOL => 'grpc', OTEL_BSP_MAX_EXPORT_BATCH_SIZE => 'many',
 		OTEL_SDK_DISABLED => 'no', OTEL_TRACES_SAMPLER => 'sometimes')->{headers}{'content-type'},
 	'application/x-protobuf', 'values that make no sense are ignored');
+
+# A line that is taken out of the configuration file leaves what the environment says
+my %from_environment = ('otel.span_link_count_limit' => 7, 'otel.service_name' => 'shop', 'otel.sdk_disabled' => 'on',
+	'otel.traces_sampler' => 'always_off');
+my %from_file = ('otel.span_link_count_limit' => 5, 'otel.service_name' => 'other', 'otel.sdk_disabled' => 'off',
+	'otel.traces_sampler' => 'always_on');
+{
+	local %ENV = (%ENV, OTEL_SPAN_LINK_COUNT_LIMIT => 7, OTEL_SERVICE_NAME => 'shop', OTEL_SDK_DISABLED => 'true',
+		OTEL_TRACES_SAMPLER => 'always_off', OTEL_BSP_MAX_EXPORT_BATCH_SIZE => 'many', OTEL_LINK_ATTRIBUTE_COUNT_LIMIT => -5);
+	$node->start;
+}
+my $session = Session->new($node, 'postgres');
+$session->ask('LOAD \'otel_links\'');
+
+sub shown
+{
+	my ($expected, $test) = @_;
+	foreach my $name (sort keys %$expected)
+	{
+		ok(OtelExport::wait_until(sub { $session->ask("SHOW $name") eq $expected->{$name} }), "$name: $test");
+	}
+}
+
+shown(\%from_environment, 'the environment');
+is($session->ask('SHOW otel.link_attribute_count_limit'), 128, 'a number out of range is ignored');
+OtelExport::set($node, map { "$_ = '$from_file{$_}'" } sort keys %from_file);
+shown(\%from_file, 'the configuration file comes before it');
+$node->adjust_conf('postgresql.conf', $_, undef) foreach sort keys %from_file;
+$node->reload;
+shown(\%from_environment, 'without the line the environment again, in a session that runs');
+$session->quit;
+$node->stop;
 
 done_testing();
