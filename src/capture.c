@@ -8,7 +8,7 @@
  *	3. the SQLCommenter comment of the statement that is running (sqlcommenter.c);
  *	4. otel.traceparent, set for the session or the connection: last among ours, because behind a
  *	   transaction pooler it may be what another client left, and for that reason never of a statement
- *	   that a pooler prepared;
+ *	   that a pooler prepared, and never with otel.session_context off;
  *	5. request.headers, which PostgREST sets (postgrest.c);
  *	6. pg_tracing.trace_context.
  *
@@ -33,6 +33,7 @@
 #include "parser/parser.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
@@ -74,9 +75,23 @@ typedef struct ForeignSetting
 	struct varlena *context;
 } ForeignSetting;
 
+/*
+ * The last COMMIT or PREPARE TRANSACTION of a named prepared statement, and what was to be said of it while
+ * it had a portal.  When deferred triggers run, it has none any more.
+ */
+typedef struct EndingStatement
+{
+	const char *message;
+	TimestampTz arrived;
+	bool		pooler;			/* is_pooler_statement() */
+	bool		comment_current;	/* comment_is_current() */
+} EndingStatement;
+
 static struct varlena *read_pg_tracing(const char *value);
 
 static CaptureCache session_cache;
+static EndingStatement ending;
+static ProcessUtility_hook_type prev_process_utility = NULL;
 static ForeignSetting request_headers = {"request.headers", postgrest_context, NULL, NULL};
 static ForeignSetting pg_tracing = {"pg_tracing.trace_context", read_pg_tracing, NULL, NULL};
 
@@ -164,6 +179,14 @@ portal_statement(Portal portal)
 	return NULL;
 }
 
+/* Is the message that runs the one that ends the transaction?  Only a named statement is noted there. */
+static bool
+ending_is_running(void)
+{
+	return debug_query_string != NULL && ending.message == debug_query_string &&
+		ending.arrived == GetCurrentStatementStartTimestamp();
+}
+
 /*
  * Is the statement one that a pooler prepared, by its name (otel.pooler_statement_names)?  A pooler prepares
  * a client's statement again on each server, so when that was says nothing about the comment; and what is
@@ -177,7 +200,9 @@ is_pooler_statement(Portal portal)
 	char	   *copy;
 	bool		found = false;
 
-	if (portal == NULL || portal->prepStmtName == NULL)
+	if (portal == NULL)
+		return ending_is_running() && ending.pooler;
+	if (portal->prepStmtName == NULL)
 		return false;
 	copy = pstrdup(otel_pooler_statement_names);
 	if (SplitGUCList(copy, ',', &patterns))
@@ -207,7 +232,9 @@ comment_is_current(Portal portal)
 	PreparedStatement *prepared;
 	CachedPlanSource *source;
 
-	if (portal == NULL || portal->prepStmtName == NULL || portal->prepStmtName[0] == '\0')
+	if (portal == NULL)
+		return !ending_is_running() || ending.comment_current;
+	if (portal->prepStmtName == NULL || portal->prepStmtName[0] == '\0')
 		return true;
 	prepared = FetchPreparedStatement(portal->prepStmtName, false);
 	if (prepared == NULL)
@@ -217,6 +244,37 @@ comment_is_current(Portal portal)
 		prepared->prepare_time < GetCurrentTransactionStartTimestamp())
 		return false;
 	return strcmp(source->query_string, debug_query_string) == 0;
+}
+
+/* Notes what a prepared COMMIT is before it runs, for the rows of deferred triggers. */
+static void
+process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree, ProcessUtilityContext context,
+				ParamListInfo params, QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+{
+	if (IsA(pstmt->utilityStmt, TransactionStmt) && IsTransactionState())
+	{
+		Portal		portal = top_level_portal();
+
+		ending.message = NULL;
+		if (portal && portal->prepStmtName && portal->prepStmtName[0] != '\0')
+		{
+			ending.pooler = is_pooler_statement(portal);
+			ending.comment_current = comment_is_current(portal);
+			ending.message = debug_query_string;
+			ending.arrived = GetCurrentStatementStartTimestamp();
+		}
+	}
+	if (prev_process_utility)
+		prev_process_utility(pstmt, query, read_only_tree, context, params, env, dest, qc);
+	else
+		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, env, dest, qc);
+}
+
+void
+capture_install(void)
+{
+	prev_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
 }
 
 /* Source 3. */
@@ -326,7 +384,7 @@ compute(Portal portal)
 		return NULL;
 	if ((context = read_comment(portal)) != NULL)
 		return context;
-	return read_setting(false);
+	return otel_session_context ? read_setting(false) : NULL;
 }
 
 static bool
@@ -360,7 +418,7 @@ cache_refresh(CaptureCache *cache, const CaptureKey *key, Portal portal, MemoryC
 {
 	if (!key_equals(&session_cache.key, key))
 	{
-			const struct varlena *context = compute(portal);
+		const struct varlena *context = compute(portal);
 
 		cache_store(&session_cache, key, context, TopMemoryContext);
 	}

@@ -6,6 +6,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "capture.h"
 #include "compat.h"
 #include "exporter_start.h"
 #include "settings.h"
@@ -19,6 +20,7 @@ void
 _PG_init(void)
 {
 	settings_define();
+	capture_install();
 	span_xact_install();
 	if (process_shared_preload_libraries_in_progress)
 		exporter_register_launcher();

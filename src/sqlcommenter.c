@@ -239,6 +239,27 @@ holds_traceparent(const char *text, size_t len)
 }
 
 /*
+ * Is there the beginning of a comment, and the key after it?  These are only bytes, which a literal may hold
+ * as well.  Few statements without a comment have a "*", and memchr() reads 10 MB in 0.4 ms, of which
+ * memmem() for the key takes 1 to 3 (bench/capture).
+ */
+static bool
+may_hold_context(const char *sql, size_t len)
+{
+	const char *end = sql + len;
+
+	for (const char *star = sql; star < end; star++)
+	{
+		star = memchr(star, '*', end - star);
+		if (star == NULL)
+			return false;
+		if (star > sql && star[-1] == '/')
+			return holds_traceparent(star, end - star);
+	}
+	return false;
+}
+
+/*
  * What a search has found so far.
  */
 typedef struct Search
@@ -344,7 +365,7 @@ sqlcommenter_find(const char *sql, size_t len, int stmt_location, int stmt_len,
 
 	if (stmt_location < 0 || (size_t) stmt_location > len)
 	{
-		if (holds_traceparent(sql, len))
+		if (may_hold_context(sql, len))
 			search_message(&search, &lx);
 	}
 	else
@@ -363,7 +384,7 @@ sqlcommenter_find(const char *sql, size_t len, int stmt_location, int stmt_len,
 
 		lx.pos = *boundary;
 		lx.len = end;
-		if (holds_traceparent(sql + lx.pos, end - lx.pos))
+		if (may_hold_context(sql + lx.pos, end - lx.pos))
 			search_statement(&search, &lx, location, boundary);
 		else
 			*boundary = location;

@@ -159,6 +159,36 @@ $wire->run(parse => ['u1', 'DO $$ BEGIN PERFORM enqueue(\'do\'); END $$ ' . from
 $wire->run(bind => ['', 'u1'], execute => ['']);
 is(recorded(), '3-', 'a utility statement');
 
+# ---- the COMMIT under which deferred triggers run: its portal is gone by then ----
+
+$node->safe_psql('postgres', q{
+	CREATE TABLE orders (id int);
+	CREATE FUNCTION enqueue_order() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN INSERT INTO jobs (how) VALUES ('deferred'); RETURN NULL; END $$;
+	CREATE CONSTRAINT TRIGGER later AFTER INSERT ON orders DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW EXECUTE FUNCTION enqueue_order();
+});
+
+# A transaction that ends as the messages say.
+sub order
+{
+	my @messages = @_;
+	$wire->query('BEGIN; INSERT INTO orders VALUES (1)');
+	$messages[0] eq 'query' ? $wire->query($messages[1]) : $wire->run(@messages);
+	return recorded();
+}
+
+is(order(query => 'COMMIT ' . from(1)), '1', 'deferred to a COMMIT: its comment');
+is(order(parse => ['', 'COMMIT ' . from(2)], bind => ['', ''], execute => ['']), '2', 'an unnamed one');
+is(order(parse => ['end', 'COMMIT ' . from(3)], bind => ['', 'end'], execute => ['']), '3', 'a named one');
+is(order(bind => ['', 'end'], execute => ['']), '-', 'which is stale when it is executed again');
+is(order(parse => ['PGBOUNCER_20', 'COMMIT ' . from(4)], bind => ['', 'PGBOUNCER_20'], execute => ['']), '-',
+	'one that a pooler prepared');
+is(order(query => 'END ' . from(5)), '5', 'after them a message of its own again');
+$wire->query('BEGIN');
+$wire->run(parse => ['undo', 'ROLLBACK ' . from(6)], bind => ['', 'undo'], execute => ['']);
+is(order(parse => ['', 'COMMIT ' . from(7)], bind => ['', ''], execute => ['']), '7', 'and after a named ROLLBACK');
+
 # ---- messages that come at the same address ----
 
 $wire->query('INSERT INTO jobs (how) VALUES (\'x\') ' . from($_)) for 1 .. 5;

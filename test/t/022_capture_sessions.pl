@@ -91,6 +91,26 @@ $node->safe_psql('postgres', $plain . from(3));
 is(recorded($node), '-', 'otel.propagators of a database');
 $node->safe_psql('postgres', 'ALTER DATABASE postgres RESET ALL');
 
+# ---- a database behind a transaction pooler, where a session is nobody's ----
+$node->safe_psql('postgres', 'ALTER DATABASE postgres SET otel.session_context = off');
+$wire = Wire->connect($node, 'postgres', options => '-c otel.traceparent=' . traceparent(1));
+$wire->query($plain);
+$wire->query("SET otel.traceparent = '" . traceparent(2) . "'");
+$wire->query($plain);
+$wire->query($plain . from(3));
+$wire->query("BEGIN; SET otel.traceparent = '" . traceparent(4) . "'");
+$wire->query($plain);
+$wire->query('COMMIT');
+$wire->query($plain);
+is(recorded($node), '--34-', 'otel.session_context = off: only what a transaction or a comment says counts');
+$wire->query("SET request.headers = '{\"traceparent\": \"" . traceparent(5) . "\"}'");
+$wire->query($plain);
+$wire->query('SET otel.session_context = on');
+$wire->query($plain);
+is(recorded($node), '54', 'the sources after it go on; turned on again, the session\'s is back at once');
+$wire->disconnect;
+$node->safe_psql('postgres', 'ALTER DATABASE postgres RESET ALL');
+
 # ---- standard_conforming_strings ----
 SKIP:
 {

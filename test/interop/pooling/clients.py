@@ -5,9 +5,9 @@
 Each insert is a transaction of its own and says in the row which context it sends, by a comment, by
 SET LOCAL or not at all.  A tenth are rolled back.  A tenth of the clients leave something behind on the
 server's connection: an open span, and a session-level otel.traceparent.  --prepared makes the driver
-prepare every statement under a name.  --leftovers says that nothing resets the connections between clients:
-then rows that send nothing may have a session-level leftover, and only that, unless it is the pooler that
-prepared the statement.  Prints TAP lines.
+prepare every statement under a name.  --leftovers says that nothing keeps a session-level leftover from the
+next client, neither otel.session_context nor the pooler: then rows that send nothing may have one, and only
+that, unless it is the pooler that prepared the statement.  Prints TAP lines.
 """
 
 import hashlib
