@@ -172,6 +172,50 @@ OtelExport::record($node, 'client', 3);
 OtelExport::wait_drained($node);
 is_deeply([ $server->span_names ], [ OtelExport::names('client', 3) ], 'a trusted server with a client certificate takes them');
 
+# A proxy, as libcurl reads it from the server's environment
+my $proxy_log = "$tls/proxy.log";
+my $password = 'pr0xy-password';
+my $proxy = OtelExport->start_program('forward_proxy.py', '--log', $proxy_log, '--auth', "user:$password");
+
+# The server with a proxy of that name and password, and further variables.
+sub restart_behind
+{
+	my ($given, %variables) = @_;
+	my $proxy_url = "http://user:$given\@127.0.0.1:" . $proxy->{port};
+	local %ENV = (%ENV, http_proxy => $proxy_url, https_proxy => $proxy_url, no_proxy => '', %variables);
+	$node->restart;
+}
+
+# It tells of a connection when that ends.
+sub proxied
+{
+	my ($what, $test) = @_;
+	ok(OtelExport::wait_until(sub { -e $proxy_log && slurp_file($proxy_log) =~ $what }), $test);
+}
+
+restart_behind($password);
+OtelExport::record($node, 'tunnel', 1);
+OtelExport::wait_drained($node);
+is_deeply([ $server->span_names(qr/^tunnel/) ], ['tunnel-1'], 'through a proxy, by CONNECT');
+endpoint($good);
+OtelExport::record($node, 'forwarded', 1);
+arrived('forwarded', 1, 'through a proxy, without TLS');
+endpoint($url);
+my $since = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
+restart_behind('wrong');
+proxied(qr/CONNECT 127\.0\.0\.1:$server->{port}\b/, 'which was asked for the collector');
+proxied(qr{POST 127\.0\.0\.1:$receiver->{port}/v1/traces\b}, 'and sent the request');
+OtelExport::record($node, 'stranger', 1);
+wait_error('407', $since, 'a proxy that refuses: the status says so');
+is(OtelExport::status($node, 'pending'), 1, 'and the span waits');
+unlike(slurp_file($node->logfile) . OtelExport::status($node, 'last_error'), qr/$password/, 'the password is not to be seen');
+$proxy->stop;
+restart_behind($password, no_proxy => '127.0.0.1');
+OtelExport::record($node, 'direct', 1);
+OtelExport::wait_drained($node);
+is_deeply([ $server->span_names(qr/^(stranger|direct)/) ], [ 'direct-1', 'stranger-1' ], 'no_proxy: straight to the collector');
+$node->restart;
+
 # IPv6
 my $six = eval { IO::Socket::IP->new(LocalHost => '::1', Listen => 1) } if eval { require IO::Socket::IP };
 SKIP:
