@@ -254,7 +254,7 @@ CREATE FUNCTION otel.capture_trace_context()
     AS 'MODULE_PATHNAME', 'otel_capture_trace_context';
 COMMENT ON FUNCTION otel.capture_trace_context() IS 'BEFORE INSERT or UPDATE, FOR EACH ROW trigger that puts the current context into a column: of type otel.trace_context, text or varchar (the traceparent), or jsonb (the carrier, merged into an object or put in the place of NULL; other JSON is left alone). Arguments: the column, by default trace_context, and keep (the default: a value that holds a valid context stays) or replace; without a current context the row stays as it is. Raises undefined_column, datatype_mismatch for another type or a generated column, and invalid_parameter_value for other arguments';
 
-CREATE FUNCTION otel.add_trace_context("table" pg_catalog.regclass, "column" pg_catalog.name DEFAULT 'trace_context')
+CREATE FUNCTION otel.add_trace_context(table_name pg_catalog.regclass, column_name pg_catalog.name DEFAULT 'trace_context')
     RETURNS pg_catalog.void LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
 AS $add_trace_context$
@@ -430,7 +430,7 @@ CREATE FUNCTION otel.end_span(
     end_time    pg_catalog.timestamptz  DEFAULT NULL
 ) RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME', 'otel_end_span' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION otel.end_span(pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, otel.trace_context, pg_catalog.timestamptz) IS 'ends a span (the innermost when NULL), after setting its status (ok, error; NULL and unset leave it), the message of an error, and attributes; end_time is now when NULL. Spans started inside it stay open, but are no longer current. The span is exported when the transaction commits. Without an open span it warns; with otel.strict it raises';
+COMMENT ON FUNCTION otel.end_span(pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, otel.trace_context, pg_catalog.timestamptz) IS 'ends a span (the innermost when NULL), after setting its status (ok, error; NULL and unset leave it), the message of an error, and attributes; end_time is now when NULL. Spans started inside it stay open, but are no longer current. The span is queued for export when the transaction commits; after a rollback it is queued all the same, with status error, by the session''s next transaction that can write or when the session ends. Without an open span it warns; with otel.strict it raises';
 
 CREATE FUNCTION otel.set_attributes(
     attributes  pg_catalog.jsonb,
@@ -442,7 +442,7 @@ COMMENT ON FUNCTION otel.set_attributes(pg_catalog.jsonb, otel.trace_context) IS
 CREATE FUNCTION otel.add_event(
     name        pg_catalog.text,
     attributes  pg_catalog.jsonb        DEFAULT NULL,
-    "time"      pg_catalog.timestamptz  DEFAULT NULL,
+    event_time  pg_catalog.timestamptz  DEFAULT NULL,
     span        otel.trace_context      DEFAULT NULL
 ) RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME', 'otel_add_event' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -591,9 +591,9 @@ CREATE TABLE otel.failed_spans (
 );
 ALTER TABLE otel.failed_spans REPLICA IDENTITY NOTHING;
 REVOKE ALL ON otel.failed_spans FROM PUBLIC;
-COMMENT ON TABLE otel.failed_spans IS 'spans that the collector refused; otel.retry_failed() puts them back into the queue';
+COMMENT ON TABLE otel.failed_spans IS 'spans that could not be exported: refused by the collector, unreadable, or from a copied database; otel.retry_failed() puts them back into the queue';
 COMMENT ON COLUMN otel.failed_spans.failed_at IS 'when the span was set aside';
-COMMENT ON COLUMN otel.failed_spans.error IS 'what the collector answered';
+COMMENT ON COLUMN otel.failed_spans.error IS 'why it was set aside: mostly what the collector answered';
 
 CREATE TABLE otel.exported_spans (
     LIKE otel.span_queue INCLUDING COMMENTS INCLUDING COMPRESSION INCLUDING STORAGE,
@@ -689,7 +689,7 @@ COMMENT ON COLUMN otel.export_status.queue_bytes IS 'bytes the queue takes on di
 COMMENT ON COLUMN otel.export_status.oldest_age IS 'how long ago the oldest pending span ended; NULL when none is pending';
 COMMENT ON COLUMN otel.export_status.exported IS 'spans that a collector has taken since the extension was installed';
 COMMENT ON COLUMN otel.export_status.failed IS 'spans in otel.failed_spans';
-COMMENT ON COLUMN otel.export_status.rejected IS 'spans of requests that a collector took which it said it did not take (partial success)';
+COMMENT ON COLUMN otel.export_status.rejected IS 'spans that a collector rejected in a partial success';
 COMMENT ON COLUMN otel.export_status.dropped IS 'spans dropped because the queue, or otel.failed_spans, was full (otel.queue_max_size); after a crash of the server up to 32 too many';
 COMMENT ON COLUMN otel.export_status.last_success IS 'when a collector last took spans; NULL when none ever did';
 COMMENT ON COLUMN otel.export_status.last_error_at IS 'when last_error happened; NULL when nothing ever failed';

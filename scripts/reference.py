@@ -170,7 +170,7 @@ def reference_relation(name, kind, comment, columns):
 
 def settings_table(catalog):
     return ["| setting | type | default | who may set it | |", "|---|---|---|---|---|"] + [
-        f"| `{name}` | {kind}{f' ({unit})' if unit else ''} | {f'`{cell(default)}`' if default else ''} "
+        f"| `{name}` | {kind}{f' ({unit})' if unit else ''} | {f'`{default}`' if default else ''} "
         f"| {CONTEXT.get(context, context)} | {cell(text)} |"
         for name, kind, unit, context, default, text in catalog.settings
     ]
@@ -182,7 +182,7 @@ def functions_table(catalog):
         rows = []
         for name in names:
             for _, kind, arguments, _, _, comment in [f for f in catalog.functions if f[0] == name]:
-                arguments = ", ".join(a.split(" ")[0].strip('"') for a in in_arguments(arguments))
+                arguments = ", ".join(a.split(" ")[0] for a in in_arguments(arguments))
                 rows.append(f"| {'CALL ' if kind == 'p' else ''}`{name}({arguments})` "
                             f"| {cell(sentence(first_clause(comment)))} |")
             for _, kind, comment, _ in [r for r in catalog.relations if r[0] == name]:

@@ -10,10 +10,15 @@
 
 #include "access/xlog.h"
 #include "commands/dbcommands.h"
+#include "common/cryptohash.h"
+#include "common/sha1.h"
+#include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "postmaster/postmaster.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/uuid.h"
 
 #include "attributes.h"
 #include "compat.h"
@@ -22,7 +27,13 @@
 #include "resource.h"
 #include "text.h"
 
-#define SCHEMA_URL "https://opentelemetry.io/schemas/1.27.0"
+/* The first with stable conventions for databases, whose attributes the spans of trace_job() have. */
+#define SCHEMA_URL "https://opentelemetry.io/schemas/1.33.0"
+
+/* What a service.instance.id that stands for an identity of the service's own is made from (UUID version 5). */
+static const uint8 instance_namespace[UUID_LEN] = {
+	0x4d, 0x63, 0x00, 0x9a, 0x8d, 0x0f, 0x11, 0xee, 0xaa, 0xd7, 0x4c, 0x79, 0x6e, 0xd8, 0xe3, 0x20
+};
 
 typedef struct ResourceAttribute
 {
@@ -92,6 +103,34 @@ warn_malformed(const char *value)
 			 errmsg("ignoring otel.resource_attributes: not a list of key=value with percent-encoded values")));
 }
 
+/*
+ * The service.instance.id of this server: the system identifier, which standbys share, with host and port.
+ * A UUID of version 5, as the conventions for resources want it of such identities (RFC 4122, 4.3).
+ */
+static const char *
+instance_id(const char *host)
+{
+	char	   *identity = psprintf(UINT64_FORMAT ".%s.%d", GetSystemIdentifier(), host, PostPortNumber);
+	pg_cryptohash_ctx *sha1 = pg_cryptohash_create(PG_SHA1);
+	uint8		digest[SHA1_DIGEST_LENGTH];
+	pg_uuid_t	uuid;
+
+	if (sha1 == NULL || pg_cryptohash_init(sha1) < 0 ||
+		pg_cryptohash_update(sha1, instance_namespace, UUID_LEN) < 0 ||
+		pg_cryptohash_update(sha1, (const uint8 *) identity, strlen(identity)) < 0 ||
+		pg_cryptohash_final(sha1, digest, sizeof(digest)) < 0)
+	{
+		/* where the server's cryptography refuses SHA-1 */
+		pg_cryptohash_free(sha1);
+		return identity;
+	}
+	pg_cryptohash_free(sha1);
+	memcpy(uuid.data, digest, UUID_LEN);
+	uuid.data[6] = (uuid.data[6] & 0x0f) | 0x50;
+	uuid.data[8] = (uuid.data[8] & 0x3f) | 0x80;
+	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&uuid)));
+}
+
 static void
 collect_attributes(ResourceAttributes *attributes, const ExporterConfig *config)
 {
@@ -109,8 +148,7 @@ collect_attributes(ResourceAttributes *attributes, const ExporterConfig *config)
 	if (gethostname(host, sizeof(host) - 1) != 0)
 		host[0] = '\0';
 	add_attribute(attributes, "service.name", "unknown_service:postgres");
-	add_attribute(attributes, "service.instance.id",
-				  psprintf(UINT64_FORMAT ".%s.%d", GetSystemIdentifier(), host, PostPortNumber));
+	add_attribute(attributes, "service.instance.id", instance_id(host));
 	if (*host)
 		add_attribute(attributes, "host.name", pstrdup(host));
 	add_attribute(attributes, "db.namespace", utf8(get_database_name(MyDatabaseId)));
