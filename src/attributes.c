@@ -139,6 +139,34 @@ attributes_apply_limits(Jsonb *attrs, int count_limit, int value_length_limit, i
 	return JsonbValueToJsonb(&limited);
 }
 
+Jsonb *
+attributes_filter(Jsonb *object, bool (*keep) (const JsonbValue *key, void *arg), void *arg)
+{
+	JsonbIterator *it = JsonbIteratorInit(&object->root);
+	JsonbIteratorToken token;
+	JsonbValue	item;
+	JsonbValue	kept;
+	bool		keep_next = false;
+
+	kept.type = jbvObject;
+	kept.val.object.nPairs = 0;
+	kept.val.object.pairs = palloc0(sizeof(JsonbPair) * Max(JB_ROOT_COUNT(object), 1));
+	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
+	{
+		JsonbPair  *pair = &kept.val.object.pairs[kept.val.object.nPairs];
+
+		if (token == WJB_KEY && (keep_next = keep(&item, arg)))
+			pair->key = item;
+		else if (token == WJB_VALUE && keep_next)
+		{
+			pair->value = item;
+			value_within_limit(&pair->value, -1);
+			kept.val.object.nPairs++;
+		}
+	}
+	return JsonbValueToJsonb(&kept);
+}
+
 /* Of the keys that old does not have, only as many as there is room for. */
 static Jsonb *
 drop_keys_without_room(Jsonb *old, Jsonb *attributes, int room, int *dropped)

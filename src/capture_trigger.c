@@ -24,6 +24,7 @@
 
 #include "capture.h"
 #include "carrier.h"
+#include "settings.h"
 #include "trace_context.h"
 
 #define DEFAULT_COLUMN "trace_context"
@@ -204,7 +205,7 @@ otel_capture_trace_context(PG_FUNCTION_ARGS)
 	kind = column_kind(trigger, number);
 	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
 
-	context = capture_current_context();
+	context = otel_propagate ? capture_current_context() : NULL;
 	if (context == NULL)
 		return PointerGetDatum(row);
 

@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
+#include "attributes.h"
 #include "carrier.h"
 #include "compat.h"
 #include "trace_context.h"
@@ -262,26 +263,22 @@ make_carrier(const struct varlena *value)
 	return JsonbValueToJsonb(&object);
 }
 
+/* In any of their 3,072 spellings. */
+static bool
+is_no_header(const JsonbValue *key, void *arg)
+{
+	return !is_name(key, TRACEPARENT) && !is_name(key, TRACESTATE);
+}
+
 Jsonb *
 carrier_merge(Jsonb *object, const struct varlena *context)
 {
 	Jsonb	   *carrier = make_carrier(context);
-	JsonbIterator *it;
-	JsonbIteratorToken token;
-	JsonbValue	item;
-	Datum		rest = JsonbPGetDatum(object);
 
 	if (object == NULL)
 		return carrier;
-	it = JsonbIteratorInit(&object->root);
-	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY && (is_name(&item, TRACEPARENT) || is_name(&item, TRACESTATE)))
-			rest = DirectFunctionCall2(jsonb_delete, rest,
-									   PointerGetDatum(cstring_to_text_with_len(item.val.string.val,
-																				item.val.string.len)));
-	}
-	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, rest, JsonbPGetDatum(carrier)));
+	object = attributes_filter(object, is_no_header, NULL);
+	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(object), JsonbPGetDatum(carrier)));
 }
 
 PG_FUNCTION_INFO_V1(otel_inject);

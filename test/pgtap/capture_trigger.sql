@@ -4,7 +4,7 @@ SET client_min_messages = warning;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS otel_links;
-SELECT plan(50);
+SELECT plan(53);
 
 \set tp1 '00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01'
 \set tp2 '00-4bf92f3577b34da6a3ce929d0e0e4732-00f067aa0ba902b7-01'
@@ -149,6 +149,29 @@ SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH STATEMENT', '''vc''
 SELECT is(pg_temp.complains('BEFORE DELETE ON wrong FOR EACH ROW', '''vc'''),
           '39P01: trigger "t" must be BEFORE INSERT or UPDATE, FOR EACH ROW', 'DELETE');
 SELECT throws_ok('SELECT otel.capture_trace_context()', NULL, NULL, 'called as no trigger');
+
+-- every spelling of the headers' names
+CREATE FUNCTION pg_temp.spellings(name text) RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT string_agg(CASE WHEN bits >> (place::int - 1) & 1 = 1 THEN upper(letter) ELSE letter END, '' ORDER BY place)
+      FROM generate_series(0, (1 << length(name)) - 1) AS bits,
+           regexp_split_to_table(name, '') WITH ORDINALITY AS letters (letter, place)
+     GROUP BY bits $$;
+CREATE TABLE spelled (data jsonb);
+CREATE TRIGGER t BEFORE INSERT ON spelled FOR EACH ROW EXECUTE FUNCTION otel.capture_trace_context('data');
+SELECT otel.set_trace_context('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01');
+INSERT INTO spelled SELECT jsonb_object_agg(name, 1) || '{"": 1, "other": {"traceparent": 2}, "z": [3]}'
+  FROM (SELECT pg_temp.spellings('traceparent') UNION ALL SELECT pg_temp.spellings('tracestate')) AS s (name);
+SELECT is(data, '{"": 1, "other": {"traceparent": 2}, "z": [3],
+                  "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}',
+          'of all 3,072 spellings only ours is left, and the rest of the object as it was') FROM spelled;
+
+-- what turns capture off
+SET otel.propagators = 'none';
+SELECT lives_ok($$ SELECT otel.start_span('a job') $$);
+INSERT INTO spelled VALUES ('{}');
+SELECT otel.discard_span();
+RESET otel.propagators;
+SELECT is(count(*), 1::bigint, 'with otel.propagators = none nothing is captured, not even from a span') FROM spelled WHERE data = '{}';
 
 SELECT * FROM finish();
 ROLLBACK;
