@@ -34,6 +34,7 @@ OBJS         = \
 	src/postgrest.o \
 	src/queue.o \
 	src/record_exception.o \
+	src/running_statement.o \
 	src/sampler.o \
 	src/settings.o \
 	src/span.o \

@@ -19,32 +19,24 @@
  * change of our settings and of the span stack raises.  Sources 5 and 6 belong to others and tell nobody
  * when they change: they are compared with their last text each time, and only when 1 to 4 are empty.
  *
- * What a comment says was said when the statement was prepared.  Which executions it speaks for is
- * decided in comment_is_current().
+ * Which statement is the client's, and whether its comment speaks for this execution, running_statement.c
+ * knows.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_collation.h"
-#include "commands/prepare.h"
 #include "fmgr.h"
-#include "nodes/pg_list.h"
-#include "nodes/plannodes.h"
 #include "parser/parser.h"
-#include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
-#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/plancache.h"
-#include "utils/portal.h"
 #include "utils/timestamp.h"
-#include "utils/varlena.h"
 
 #include "capture.h"
 #include "compat.h"
 #include "postgrest.h"
+#include "running_statement.h"
 #include "settings.h"
 #include "span.h"
 #include "sqlcommenter.h"
@@ -76,235 +68,99 @@ typedef struct ForeignSetting
 } ForeignSetting;
 
 /*
- * The last COMMIT or PREPARE TRANSACTION of a named prepared statement, and what was to be said of it while
- * it had a portal.  When deferred triggers run, it has none any more.
+ * The message, and the context in the comments of one of its statements.  Unlike the answer's cache it
+ * outlives changes of settings and spans: a function that records spans in a loop would read a large message
+ * again and again.
  */
-typedef struct EndingStatement
+typedef struct MessageComments
 {
-	const char *message;
+	const char *message;		/* debug_query_string */
 	TimestampTz arrived;
-	bool		pooler;			/* is_pooler_statement() */
-	bool		comment_current;	/* comment_is_current() */
-} EndingStatement;
+	size_t		len;
+	size_t		boundary;		/* see sqlcommenter_find() */
+	int			location;		/* of the statement, when searched is true */
+	bool		ambiguous;		/* are literals read otherwise than when the message was parsed, perhaps? */
+	bool		searched;
+	struct varlena *context;	/* in TopMemoryContext, or NULL */
+} MessageComments;
 
 static struct varlena *read_pg_tracing(const char *value);
 
 static CaptureCache session_cache;
-static EndingStatement ending;
-static ProcessUtility_hook_type prev_process_utility = NULL;
 static ForeignSetting request_headers = {"request.headers", postgrest_context, NULL, NULL};
 static ForeignSetting pg_tracing = {"pg_tracing.trace_context", read_pg_tracing, NULL, NULL};
 
-/* ---- the running statement ---- */
+/* ---- comments ---- */
 
 /*
- * Does the portal run the text that debug_query_string points to?  In the simple protocol that is the very
- * string; for Execute it is a copy.  The texts of a message and a portal that were equal once stay so
- * while the message runs, and are compared once: they may be long.
+ * What sqlcommenter_find() says of the statement, with both ways to read a literal where it is not known with
+ * which the message was parsed: a text in it may pose as a comment in one of them.
  */
 static bool
-portal_has_message_copy(Portal portal)
+find_in_comments(MessageComments *comments, PlannedStmt *statement, SqlCommenterContext *found)
 {
-	static const char *known_source = NULL;
-	static const char *known_message = NULL;
-	static TimestampTz known_arrived = 0;
-	TimestampTz arrived = GetCurrentStatementStartTimestamp();
+	int			location = statement ? statement->stmt_location : -1;
+	int			len = statement ? statement->stmt_len : 0;
+	bool		standard = server_standard_conforming_strings;
+	SqlCommenterContext *other;
+	bool		agree;
 
-	if (known_source == portal->sourceText && known_message == debug_query_string &&
-		known_arrived == arrived)
-		return true;
-	if (portal->sourceText == NULL || strcmp(portal->sourceText, debug_query_string) != 0)
-		return false;
-	known_source = portal->sourceText;
-	known_message = debug_query_string;
-	known_arrived = arrived;
-	return true;
-}
-
-/*
- * The portal of the client's own statement.  ActivePortal is another one inside FOR … IN, FETCH and SQL
- * EXECUTE.  Of those that are active it is the one with the message's string; only when there is none, the
- * one with a copy of it: in "DECLARE c …; FETCH c" the cursor has one as well.  NULL outside of any
- * portal, as while a simple statement is planned, in the function call protocol and in background workers.
- */
-static Portal
-top_level_portal(void)
-{
-	MemoryContext context;
-	Portal		with_copy = NULL;
-
-	if (debug_query_string == NULL || !PortalIsValid(ActivePortal))
-		return NULL;
-	if (ActivePortal->sourceText == debug_query_string)
-		return ActivePortal;
-
-	/* Every portal's context is a child of the same one and has the portal's name as its ident. */
-	context = MemoryContextGetParent(ActivePortal->portalContext);
-	for (context = context->firstchild; context; context = context->nextchild)
-	{
-		Portal		portal;
-
-		if (context->ident == NULL || strcmp(context->name, "PortalContext") != 0)
-			continue;
-		portal = GetPortalByName(strcmp(context->ident, "<unnamed>") == 0 ? "" : context->ident);
-		if (!PortalIsValid(portal) || portal->portalContext != context ||
-			portal->status != PORTAL_ACTIVE)
-			continue;
-		if (portal->sourceText == debug_query_string)
-			return portal;
-		if (portal_has_message_copy(portal))
-			with_copy = portal;
-	}
-	return with_copy;
-}
-
-/*
- * The statement of the message that the portal runs, or NULL.  The actions of rules, which may come before
- * it or in its place, have no location.
- */
-static PlannedStmt *
-portal_statement(Portal portal)
-{
-	ListCell   *cell;
-
-	if (portal == NULL)
-		return NULL;
-	foreach(cell, portal->stmts)
-	{
-		PlannedStmt *statement = lfirst_node(PlannedStmt, cell);
-
-		if (statement->stmt_location >= 0)
-			return statement;
-	}
-	return NULL;
-}
-
-/* Is the message that runs the one that ends the transaction?  Only a named statement is noted there. */
-static bool
-ending_is_running(void)
-{
-	return debug_query_string != NULL && ending.message == debug_query_string &&
-		ending.arrived == GetCurrentStatementStartTimestamp();
-}
-
-/*
- * Is the statement one that a pooler prepared, by its name (otel.pooler_statement_names)?  A pooler prepares
- * a client's statement again on each server, so when that was says nothing about the comment; and what is
- * set for the session may be another client's.
- */
-static bool
-is_pooler_statement(Portal portal)
-{
-	List	   *patterns;
-	ListCell   *cell;
-	char	   *copy;
-	bool		found = false;
-
-	if (portal == NULL)
-		return ending_is_running() && ending.pooler;
-	if (portal->prepStmtName == NULL)
-		return false;
-	copy = pstrdup(otel_pooler_statement_names);
-	if (SplitGUCList(copy, ',', &patterns))
-	{
-		foreach(cell, patterns)
-		{
-			if (DatumGetBool(DirectFunctionCall2Coll(textlike, C_COLLATION_OID,
-													 CStringGetTextDatum(portal->prepStmtName),
-													 CStringGetTextDatum(lfirst(cell)))))
-				found = true;
-		}
-	}
-	list_free(patterns);
-	pfree(copy);
-	return found;
-}
-
-/*
- * Does the statement's comment speak for this execution?  An unnamed statement's does.  A named one's
- * does on its first execution, and when it was prepared in this transaction (so executemany keeps all its
- * rows).  When the statement is gone, or another has its name, nothing can be told: a stale link is worse
- * than none.
- */
-static bool
-comment_is_current(Portal portal)
-{
-	PreparedStatement *prepared;
-	CachedPlanSource *source;
-
-	if (portal == NULL)
-		return !ending_is_running() || ending.comment_current;
-	if (portal->prepStmtName == NULL || portal->prepStmtName[0] == '\0')
-		return true;
-	prepared = FetchPreparedStatement(portal->prepStmtName, false);
-	if (prepared == NULL)
-		return false;
-	source = prepared->plansource;
-	if (source->num_custom_plans + source->num_generic_plans != 1 &&
-		prepared->prepare_time < GetCurrentTransactionStartTimestamp())
-		return false;
-	return strcmp(source->query_string, debug_query_string) == 0;
-}
-
-/* Notes what a prepared COMMIT is before it runs, for the rows of deferred triggers. */
-static void
-process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree, ProcessUtilityContext context,
-				ParamListInfo params, QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
-{
-	if (IsA(pstmt->utilityStmt, TransactionStmt) && IsTransactionState())
-	{
-		Portal		portal = top_level_portal();
-
-		ending.message = NULL;
-		if (portal && portal->prepStmtName && portal->prepStmtName[0] != '\0')
-		{
-			ending.pooler = is_pooler_statement(portal);
-			ending.comment_current = comment_is_current(portal);
-			ending.message = debug_query_string;
-			ending.arrived = GetCurrentStatementStartTimestamp();
-		}
-	}
-	if (prev_process_utility)
-		prev_process_utility(pstmt, query, read_only_tree, context, params, env, dest, qc);
-	else
-		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, env, dest, qc);
-}
-
-void
-capture_install(void)
-{
-	prev_process_utility = ProcessUtility_hook;
-	ProcessUtility_hook = process_utility;
+	if (!comments->ambiguous)
+		return sqlcommenter_find(comments->message, comments->len, location, len, standard,
+								 &comments->boundary, found);
+	other = palloc(sizeof(SqlCommenterContext));
+	agree = sqlcommenter_find(comments->message, comments->len, location, len, true, NULL, found) &&
+		sqlcommenter_find(comments->message, comments->len, location, len, false, NULL, other) &&
+		memcmp(&found->traceparent, &other->traceparent, sizeof(found->traceparent)) == 0 &&
+		found->tracestate_len == other->tracestate_len &&
+		memcmp(found->tracestate, other->tracestate, found->tracestate_len) == 0;
+	pfree(other);
+	return agree;
 }
 
 /* Source 3. */
-static struct varlena *
+static const struct varlena *
 read_comment(Portal portal)
 {
-	static const char *last_message = NULL;
-	static TimestampTz last_arrived = 0;
-	static size_t boundary = 0;
-	PlannedStmt *statement = portal_statement(portal);
-	SqlCommenterContext *found;
-	struct varlena *context = NULL;
+	static MessageComments comments;
+	PlannedStmt *statement = running_statement(portal);
 	TimestampTz arrived = GetCurrentStatementStartTimestamp();
+	int			location = statement ? statement->stmt_location : -1;
+	bool		ambiguous = otel_literals_changed_in_transaction();
+	SqlCommenterContext *found;
 
-	if (debug_query_string == NULL || !comment_is_current(portal))
+	if (debug_query_string == NULL || !running_comment_is_current(portal))
 		return NULL;
-	if (last_message != debug_query_string || last_arrived != arrived)
+	if (comments.message != debug_query_string || comments.arrived != arrived)
 	{
-		last_message = debug_query_string;
-		last_arrived = arrived;
-		boundary = 0;
+		comments.message = debug_query_string;
+		comments.arrived = arrived;
+		comments.len = strlen(debug_query_string);
+		comments.boundary = 0;
+		comments.searched = false;
 	}
+	if (comments.searched && comments.location == location && comments.ambiguous == ambiguous)
+		return comments.context;
+
+	comments.searched = false;
+	comments.location = location;
+	comments.ambiguous = ambiguous;
+	if (comments.context)
+		pfree(comments.context);
+	comments.context = NULL;
 	found = palloc(sizeof(SqlCommenterContext));
-	if (sqlcommenter_find(debug_query_string, strlen(debug_query_string),
-						  statement ? statement->stmt_location : -1,
-						  statement ? statement->stmt_len : 0,
-						  server_standard_conforming_strings, &boundary, found))
-		context = trace_context_make(&found->traceparent, found->tracestate, found->tracestate_len);
+	if (find_in_comments(&comments, statement, found))
+	{
+		struct varlena *context = trace_context_make(&found->traceparent, found->tracestate,
+													 found->tracestate_len);
+
+		comments.context = MemoryContextAlloc(TopMemoryContext, VARSIZE_ANY(context));
+		memcpy(comments.context, context, VARSIZE_ANY(context));
+		pfree(context);
+	}
 	pfree(found);
-	return context;
+	comments.searched = true;
+	return comments.context;
 }
 
 /* ---- settings ---- */
@@ -380,7 +236,7 @@ compute(Portal portal)
 		return context;
 	if ((context = read_setting(true)) != NULL)
 		return context;
-	if (is_pooler_statement(portal))
+	if (running_is_poolers(portal))
 		return NULL;
 	if ((context = read_comment(portal)) != NULL)
 		return context;
@@ -430,8 +286,8 @@ cache_refresh(CaptureCache *cache, const CaptureKey *key, Portal portal, MemoryC
 static const struct varlena *
 current_context(CaptureCache *cache, MemoryContext memory)
 {
-	Portal		portal = top_level_portal();
-	PlannedStmt *statement = portal_statement(portal);
+	Portal		portal = running_portal();
+	PlannedStmt *statement = running_statement(portal);
 	CaptureKey	key;
 	const struct varlena *context;
 

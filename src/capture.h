@@ -12,7 +12,4 @@
  */
 extern const struct varlena *capture_current_context(void);
 
-/* Hooks into ProcessUtility.  From _PG_init only. */
-extern void capture_install(void);
-
 #endif

@@ -6,6 +6,7 @@
 
 #include "postgres.h"
 #include "storage/proc.h"
+#include "utils/guc.h"
 
 /* PostgreSQL 16 took the macros of variable-length types out of postgres.h. */
 #if PG_VERSION_NUM >= 160000
@@ -31,6 +32,11 @@
 #define guc_strdup(elevel, string) strdup(string)
 #define guc_malloc(elevel, size) malloc(size)
 #define guc_free(pointer) free(pointer)
+#endif
+
+/* Early minor releases of 15 to 17 lack it, and give a setting no value in parallel mode. */
+#ifndef GUC_ALLOW_IN_PARALLEL
+#define GUC_ALLOW_IN_PARALLEL 0
 #endif
 
 /* What is of one kind of setting in its entry: PostgreSQL 19 has a union for it. */

@@ -6,9 +6,9 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
-#include "capture.h"
 #include "compat.h"
 #include "exporter_start.h"
+#include "running_statement.h"
 #include "settings.h"
 #include "span.h"
 
@@ -20,7 +20,7 @@ void
 _PG_init(void)
 {
 	settings_define();
-	capture_install();
+	running_statement_install();
 	span_xact_install();
 	if (process_shared_preload_libraries_in_progress)
 		exporter_register_launcher();

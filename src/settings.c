@@ -11,13 +11,15 @@
  * integers: nonsense in a configuration file, in ALTER DATABASE … SET or in the environment warns and is
  * ignored; only an interactive SET of such a value is an error.
  *
+ * The library may be loaded in the middle of a query with parallel workers, when PostgreSQL takes no value
+ * for a setting without GUC_ALLOW_IN_PARALLEL, also none that was given before the library was loaded.
+ *
  * The exporter reads its settings by name (src/exporter/config.c): the variables behind them are static.
  */
 #include "postgres.h"
 
 #include <limits.h>
 
-#include "access/parallel.h"
 #include "access/xact.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -334,14 +336,20 @@ find_setting(const char *name)
  * A setting has a stack of former values as long as the transaction that changed it runs; it goes with
  * the transaction, and it is carried over when the value was set before this library was loaded.
  */
+static bool
+set_in_transaction(struct config_generic **setting, const char *name)
+{
+	if (*setting == NULL)
+		*setting = find_setting(name);
+	return *setting != NULL && (*setting)->stack != NULL;
+}
+
 bool
 otel_traceparent_set_in_transaction(void)
 {
 	static struct config_generic *setting = NULL;
 
-	if (setting == NULL)
-		setting = find_setting("otel.traceparent");
-	return setting != NULL && setting->stack != NULL;
+	return set_in_transaction(&setting, "otel.traceparent");
 }
 
 bool
@@ -349,9 +357,15 @@ otel_tracestate_set_in_transaction(void)
 {
 	static struct config_generic *setting = NULL;
 
-	if (setting == NULL)
-		setting = find_setting("otel.tracestate");
-	return setting != NULL && setting->stack != NULL;
+	return set_in_transaction(&setting, "otel.tracestate");
+}
+
+bool
+otel_literals_changed_in_transaction(void)
+{
+	static struct config_generic *setting = NULL;
+
+	return set_in_transaction(&setting, "standard_conforming_strings");
 }
 
 /* ---- definitions ---- */
@@ -410,8 +424,7 @@ apply_environment(const char *name, bool is_bool)
 		return;
 	}
 	set_boot_value(name, value);
-	/* A setting cannot be given a value while parallel workers run; the next session will have it. */
-	if (!IsInParallelMode())
+	if (GUC_ALLOW_IN_PARALLEL != 0 || !IsInParallelMode())
 		(void) set_config_option(name, value, PGC_POSTMASTER, PGC_S_ENV_VAR,
 								 GUC_ACTION_SET, true, WARNING, false);
 }
@@ -557,13 +570,13 @@ define_booleans(void)
 	DefineCustomBoolVariable("otel.session_context",
 							 "Takes otel.traceparent into account also when it was set for the session or the connection.",
 							 "Turn it off where clients share connections through a transaction pooler.",
-							 &otel_session_context, true, PGC_USERSET, 0, NULL, assign_session_context, NULL);
+							 &otel_session_context, true, PGC_USERSET, GUC_ALLOW_IN_PARALLEL, NULL, assign_session_context, NULL);
 	DefineCustomBoolVariable("otel.strict",
 							 "Makes misuse of the span functions an error instead of a warning.",
-							 NULL, &otel_strict, false, PGC_USERSET, 0, NULL, NULL, NULL);
+							 NULL, &otel_strict, false, PGC_USERSET, GUC_ALLOW_IN_PARALLEL, NULL, NULL, NULL);
 	DefineCustomBoolVariable("otel.sdk_disabled",
 							 "Makes spans no-ops; capture and propagation go on.",
-							 NULL, &otel_sdk_disabled, false, PGC_USERSET, 0, NULL, NULL, NULL);
+							 NULL, &otel_sdk_disabled, false, PGC_USERSET, GUC_ALLOW_IN_PARALLEL, NULL, NULL, NULL);
 	apply_environment("otel.sdk_disabled", true);
 }
 
@@ -577,7 +590,8 @@ settings_define(void)
 
 		DefineCustomStringVariable(s->name, s->description, NULL,
 								   s->variable ? s->variable : &strings_by_name[i], s->boot,
-								   s->context, s->show ? GUC_SUPERUSER_ONLY : 0,
+								   s->context,
+								   GUC_ALLOW_IN_PARALLEL | (s->show ? GUC_SUPERUSER_ONLY : 0),
 								   s->check, s->assign, s->show);
 		if (s->from_environment)
 			apply_environment(s->name, false);
@@ -588,7 +602,8 @@ settings_define(void)
 
 		DefineCustomIntVariable(s->name, s->description, NULL,
 								s->variable ? s->variable : &ints_by_name[i], s->boot,
-								s->min, INT_MAX, s->context, s->unit, NULL, NULL, NULL);
+								s->min, INT_MAX, s->context, GUC_ALLOW_IN_PARALLEL | s->unit,
+								NULL, NULL, NULL);
 		if (s->from_environment)
 			apply_environment(s->name, false);
 	}

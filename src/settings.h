@@ -63,6 +63,9 @@ extern uint64 otel_capture_generation;
 extern bool otel_traceparent_set_in_transaction(void);
 extern bool otel_tracestate_set_in_transaction(void);
 
+/* The same of standard_conforming_strings: the message may have been parsed with another value. */
+extern bool otel_literals_changed_in_transaction(void);
+
 /* Defines them all.  From _PG_init only. */
 extern void settings_define(void);
 

@@ -109,17 +109,35 @@ $wire->query('SET otel.session_context = on');
 $wire->query($plain);
 is(recorded($node), '54', 'the sources after it go on; turned on again, the session\'s is back at once');
 $wire->disconnect;
+
+# the library is loaded by a query that has parallel workers already, to write its first row out
+$node->safe_psql('postgres', $plain . from(3));
+$wire = Wire->connect($node, 'postgres', options => '-c otel.traceparent=' . traceparent(1));
+$wire->query('SET ' . ($node->pg_version >= 16 ? 'debug_parallel_query' : 'force_parallel_mode') . ' = on');
+$wire->query('SELECT trace_context FROM jobs');
+$wire->query($plain);
+is(recorded($node), '3-', 'settings hold that were made before a parallel query loaded the library');
+$wire->disconnect;
 $node->safe_psql('postgres', 'ALTER DATABASE postgres RESET ALL');
 
 # ---- standard_conforming_strings ----
 SKIP:
 {
 	my ($off) = $node->psql('postgres', 'SET standard_conforming_strings = off');
-	skip 'standard_conforming_strings cannot be turned off in this version', 1 if $off != 0;
+	skip 'standard_conforming_strings cannot be turned off in this version', 2 if $off != 0;
 	local $ENV{PGOPTIONS} = '-c standard_conforming_strings=off -c escape_string_warning=off';
 	$node->safe_psql('postgres', q{INSERT INTO jobs (how) VALUES ('\\'} . from(1) =~ s/'//gr . q{')});
 	$node->safe_psql('postgres', q{INSERT INTO jobs (how) VALUES ('\\\\')} . from(2));
 	is(recorded($node), '-2', 'standard_conforming_strings = off');
+
+	# a function that has it set otherwise than the session had when it parsed the message
+	$ENV{PGOPTIONS} = '';
+	$node->safe_psql('postgres', q{CREATE FUNCTION add(text, text) RETURNS void LANGUAGE sql
+		SET standard_conforming_strings = off AS 'INSERT INTO jobs (how) VALUES (''x'')'});
+	my $comment_in_literal = from(3) =~ s/'//gr;
+	$node->safe_psql('postgres', "SELECT add('C:\\', '$comment_in_literal')");
+	$node->safe_psql('postgres', "SELECT add('C:', 'x')" . from(4));
+	is(recorded($node), '-4', 'a literal is no comment in a function that reads literals otherwise');
 }
 
 # ---- PostgREST's headers in a database that lacks their characters ----
