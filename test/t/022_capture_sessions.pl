@@ -112,9 +112,10 @@ $wire->disconnect;
 
 # the library is loaded by a query that has parallel workers already, to write its first row out
 $node->safe_psql('postgres', $plain . from(3));
-$wire = Wire->connect($node, 'postgres', options => '-c otel.traceparent=' . traceparent(1));
+$wire = Wire->connect($node, 'postgres');
 $wire->query('SET ' . ($node->pg_version >= 16 ? 'debug_parallel_query' : 'force_parallel_mode') . ' = on');
 $wire->query('SELECT trace_context FROM jobs');
+$wire->query("SET otel.traceparent = '" . traceparent(1) . "'");
 $wire->query($plain);
 is(recorded($node), '3-', 'settings hold that were made before a parallel query loaded the library');
 $wire->disconnect;
