@@ -32,7 +32,7 @@ FUNCTIONS = """
 
 RELATIONS = """
     SELECT c.relname, c.relkind, obj_description(c.oid, 'pg_class'),
-           (SELECT array_agg(ARRAY[a.attname, format_type(a.atttypid, a.atttypmod),
+           (SELECT array_agg(ARRAY[a.attname::text, format_type(a.atttypid, a.atttypmod),
                                    col_description(c.oid, a.attnum)] ORDER BY a.attnum)
             FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
     FROM pg_class c
@@ -57,6 +57,27 @@ SETTINGS = r"""
     SELECT name, CASE vartype WHEN 'bool' THEN 'boolean' ELSE vartype END, coalesce(unit, ''), context,
            boot_val, short_desc
     FROM pg_settings WHERE name LIKE 'otel.%' ORDER BY name"""
+
+SETTINGS_RULE = """\
+`otel.foo_bar` follows OpenTelemetry's `OTEL_FOO_BAR`, where there is such a variable: the same meaning, accepted
+values, unit and default. The variable in the server's environment is the setting's default; the configuration
+file and `ALTER DATABASE` come before it. Except:
+
+| variable | here |
+|---|---|
+| `OTEL_TRACES_EXPORTER` | `none` holds spans back: they wait in the queue, up to `otel.queue_max_size`, and then are dropped. To discard spans use `otel.sdk_disabled = on`. Other exporters than `otlp` and `none` are not supported. |
+| `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_EXPORTER_OTLP_TRACES_HEADERS` | Only environment variables, or a file that `otel.exporter_otlp_headers_file` names; a setting of that name is not read, because others could read it. |
+| `OTEL_EXPORTER_OTLP_PROTOCOL`, `OTEL_EXPORTER_OTLP_TRACES_PROTOCOL` | `grpc` is not supported: it warns and means `http/protobuf`. |
+| `OTEL_EXPORTER_OTLP_INSECURE`, `OTEL_EXPORTER_OTLP_TRACES_INSECURE` | Not supported, being for gRPC: the endpoint is `http` or `https`. |
+| `OTEL_BSP_MAX_QUEUE_SIZE` | Not supported: the queue is a table, bounded by `otel.queue_max_size`. |
+| `OTEL_PROPAGATORS` | `baggage` is accepted and ignored, as is every propagator but `tracecontext` and `none`. |
+| `OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT` | The default is -1, which leaves it to `otel.attribute_count_limit`: 128, as OpenTelemetry's. |
+| `OTEL_TRACES_SAMPLER` | `jaeger_remote`, `parentbased_jaeger_remote` and `xray` are not supported; `linksbased_parentbased_always_on` comes in addition. |
+| `OTEL_CONFIG_FILE` | Not supported: there is no declarative configuration. |
+
+A value that makes no sense warns and is ignored; only a number in `SET` is an error, as everywhere in PostgreSQL.
+The exporter is a process of its own: `SET` in a session does not reach it, and
+[Settings](operations.md#settings) in operations.md tells what does."""
 
 VOLATILITY = {"i": "immutable", "s": "stable", "v": "volatile"}
 CONTEXT = {"user": "anyone", "superuser": "superuser", "sighup": "configuration file", "postmaster": "server start"}
@@ -143,9 +164,7 @@ def reference(catalog):
                          for source, target, how, comment in catalog.casts]
         if body:
             lines += ["", f"## {title}"] + body
-    lines += ["", "## Settings", "",
-              "An OpenTelemetry variable `OTEL_FOO_BAR` in the server's environment is the default of `otel.foo_bar`.",
-              "", *settings_table(catalog)]
+    lines += ["", "## Settings", "", SETTINGS_RULE, "", *settings_table(catalog)]
     return "\n".join(lines) + "\n"
 
 
