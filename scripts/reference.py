@@ -8,13 +8,18 @@ and the settings' descriptions say.
 example does not do what it is there to show.
 """
 
+import os
 import pathlib
 import re
+import subprocess
 import sys
 
 import psycopg
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "test" / "receiver"))
+
+from otlp_receiver import Receiver  # noqa: E402
 
 # Functions that people call: not what types, operators, casts, operator classes and aggregates are made of.
 FUNCTIONS = """
@@ -224,20 +229,22 @@ def readme(catalog, text):
 
 
 def example_works(text):
-    """Plays README's example in a database of its own; does its span link to the client's trace?"""
+    """Pastes README's example into psql, in a database of its own; does its span arrive, linked to the client's
+    trace, and does the example say so?"""
     example = re.search(r"```sql\n(.*?)```", text, re.DOTALL)[1]
-    with psycopg.connect(autocommit=True) as connection:
+    traceparent = re.search(r"traceparent='(.*)'", example)[1]
+    with Receiver() as receiver, psycopg.connect(autocommit=True) as connection:
         connection.execute("CREATE DATABASE readme_example")
-    with psycopg.connect("dbname=readme_example", autocommit=True) as connection:
-        connection.execute("LOAD 'otel_links'")
-        connection.execute("ALTER DATABASE readme_example SET otel.traces_exporter = 'none'")
-        connection.execute("CREATE TABLE jobs (payload text)")
-        connection.execute(example)
-        spans = connection.execute("""
-            SELECT name, kind, status_code, otel.traceparent((links[1]).context), cardinality(links)
-            FROM otel.span_queue""").fetchall()
-    traceparent = re.search(r"otel.traceparent = '(.*)'", example)[1]
-    return spans == [("process jobs", 5, 1, traceparent, 1)]
+        connection.execute(f"ALTER DATABASE readme_example SET otel.exporter_otlp_endpoint = '{receiver.url}'")
+        bindir = subprocess.check_output([os.environ["PG_CONFIG"], "--bindir"], text=True).strip()
+        shown = subprocess.run([f"{bindir}/psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "readme_example"], input=example,
+                               capture_output=True, text=True, check=False)
+        spans = receiver.spans
+    if shown.returncode != 0 or "WARNING" in shown.stderr or not shown.stdout.endswith("\n1\n1|0|0|\n"):
+        print(f"# {shown.stdout}{shown.stderr}".replace("\n", "\n# "))
+        return False
+    return [(s["name"], s["kind"], s["status"]["code"], [(k["trace_id"], k["span_id"]) for k in s["links"]])
+            for s in spans] == [("process jobs", "consumer", "unset", [tuple(traceparent.split("-")[1:3])])]
 
 
 def main():
