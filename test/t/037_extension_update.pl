@@ -5,6 +5,7 @@ use warnings;
 use File::Basename;
 use File::Copy;
 use File::Path qw(make_path);
+use IPC::Run;
 use OtelExport;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -36,6 +37,9 @@ foreach my $file (grep { $_ ne "$sharedir/extension" } glob("$sharedir/*"), glob
 {
 	symlink $file, "$tree$file" or die "symlink: $!";
 }
+
+plan(skip_all => 'this installation does not run from another folder')
+  unless IPC::Run::run([ "$tree$bindir/initdb", '--version' ], '>', \my $version, '2>', \my $why);
 
 append_to_file("$tree$sharedir/extension/otel_links--1.0--9.9.sql", q{
 	ALTER TABLE otel.span_queue ADD COLUMN added text;
