@@ -173,21 +173,32 @@ drop_keys_without_room(Jsonb *old, Jsonb *attributes, int room, int *dropped)
 {
 	JsonbIterator *it = JsonbIteratorInit(&attributes->root);
 	JsonbIteratorToken token;
-	JsonbValue	key;
-	Datum		result = JsonbPGetDatum(attributes);
+	JsonbValue	value;
+	JsonbValue	kept;
+	JsonbPair  *pair;
+	bool		keep = false;
 
-	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
+	kept.type = jbvObject;
+	kept.val.object.nPairs = 0;
+	kept.val.object.pairs = palloc(sizeof(JsonbPair) * JB_ROOT_COUNT(attributes));
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
 	{
-		if (token != WJB_KEY || findJsonbValueFromContainer(&old->root, JB_FOBJECT, &key) != NULL)
-			continue;
-		if (room-- > 0)
-			continue;
-		result = DirectFunctionCall2(jsonb_delete, result,
-									 PointerGetDatum(cstring_to_text_with_len(key.val.string.val,
-																			  key.val.string.len)));
-		(*dropped)++;
+		pair = &kept.val.object.pairs[kept.val.object.nPairs];
+		if (token == WJB_KEY)
+		{
+			keep = findJsonbValueFromContainer(&old->root, JB_FOBJECT, &value) != NULL || room-- > 0;
+			*dropped += keep ? 0 : 1;
+			pair->key = value;
+			pair->order = kept.val.object.nPairs;
+		}
+		else if (token == WJB_VALUE && keep)
+		{
+			pair->value = value;
+			value_within_limit(&pair->value, -1);
+			kept.val.object.nPairs++;
+		}
 	}
-	return DatumGetJsonbP(result);
+	return JsonbValueToJsonb(&kept);
 }
 
 Jsonb *

@@ -2,7 +2,7 @@
 \set QUIET on
 SELECT format('ALTER DATABASE %I SET otel.traces_exporter = none', current_database()) \gexec
 \c
-SELECT plan(32);
+SELECT plan(34);
 
 CREATE FUNCTION pg_temp.keys(n int) RETURNS jsonb LANGUAGE sql AS
 $$ SELECT jsonb_object_agg(format('key%s', lpad(i::text, 3, '0')), i) FROM generate_series(1, n) i $$;
@@ -24,6 +24,20 @@ COMMIT;
 SELECT is((SELECT count(*) FROM jsonb_object_keys(attributes)), 128::bigint, 'a span has 128 attributes') FROM otel.span_queue;
 SELECT is(dropped_attributes_count, 3, 'the others are counted') FROM otel.span_queue;
 SELECT is(attributes ->> 'key001', 'new', 'a key that is there gets a new value all the same') FROM otel.span_queue;
+TRUNCATE otel.span_queue;
+SET otel.span_attribute_count_limit = 4;
+BEGIN;
+SELECT otel.start_span('full', attributes => '{"b": 1, "dd": 2}') IS NOT NULL \g /dev/null
+SELECT otel.set_attributes('{"a": [1, {"x": null}], "b": {"y": [true]}, "c": {}, "d": 4, "dd": "new", "eee": 5}');
+SELECT otel.set_attributes('{"zz": 6, "yy": 7}');
+SELECT otel.set_attributes('{"eee": 8, "a": 9, "zzz": 10}');
+SET LOCAL otel.span_attribute_count_limit = 1;
+SELECT otel.set_attributes('{"c": 11, "f": 12}');
+SELECT otel.end_span();
+COMMIT;
+RESET otel.span_attribute_count_limit;
+SELECT is(attributes, '{"a": 9, "b": {"y": [true]}, "c": 11, "dd": "new"}', 'new keys have the room that is left, keys that are there always') FROM otel.span_queue;
+SELECT is(dropped_attributes_count, 7, 'whatever is dropped is counted') FROM otel.span_queue;
 TRUNCATE otel.span_queue;
 SET otel.attribute_count_limit = 2;
 SET otel.attribute_value_length_limit = 3;

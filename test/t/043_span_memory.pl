@@ -95,6 +95,14 @@ $growth = memory() - $before;
 cmp_ok($growth, '<', MB / 2, "a span that is changed 100,000 times does not grow ($growth bytes more)");
 $session->ask('SELECT otel.end_span()');
 
+# ---- more attributes than a span may have, on one that has some ----
+$session->ask(q{BEGIN; SELECT otel.start_span('full', attributes => '{"a": 1}') IS NOT NULL});
+$before = memory();
+$growth = $session->ask(q{SELECT otel.set_attributes(many), (TABLE memory) FROM (SELECT jsonb_object_agg('k' || i, i) FROM generate_series(1, 3000) i) o (many)})
+	=~ s/^\|//r - $before;
+cmp_ok($growth, '<', 16 * MB, "3,000 attributes of which 127 have room are gone through once ($growth bytes more)");
+$session->ask('COMMIT');
+
 # ---- subtransactions that fail ----
 my $fail = q{DO $$ BEGIN FOR i IN 1 .. 20000 LOOP
 	BEGIN PERFORM otel.start_span('fails', attributes => '{"a": 1}'); PERFORM 1 / (i - i); EXCEPTION WHEN division_by_zero THEN PERFORM otel.discard_span(); END;
