@@ -61,16 +61,17 @@ static void
 run_statement(const char *job, const RawStmt *statement, bool nonatomic)
 {
 	SPIExecuteOptions options = {0};
-	char	   *text = pstrdup(job + statement->stmt_location);
+	const char *rest = job + statement->stmt_location;
+	char	   *text = statement->stmt_len > 0 ? pnstrdup(rest, statement->stmt_len) : pstrdup(rest);
+	const char *begin = text;
 	int			result;
 
-	if (statement->stmt_len > 0)
-		text[statement->stmt_len] = '\0';
-	while (scanner_isspace(*text))
-		text++;
+	while (scanner_isspace(*begin))
+		begin++;
 	options.allow_nonatomic = nonatomic && (IsA(statement->stmt, CallStmt) || IsA(statement->stmt, DoStmt));
 	options.dest = CreateDestReceiver(DestNone);
-	result = SPI_execute_extended(text, &options);
+	result = SPI_execute_extended(begin, &options);
+	pfree(text);
 	if (result == SPI_ERROR_TRANSACTION)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -103,6 +103,13 @@ $growth = $session->ask(q{SELECT otel.set_attributes(many), (TABLE memory) FROM 
 cmp_ok($growth, '<', 16 * MB, "3,000 attributes of which 127 have room are gone through once ($growth bytes more)");
 $session->ask('COMMIT');
 
+# ---- a job of many statements ----
+$session->ask('CREATE TABLE seen (bytes bigint)');
+$before = memory();
+$session->ask(q{CALL otel.trace_job('many statements', repeat('SELECT 1;', 20000) || 'INSERT INTO seen TABLE memory')});
+$growth = $session->ask('TABLE seen') - $before;
+cmp_ok($growth, '<', 64 * MB, "a job keeps nothing of its 20,000 statements but their parse trees ($growth bytes more)");
+
 # ---- subtransactions that fail ----
 my $fail = q{DO $$ BEGIN FOR i IN 1 .. 20000 LOOP
 	BEGIN PERFORM otel.start_span('fails', attributes => '{"a": 1}'); PERFORM 1 / (i - i); EXCEPTION WHEN division_by_zero THEN PERFORM otel.discard_span(); END;
