@@ -11,7 +11,8 @@
  * there is none, a transaction that the backend starts while it exits.
  *
  * A span's scope is its transaction or its top-level statement, whichever is longer.  A statement that
- * goes on after its transaction (CALL and DO that commit, VACUUM) is one whose portal is still active.
+ * goes on after its transaction (CALL and DO that commit, VACUUM) is one whose portal is still active.  So
+ * the ROLLBACK of a procedure does not mark what is open: how the span ends is still to come.
  */
 #include "postgres.h"
 
@@ -347,7 +348,8 @@ after_commit(void)
 
 /*
  * Marks only: an abort callback may not fail.  Open spans first: those that end here are then among the
- * waiting ones that ended in what is rolled back.
+ * waiting ones, which are marked when they ended in what is rolled back.  Those that stay open, for the
+ * session's or the statement's sake, are not: neither is over.
  */
 static void
 after_abort(void)
@@ -360,8 +362,6 @@ after_abort(void)
 	{
 		Span	   *span = dlist_container(Span, node, iter.cur);
 
-		if (span->scope == SPAN_SCOPE_TRANSACTION)
-			span->rolled_back |= span->start_subid != InvalidSubTransactionId;
 		span->start_subid = InvalidSubTransactionId;
 		if (span->scope == SPAN_SCOPE_TRANSACTION && !goes_on)
 			span_end_by_scope(span, now);

@@ -6,7 +6,7 @@ SET search_path = public, otel;     -- for "="
 SET client_min_messages = error;    -- warnings are in sql/spans.sql
 \set ON_ERROR_STOP off
 \set VERBOSITY terse
-SELECT plan(33);
+SELECT plan(38);
 
 CREATE VIEW spans AS SELECT name, status_code AS code, status_message AS message, format('%s %s', status_code, status_message) AS status FROM otel.span_queue;
 
@@ -125,6 +125,50 @@ COMMIT;
 SELECT ok(:'still_current', 'a span of a savepoint that rolled back is still on the stack');
 SELECT is(status, '2 failed', 'and tells its own error') FROM spans WHERE name = 'item';
 SELECT is(status, '0 ', 'the span around it is as it was') FROM spans WHERE name = 'batch';
+TRUNCATE otel.span_queue;
+
+-- a statement that goes on after its transaction
+CREATE PROCEDURE goes_on(fail_after int) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM otel.start_span('open over a rollback');
+    PERFORM otel.start_span('ended before it');
+    PERFORM otel.end_span('ok');
+    ROLLBACK;
+    PERFORM otel.start_span('begun after it');
+    IF fail_after = 1 THEN PERFORM 1 / 0; END IF;
+    PERFORM otel.end_span();
+    COMMIT;
+    IF fail_after = 2 THEN PERFORM 1 / 0; END IF;
+    PERFORM otel.end_span();
+END $$;
+CALL goes_on(0);
+SELECT is(array_agg(format('%s: %s', name, status) ORDER BY name), ARRAY['begun after it: 0 ', 'ended before it: 2 transaction rolled back', 'open over a rollback: 0 '],
+          'a rollback within a statement is told by the spans that ended before it') FROM spans;
+TRUNCATE otel.span_queue;
+CALL goes_on(1);
+BEGIN; COMMIT;
+SELECT is(array_agg(format('%s: %s', name, status) ORDER BY name),
+          ARRAY['begun after it: 2 transaction rolled back', 'ended before it: 2 transaction rolled back', 'open over a rollback: 2 transaction rolled back'],
+          'by those that are open too when the statement then fails') FROM spans;
+TRUNCATE otel.span_queue;
+CALL goes_on(2);
+BEGIN; COMMIT;
+SELECT is(array_agg(format('%s: %s', name, status) ORDER BY name),
+          ARRAY['begun after it: 0 ', 'ended before it: 2 transaction rolled back', 'open over a rollback: 2 transaction rolled back'],
+          'also after a commit') FROM spans;
+TRUNCATE otel.span_queue;
+CREATE PROCEDURE leaves_open(fail bool) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM otel.start_span('left open');
+    ROLLBACK;
+    IF fail THEN PERFORM 1 / 0; END IF;
+END $$;
+CALL leaves_open(false);
+SELECT is(array_agg(status), ARRAY['0 '], 'a span that a statement leaves open after a rollback ends with the statement') FROM spans;
+TRUNCATE otel.span_queue;
+CALL leaves_open(true);
+BEGIN; COMMIT;
+SELECT is(array_agg(status), ARRAY['2 transaction rolled back'], 'with status Error when that fails') FROM spans;
 TRUNCATE otel.span_queue;
 
 -- the scope's end

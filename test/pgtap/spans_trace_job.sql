@@ -5,7 +5,7 @@ SELECT format('ALTER DATABASE %I SET otel.traces_exporter = none', current_datab
 \set ON_ERROR_STOP off
 SET client_min_messages = error;    -- warnings are in sql/spans.sql
 SET search_path = public, otel;
-SELECT plan(30);
+SELECT plan(33);
 
 CREATE TABLE t (id int, trace_context otel.trace_context DEFAULT otel.current_trace_context());
 
@@ -41,6 +41,25 @@ SELECT is(array_agg(format('%s %s', name, status_code)), ARRAY['commits 0'], 'an
 TRUNCATE otel.span_queue, t;
 DO $$ BEGIN CALL otel.trace_job('inside', 'CALL commits()'); END $$;
 SELECT is(array_agg(id ORDER BY ctid), ARRAY[1, 3], 'a job may commit inside a DO block') FROM t;
+TRUNCATE otel.span_queue, t;
+
+-- a job that rolls back first
+CREATE PROCEDURE rolls_back(fail bool) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM otel.record_span('step', now());
+    ROLLBACK;
+    INSERT INTO t VALUES (1);
+    IF fail THEN PERFORM 1 / 0; END IF;
+    COMMIT;
+END $$;
+CALL otel.trace_job('rolls back', 'CALL rolls_back(false)');
+SELECT is(array_agg(format('%s %s %s', name, status_code, status_message) ORDER BY ctid), ARRAY['step 2 transaction rolled back', 'rolls back 0 '],
+          'a job that rolls back and then succeeds has succeeded') FROM otel.span_queue;
+TRUNCATE otel.span_queue, t;
+CALL otel.trace_job('rolls back', 'CALL rolls_back(true)');
+SELECT is(count(*), 0::bigint, 'a job that rolls back and then fails') FROM t;
+SELECT is(array_agg(format('%s %s %s', name, status_code, status_message) ORDER BY ctid), ARRAY['step 2 transaction rolled back', 'rolls back 2 division by zero'],
+          'tells the error') FROM otel.span_queue;
 TRUNCATE otel.span_queue, t;
 BEGIN;
 CALL otel.trace_job('in a block', 'INSERT INTO t VALUES (1)');
