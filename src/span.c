@@ -179,17 +179,28 @@ span_find(const struct varlena *context)
 	return NULL;
 }
 
-Span *
-span_find_open(uint64 serial)
+bool
+span_can_end(const Span *span)
 {
-	dlist_iter	iter;
+	return !span->ended || (span->ended_by_scope && !span->queued);
+}
 
-	dlist_reverse_foreach(iter, &span_open)
+Span *
+span_find_serial(uint64 serial)
+{
+	dlist_head *lists[] = {&span_open, &span_waiting};
+
+	for (int i = 0; i < 2; i++)
 	{
-		Span	   *span = dlist_container(Span, node, iter.cur);
+		dlist_iter	iter;
 
-		if (span->serial == serial)
-			return span;
+		dlist_reverse_foreach(iter, lists[i])
+		{
+			Span	   *span = dlist_container(Span, node, iter.cur);
+
+			if (span->serial == serial)
+				return span_can_end(span) ? span : NULL;
+		}
 	}
 	return NULL;
 }

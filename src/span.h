@@ -123,8 +123,11 @@ extern Span *span_stack_top(void);
 /* The open or waiting span with that context (its ids count), or NULL. */
 extern Span *span_find(const struct varlena *context);
 
-/* The open span of that serial number, or NULL. */
-extern Span *span_find_open(uint64 serial);
+/* May it be changed and ended?  One that its scope ended may, until it is queued. */
+extern bool span_can_end(const Span *span);
+
+/* The span of that serial number that can be ended, or NULL. */
+extern Span *span_find_serial(uint64 serial);
 
 /* Starts a span and appends it to the open ones; push says whether it goes on the stack. */
 extern Span *span_start(const SpanStart *start, bool push);

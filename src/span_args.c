@@ -155,7 +155,7 @@ span_arg_span(FunctionCallInfo fcinfo, int n)
 	struct varlena *context = span_arg_context(fcinfo, n);
 	Span	   *span = context ? span_find(context) : span_stack_top();
 
-	if (span && (!span->ended || (span->ended_by_scope && !span->queued)))
+	if (span && span_can_end(span))
 		return span;
 	if (otel_sdk_disabled)
 		return NULL;

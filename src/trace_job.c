@@ -112,7 +112,7 @@ static void
 end_with_error(uint64 serial, MemoryContext memory)
 {
 	MemoryContext caller = MemoryContextSwitchTo(memory);
-	Span	   *span = span_find_open(serial);
+	Span	   *span = span_find_serial(serial);
 
 	if (span && span->recording)
 	{
@@ -167,7 +167,7 @@ otel_trace_job(PG_FUNCTION_ARGS)
 	}
 	PG_END_TRY();
 
-	if ((span = span_find_open(serial)) != NULL)
+	if ((span = span_find_serial(serial)) != NULL)
 		end_span(span);
 	span_xact_bound_waiting();
 	PG_RETURN_VOID();

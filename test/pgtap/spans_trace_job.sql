@@ -5,7 +5,7 @@ SELECT format('ALTER DATABASE %I SET otel.traces_exporter = none', current_datab
 \set ON_ERROR_STOP off
 SET client_min_messages = error;    -- warnings are in sql/spans.sql
 SET search_path = public, otel;
-SELECT plan(33);
+SELECT plan(39);
 
 CREATE TABLE t (id int, trace_context otel.trace_context DEFAULT otel.current_trace_context());
 
@@ -131,6 +131,25 @@ SELECT is(array_agg(format('%s %s', name, status_code)), ARRAY['ends itself 1'],
 TRUNCATE otel.span_queue;
 CALL otel.trace_job('leaves one open', $$ SELECT otel.start_span('left open') $$);
 SELECT is(array_agg(format('%s %s', name, status_code) ORDER BY name), ARRAY['leaves one open 0', 'left open 0'], 'or leave others open') FROM otel.span_queue;
+TRUNCATE otel.span_queue;
+
+-- a job whose span its scope ends
+CALL otel.trace_job('resets', 'RESET ALL; SELECT 1/0');
+BEGIN; COMMIT;
+SELECT is(format('%s: %s', status_code, status_message), '2: division by zero', 'a job that resets its session and fails tells its error') FROM otel.span_queue;
+SELECT is(attributes, '{"error.type": "division_by_zero", "db.response.status_code": "22012"}', 'with error.type') FROM otel.span_queue;
+SELECT is(events[1].name || cardinality(events), 'exception1', 'and the exception') FROM otel.span_queue;
+TRUNCATE otel.span_queue;
+CALL otel.trace_job('resets', 'RESET ALL; CREATE TABLE reset_at AS SELECT clock_timestamp() AS at');
+SET client_min_messages = error;
+SET search_path = public, otel;
+SELECT is(status_code::int, 0, 'one that resets its session and succeeds has succeeded') FROM otel.span_queue;
+SELECT cmp_ok(end_time, '>=', at, 'and ends when it is over') FROM otel.span_queue, reset_at;
+TRUNCATE otel.span_queue;
+CALL otel.trace_job('crowded', 'SELECT otel.start_span($$open$$) FROM generate_series(1, 1000); SELECT 1/0');
+BEGIN; COMMIT;
+SELECT is(format('%s: %s %s', status_code, status_message, events[1].name), '2: division by zero exception', 'so does a job that leaves 1,000 spans open and fails')
+  FROM otel.span_queue WHERE name = 'crowded';
 TRUNCATE otel.span_queue;
 BEGIN;
 SELECT otel.start_span('around') AS around \gset
