@@ -9,6 +9,7 @@
 
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "nodes/parsenodes.h"
 #include "parser/scansup.h"
 #include "tcop/dest.h"
@@ -21,6 +22,9 @@
 #include "settings.h"
 #include "span.h"
 #include "span_args.h"
+
+/* So many bytes of an error's message and of its context are told. */
+#define ERROR_TEXT_LIMIT (64 * 1024)
 
 /* ---- the job ---- */
 
@@ -107,7 +111,34 @@ end_span(Span *span)
 	span_end(span, Max(GetCurrentTimestamp(), span->start_time));
 }
 
-/* Tells the span, unless the job has ended it itself, of the error that is being raised. */
+/*
+ * What a span may have of an error's text: its statement can be part of it, and jsonb takes no string of
+ * 256 MB.  Verified, because the texts of an error need not be in the database's encoding.
+ */
+static const char *
+clipped(const char *text)
+{
+	Size		size = text ? strnlen(text, ERROR_TEXT_LIMIT) : 0;
+
+	return text ? pnstrdup(text, pg_encoding_verifymbstr(GetDatabaseEncoding(), text, size)) : NULL;
+}
+
+static void
+record_error(Span *span, const ErrorData *error)
+{
+	const char *sqlstate = unpack_sql_state(error->sqlerrcode);
+	const char *message = clipped(error->message);
+
+	span_set_status(span, SPAN_STATUS_ERROR, message);
+	exception_record(span, sqlstate, message, clipped(error->context), NULL);
+	span_set_attributes(span, exception_error_attributes(sqlstate));
+}
+
+/*
+ * Tells the span, unless the job has ended it itself, of the error that is being raised.  When that fails,
+ * because the span's attributes are as large as jsonb can be, it is the job's error that is raised: so
+ * nothing but memory may be touched here, for no subtransaction would clean up.
+ */
 static void
 end_with_error(uint64 serial, MemoryContext memory)
 {
@@ -117,11 +148,18 @@ end_with_error(uint64 serial, MemoryContext memory)
 	if (span && span->recording)
 	{
 		ErrorData  *error = CopyErrorData();
-		const char *sqlstate = unpack_sql_state(error->sqlerrcode);
 
-		exception_record(span, sqlstate, error->message, error->context, NULL);
-		span_set_attributes(span, exception_error_attributes(sqlstate));
-		span_set_status(span, SPAN_STATUS_ERROR, error->message);
+		PG_TRY();
+		{
+			record_error(span, error);
+		}
+		PG_CATCH();
+		{
+			FlushErrorState();
+			end_span(span);
+			ReThrowError(error);
+		}
+		PG_END_TRY();
 		FreeErrorData(error);
 	}
 	if (span)

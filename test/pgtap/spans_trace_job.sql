@@ -5,7 +5,7 @@ SELECT format('ALTER DATABASE %I SET otel.traces_exporter = none', current_datab
 \set ON_ERROR_STOP off
 SET client_min_messages = error;    -- warnings are in sql/spans.sql
 SET search_path = public, otel;
-SELECT plan(39);
+SELECT plan(46);
 
 CREATE TABLE t (id int, trace_context otel.trace_context DEFAULT otel.current_trace_context());
 
@@ -115,6 +115,24 @@ CALL otel.trace_job('half', 'CALL half()');
 SELECT is(array_agg(id), ARRAY[1], 'what a job committed stays') FROM t;
 SELECT is(array_agg(format('%s %s %s', name, status_code, status_message) ORDER BY ctid), ARRAY['step 0 ', 'half 2 division by zero'], 'the job''s span tells the error') FROM otel.span_queue;
 TRUNCATE otel.span_queue, t;
+
+-- a job whose error is long, or whose span cannot take it
+CREATE FUNCTION fails_long() RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '%', 'x' || repeat('ä', 500000) USING ERRCODE = 'P0042'; END $$;
+CALL otel.trace_job('fails long', 'SELECT fails_long() /* ' || repeat('ö', 500000) || ' */');
+\set sqlstate :LAST_ERROR_SQLSTATE
+SELECT is(length(:'LAST_ERROR_MESSAGE'), 500001, 'an error of 1 MB goes on as it was');
+SELECT is(:'sqlstate'::text, 'P0042', 'with its SQLSTATE');
+SELECT is(status_message, 'x' || repeat('ä', 32767), 'its span has 64 kB of it, in whole characters') FROM otel.span_queue;
+SELECT is(events[1].attributes ->> 'exception.message', status_message, 'so has the exception') FROM otel.span_queue;
+SELECT ok(octet_length(events[1].attributes ->> 'exception.stacktrace') BETWEEN 65535 AND 65536, 'and of the stack trace') FROM otel.span_queue;
+TRUNCATE otel.span_queue;
+SELECT repeat('{"a":', 2000) || '1' || repeat('}', 2000) AS deep \gset
+CALL otel.trace_job('fails deep', 'SET max_stack_depth = 200; SELECT fails()', attributes => :'deep');
+\set sqlstate :LAST_ERROR_SQLSTATE
+\set message :LAST_ERROR_MESSAGE
+SELECT is(:'sqlstate' || :'message', '23505no paper', 'an error goes on when the span cannot take it');
+SELECT is(format('%s: %s', status_code, status_message), '2: no paper', 'and is its status') FROM otel.span_queue;
+TRUNCATE otel.span_queue;
 
 -- a job that runs into statement_timeout
 SET statement_timeout = '20ms';
