@@ -146,9 +146,16 @@ span_stack_top(void)
 const struct varlena *
 span_stack_current_context(void)
 {
-	Span	   *top = span_stack_top();
+	dlist_iter	iter;
 
-	return top ? top->context : NULL;
+	dlist_reverse_foreach(iter, &span_open)
+	{
+		Span	   *span = dlist_container(Span, node, iter.cur);
+
+		if (span->on_stack && span->context)
+			return span->context;
+	}
+	return NULL;
 }
 
 static bool

@@ -3,7 +3,7 @@
 SELECT format('ALTER DATABASE %I SET otel.traces_exporter = none', current_database()) \gexec
 \c
 SET search_path = public, otel;    -- for "="
-SELECT plan(42);
+SELECT plan(46);
 
 -- nested spans
 BEGIN;
@@ -120,6 +120,20 @@ SELECT otel.start_span('second job', links => (SELECT otel.link_agg(trace_contex
 SELECT otel.end_span();
 COMMIT;
 SELECT is(local_links, ARRAY[1], 'links to this session''s own spans are local') FROM otel.span_queue WHERE name = 'second job';
+
+-- a span that has no context of its own and none of a parent
+BEGIN;
+SELECT otel.start_span('enabled') AS enabled \gset
+SELECT otel.set_trace_context('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01');
+SET LOCAL otel.sdk_disabled = on;
+SELECT is(otel.start_span('disabled', root => true), NULL, 'a disabled SDK has no context for a new trace');
+SELECT is(otel.current_trace_context(), :'enabled'::otel.trace_context, 'the innermost span that has a context is current');
+SELECT otel.end_span();
+SET LOCAL otel.sdk_disabled = off;
+SELECT is(otel.current_trace_context(), :'enabled'::otel.trace_context, 'and after the end of the one without');
+SELECT otel.end_span();
+COMMIT;
+SELECT is(array_agg(name), ARRAY['enabled'], 'end_span ends the one without first') FROM otel.span_queue WHERE name ~ 'abled';
 
 -- a job that starts more spans than a session remembers the ids of
 BEGIN;
