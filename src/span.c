@@ -217,9 +217,9 @@ span_pop(Span *span)
 {
 	dlist_node *node = &span->node;
 
-	otel_capture_generation++;
 	if (!span->on_stack)
 		return;
+	otel_capture_generation++;
 	for (;;)
 	{
 		dlist_container(Span, node, node)->on_stack = false;
@@ -232,7 +232,7 @@ span_pop(Span *span)
 void
 span_forget(Span *span)
 {
-	otel_capture_generation++;
+	Assert(!span->on_stack);
 	dlist_delete(&span->node);
 	if (span->ended)
 	{
@@ -337,7 +337,8 @@ span_start(const SpanStart *start, bool push)
 	dlist_push_tail(&span_open, &span->node);
 	open_count++;
 	span->on_stack = push;
-	otel_capture_generation++;
+	if (push)
+		otel_capture_generation++;
 	return span;
 }
 

@@ -144,7 +144,7 @@ extern void span_end_by_scope(Span *span, TimestampTz now);
 /* Takes an open span off the stack, with what is above it. */
 extern void span_pop(Span *span);
 
-/* Forgets a span and frees it. */
+/* Forgets a span that is off the stack and frees it. */
 extern void span_forget(Span *span);
 
 /* Changes to a span that is not queued yet; all copy into the span's memory. */

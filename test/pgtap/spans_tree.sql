@@ -3,7 +3,7 @@
 SELECT format('ALTER DATABASE %I SET otel.traces_exporter = none', current_database()) \gexec
 \c
 SET search_path = public, otel;    -- for "="
-SELECT plan(46);
+SELECT plan(47);
 
 -- nested spans
 BEGIN;
@@ -120,6 +120,31 @@ SELECT otel.start_span('second job', links => (SELECT otel.link_agg(trace_contex
 SELECT otel.end_span();
 COMMIT;
 SELECT is(local_links, ARRAY[1], 'links to this session''s own spans are local') FROM otel.span_queue WHERE name = 'second job';
+
+-- all within one statement, for which a context is kept as long as the stack stays as it is
+CREATE TABLE step (id int GENERATED ALWAYS AS IDENTITY, expected otel.trace_context, trace_context otel.trace_context DEFAULT otel.current_trace_context());
+DO $$
+DECLARE
+    a otel.trace_context;
+    b otel.trace_context;
+BEGIN
+    INSERT INTO step (expected) VALUES (NULL);
+    a := otel.start_span('a');
+    INSERT INTO step (expected) VALUES (a);
+    PERFORM otel.record_span('recorded', now());
+    INSERT INTO step (expected) VALUES (a);
+    b := otel.start_span('b');
+    INSERT INTO step (expected) VALUES (b);
+    PERFORM otel.discard_span();
+    INSERT INTO step (expected) VALUES (a);
+    b := otel.start_span('b', scope => 'session');
+    INSERT INTO step (expected) VALUES (b);
+    PERFORM otel.end_span(span => a);
+    INSERT INTO step (expected) VALUES (NULL);
+    PERFORM otel.end_span(span => b);
+    INSERT INTO step (expected) VALUES (NULL);
+END $$;
+SELECT is(array_agg(id) FILTER (WHERE trace_context IS DISTINCT FROM expected), NULL, 'each row has the span that is current') FROM step;
 
 -- a span that has no context of its own and none of a parent
 BEGIN;
