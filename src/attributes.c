@@ -140,7 +140,7 @@ attributes_apply_limits(Jsonb *attrs, int count_limit, int value_length_limit, i
 }
 
 Jsonb *
-attributes_filter(Jsonb *object, bool (*keep) (const JsonbValue *key, void *arg), void *arg)
+attributes_filter(Jsonb *object, bool (*keep) (JsonbValue *key, void *arg), void *arg)
 {
 	JsonbIterator *it = JsonbIteratorInit(&object->root);
 	JsonbIteratorToken token;
@@ -167,45 +167,30 @@ attributes_filter(Jsonb *object, bool (*keep) (const JsonbValue *key, void *arg)
 	return JsonbValueToJsonb(&kept);
 }
 
-/* Of the keys that old does not have, only as many as there is room for. */
-static Jsonb *
-drop_keys_without_room(Jsonb *old, Jsonb *attributes, int room, int *dropped)
+/* The old object, and how many keys that it does not have there is still room for. */
+typedef struct MergeRoom
 {
-	JsonbIterator *it = JsonbIteratorInit(&attributes->root);
-	JsonbIteratorToken token;
-	JsonbValue	value;
-	JsonbValue	kept;
-	JsonbPair  *pair;
-	bool		keep = false;
+	Jsonb	   *old;
+	int			left;
+	int			dropped;
+} MergeRoom;
 
-	kept.type = jbvObject;
-	kept.val.object.nPairs = 0;
-	kept.val.object.pairs = palloc(sizeof(JsonbPair) * JB_ROOT_COUNT(attributes));
-	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
-	{
-		pair = &kept.val.object.pairs[kept.val.object.nPairs];
-		if (token == WJB_KEY)
-		{
-			keep = findJsonbValueFromContainer(&old->root, JB_FOBJECT, &value) != NULL || room-- > 0;
-			*dropped += keep ? 0 : 1;
-			pair->key = value;
-			pair->order = kept.val.object.nPairs;
-		}
-		else if (token == WJB_VALUE && keep)
-		{
-			pair->value = value;
-			value_within_limit(&pair->value, -1);
-			kept.val.object.nPairs++;
-		}
-	}
-	return JsonbValueToJsonb(&kept);
+static bool
+has_room(JsonbValue *key, void *arg)
+{
+	MergeRoom  *room = arg;
+	bool		keep = findJsonbValueFromContainer(&room->old->root, JB_FOBJECT, key) != NULL ||
+		room->left-- > 0;
+
+	room->dropped += keep ? 0 : 1;
+	return keep;
 }
 
 Jsonb *
 attributes_merge(Jsonb *old, Jsonb *attributes, int count_limit, int value_length_limit, int *dropped)
 {
+	MergeRoom	room = {.old = old};
 	int			ndropped;
-	int			room;
 
 	attributes = attributes_apply_limits(attributes, old ? -1 : count_limit, value_length_limit,
 										 &ndropped);
@@ -213,9 +198,10 @@ attributes_merge(Jsonb *old, Jsonb *attributes, int count_limit, int value_lengt
 	if (old == NULL)
 		return DatumGetJsonbPCopy(JsonbPGetDatum(attributes));
 
-	room = count_limit - (int) JB_ROOT_COUNT(old);
-	if (count_limit >= 0 && (int) JB_ROOT_COUNT(attributes) > room)
-		attributes = drop_keys_without_room(old, attributes, room, dropped);
+	room.left = count_limit - (int) JB_ROOT_COUNT(old);
+	if (count_limit >= 0 && (int) JB_ROOT_COUNT(attributes) > room.left)
+		attributes = attributes_filter(attributes, has_room, &room);
+	*dropped += room.dropped;
 	return DatumGetJsonbPCopy(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(old),
 												  JsonbPGetDatum(attributes)));
 }

@@ -29,7 +29,7 @@ extern Jsonb *attributes_merge(Jsonb *old, Jsonb *attributes, int count_limit,
  * An object's outermost keys that keep() says so of, with their values; a new value in CurrentMemoryContext.  In
  * one pass, where jsonb_delete() makes the whole object anew for each key.
  */
-extern Jsonb *attributes_filter(Jsonb *object, bool (*keep) (const JsonbValue *key, void *arg), void *arg);
+extern Jsonb *attributes_filter(Jsonb *object, bool (*keep) (JsonbValue *key, void *arg), void *arg);
 
 /* An object of n strings; those that are NULL are left out. */
 extern Jsonb *attributes_from_strings(int n, const char *const *keys, const char *const *values);

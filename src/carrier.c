@@ -265,7 +265,7 @@ make_carrier(const struct varlena *value)
 
 /* In any of their 3,072 spellings. */
 static bool
-is_no_header(const JsonbValue *key, void *arg)
+is_no_header(JsonbValue *key, void *arg)
 {
 	return !is_name(key, TRACEPARENT) && !is_name(key, TRACESTATE);
 }
