@@ -70,15 +70,10 @@ portal_has_message_copy(Portal portal)
  * portal, as while a simple statement is planned, in the function call protocol and in background workers.
  */
 Portal
-running_portal(void)
+running_portal_behind_active(void)
 {
 	MemoryContext context;
 	Portal		with_copy = NULL;
-
-	if (debug_query_string == NULL || !PortalIsValid(ActivePortal))
-		return NULL;
-	if (ActivePortal->sourceText == debug_query_string)
-		return ActivePortal;
 
 	/* Every portal's context is a child of the same one and has the portal's name as its ident. */
 	context = MemoryContextGetParent(ActivePortal->portalContext);
@@ -98,27 +93,6 @@ running_portal(void)
 			with_copy = portal;
 	}
 	return with_copy;
-}
-
-/*
- * The statement of the message that the portal runs, or NULL.  The actions of rules, which may come before
- * it or in its place, have no location.
- */
-PlannedStmt *
-running_statement(Portal portal)
-{
-	ListCell   *cell;
-
-	if (portal == NULL)
-		return NULL;
-	foreach(cell, portal->stmts)
-	{
-		PlannedStmt *statement = lfirst_node(PlannedStmt, cell);
-
-		if (statement->stmt_location >= 0)
-			return statement;
-	}
-	return NULL;
 }
 
 /* Is the message that runs the one that ends the transaction?  Only a named statement is noted there. */
