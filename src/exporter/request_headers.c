@@ -12,13 +12,11 @@
 #include "utils/memutils.h"
 
 #include "headers.h"
+#include "redact.h"
 #include "request_headers.h"
 
 /* A headers file larger than this is a mistake. */
 #define MAX_HEADERS_FILE (64 * 1024)
-
-/* A value shorter than this says nothing; hiding it would only garble messages. */
-#define MIN_SECRET_LENGTH 4
 
 typedef struct Header
 {
@@ -178,20 +176,15 @@ request_headers_make(RequestHeaders *headers, const ExporterConfig *config)
 void
 request_headers_redact(const RequestHeaders *headers, char *text)
 {
-	ListCell   *cell;
+	int			count = list_length(headers->values);
+	const char **values = palloc(sizeof(char *) * Max(count, 1));
+	char	   *original = pstrdup(text);
 
-	foreach(cell, headers->values)
-	{
-		const char *value = lfirst(cell);
-		const char *space = strrchr(value, ' ');
-		const char *secret = space ? space + 1 : value; /* "Bearer KEY": the key alone is one, too */
-		size_t		len = strlen(secret);
-
-		if (len < MIN_SECRET_LENGTH)
-			continue;
-		for (char *found = strstr(text, secret); found; found = strstr(found + len, secret))
-			memset(found, '*', len);
-	}
+	for (int i = 0; i < count; i++)
+		values[i] = list_nth(headers->values, i);
+	redact(original, values, count, text);
+	pfree(original);
+	pfree(values);
 }
 
 void

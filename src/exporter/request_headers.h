@@ -27,7 +27,7 @@ typedef struct RequestHeaders
  */
 extern void request_headers_make(RequestHeaders *headers, const ExporterConfig *config);
 
-/* Replaces the headers' values in a text by stars: a server may quote what it does not like. */
+/* Replaces the headers' values in a text by stars (redact.h): a server may quote what it does not like. */
 extern void request_headers_redact(const RequestHeaders *headers, char *text);
 
 extern void request_headers_free(RequestHeaders *headers);

@@ -2,6 +2,7 @@
 use strict;
 use warnings;
 use IO::Socket::INET;
+use JSON::PP;
 use OtelExport;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -116,6 +117,28 @@ OtelExport::wait_sql($node, 'SELECT failed = 1 FROM otel.export_status');
 like(OtelExport::status($node, 'last_error'), qr/^HTTP status 401: no such key: \*+$/, 'a server that quotes the key does not make it public');
 unlike(slurp_file($node->logfile), qr/$secret/, 'nor is it in the log');
 is($node->safe_psql('postgres', "SELECT count(*) FROM pg_settings WHERE setting LIKE '%$secret%'"), 0, 'nor in pg_settings');
+
+# The message is cut to some 500 bytes, which may be in the middle of a key
+my $long = join '', map { chr(65 + $_ % 26) } 1 .. 800;
+foreach my $case (
+	[ 'a key longer than a message', "X-Key=$long", $long, qr/\*{100}/ ],
+	[ 'a key behind its scheme', "Authorization=Bearer%20$long", "you sent Bearer $long", qr/you sent Bearer \*{100}/ ],
+	[ 'a key that is cut', 'X-Key=t0p-secret-key', ('.' x 500) . 't0p-secret-key', qr/\.{500}\*+$/ ],
+	[ 'a value that ends in a space', 'X-Key=t0p-secret-key%20', 'no t0p-secret-key', qr/no \*+$/ ],
+	[ 'two keys in a value', 'X-Keys=t0p-one%20t0p-two', 't0p-one is old, t0p-two is new', qr/\*+ is old, \*+ is new$/ ])
+{
+	my ($name, $header, $quoted, $shown) = @$case;
+	unlink $file;
+	append_to_file($file, "$header\n");
+	$receiver->answer({ status => 401, body => encode_json({ message => $quoted }), headers => { 'Content-Type' => 'application/json' } });
+	my $offset = -s $node->logfile;
+	$node->safe_psql('postgres', 'SELECT otel.retry_failed()');
+	$node->safe_psql('postgres', 'SELECT otel.force_flush(500)');
+	OtelExport::wait_sql($node, 'SELECT failed = 1 FROM otel.export_status');
+	like(OtelExport::status($node, 'last_error'), $shown, "$name: the status hides it");
+	unlike($node->safe_psql('postgres', 'SELECT last_error, error FROM otel.export_status, otel.failed_spans') . slurp_file($node->logfile, $offset),
+		qr/t0p|ABCD/, "$name: so does all else");
+}
 unlink $file;
 append_to_file($file, "Authorization=Bearer%20rotated%0d%0aEvil: yes\n");
 $node->safe_psql('postgres', 'SELECT otel.retry_failed()');
