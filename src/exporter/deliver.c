@@ -8,6 +8,10 @@
  * are other requests, and the only way to find one span that a collector does not like among hundreds it
  * does.  When both halves fail at once, the fault is not a span's, and looking further would only multiply
  * the requests: the whole is set aside.
+ *
+ * A request that is cut short after some of its body was sent is retried, as it must be; but what is too
+ * large for the link, or for a proxy that resets instead of answering 413, would fail for ever.  So the next
+ * one is smaller (worker.c), down to one span, and one large span that failed so again and again is set aside.
  */
 #include "postgres.h"
 
@@ -15,6 +19,13 @@
 #include "http.h"
 #include "response.h"
 #include "settle.h"
+
+/*
+ * A single span of more than LARGE_SPAN bytes is set aside after so many requests in a row that were cut
+ * short: with the default time-out and the pauses between, a minute.  A smaller one waits for better days.
+ */
+#define LARGE_SPAN (1024 * 1024)
+#define LARGE_SPAN_ATTEMPTS 5
 
 typedef struct Sending
 {
@@ -25,6 +36,7 @@ typedef struct Sending
 	bool		stop;			/* nothing more of this batch is sent now */
 	bool		accepted;		/* some of it was taken */
 	bool		set_aside;		/* some of it was refused */
+	bool		gave_up;		/* on a large span; the fault is that span's */
 	char		error[sizeof(((HttpResult *) NULL)->message)];	/* the last; empty when there was none */
 } Sending;
 
@@ -57,11 +69,18 @@ log_complaint(const char *error)
 	ereport(LOG, (errmsg("otel_links exporter: %s", error)));
 }
 
+/* Where the encoded spans from a row on begin. */
+static size_t
+start_of(const Sending *s, int row)
+{
+	return row > 0 ? s->batch->rows[row - 1].end : 0;
+}
+
 static void
 post(Sending *s, int from, int to, HttpResult *result)
 {
-	size_t		start = from > 0 ? s->batch->rows[from - 1].end : 0;
-	size_t		end = s->batch->rows[to - 1].end;
+	size_t		start = start_of(s, from);
+	size_t		end = start_of(s, to);
 	ByteBuffer		body;
 
 	buffer_init(&body);
@@ -69,7 +88,7 @@ post(Sending *s, int from, int to, HttpResult *result)
 	envelope_put_request(&s->batch->envelope, s->batch->spans.buf.data + start, end - start, &body);
 	http_post(s->config, body.data, body.len, s->tick, result);
 	pfree(body.data);
-	if (result->outcome == HTTP_TOO_LARGE)
+	if (result->outcome == HTTP_TOO_LARGE || (result->cut_short && to - from > 1))
 		s->delivery->too_large = end - start;
 }
 
@@ -93,6 +112,25 @@ set_aside(Sending *s, int from, int to, const HttpResult *result)
 	settle_range(s, from, to, VERDICT_FAILED, result);
 	s->set_aside = true;
 	strlcpy(s->error, result->message, sizeof(s->error));
+}
+
+/* After one more request with these rows that got no answer: is it time to give up on them? */
+static bool
+gives_up(const Sending *s, int from, int to, const HttpResult *result)
+{
+	static QueueRow stuck;
+	static int	attempts;
+	const QueueRow *row = &s->batch->rows[from];
+
+	if (!result->cut_short || to - from > 1 || start_of(s, to) - start_of(s, from) <= LARGE_SPAN)
+	{
+		attempts = 0;
+		return false;
+	}
+	if (!ItemPointerEquals(&stuck.tid, &row->tid) || stuck.xmin != row->xmin)
+		attempts = 0;
+	stuck = *row;
+	return ++attempts >= LARGE_SPAN_ATTEMPTS;
 }
 
 static void handle(Sending *s, int from, int to, const HttpResult *result);
@@ -145,6 +183,12 @@ handle(Sending *s, int from, int to, const HttpResult *result)
 				strlcpy(s->error, result->message, sizeof(s->error));
 			break;
 		case HTTP_RETRY:
+			if (gives_up(s, from, to, result))
+			{
+				set_aside(s, from, to, result);
+				s->gave_up = true;
+				break;
+			}
 			s->stop = true;
 			s->delivery->keep_position = true;
 			s->delivery->retry_after_ms = result->retry_after_ms;
@@ -189,8 +233,9 @@ deliver(const Batch *batch, const ExporterConfig *config, void (*tick) (void), D
 	send_range(&s, 0, batch->count);
 
 	/* A fault that is not a single span's must not empty the queue into the bin. */
-	delivery->back_off = s.stop || (s.set_aside && !s.accepted);
-	log_outcome(delivery->back_off, s.error);
+	delivery->back_off = s.stop || (s.set_aside && !s.accepted && !s.gave_up);
+	if (delivery->back_off || s.accepted)
+		log_outcome(delivery->back_off, s.error);
 	if (!delivery->back_off && s.error[0])
 		log_complaint(s.error);
 }

@@ -371,6 +371,21 @@ read_answer(const ResponseBody *body, HttpResult *result)
 	}
 }
 
+/*
+ * Did it fail after some of the body was sent, and before an answer began?  What cannot be reached at all
+ * (refused, not resolved, no TLS) says nothing of the request.
+ */
+static bool
+was_cut_short(CURLcode code)
+{
+	long		status = 0;
+	curl_off_t	sent = 0;
+
+	return code != CURLE_COULDNT_CONNECT &&
+		curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK && status == 0 &&
+		curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &sent) == CURLE_OK && sent > 0;
+}
+
 static void
 read_result(CURLcode code, const ResponseBody *body, HttpResult *result)
 {
@@ -386,6 +401,7 @@ read_result(CURLcode code, const ResponseBody *body, HttpResult *result)
 				 "the response is larger than %d MiB", MAX_RESPONSE_SIZE / (1024 * 1024));
 		return;
 	}
+	result->cut_short = was_cut_short(code);
 	snprintf(result->message, sizeof(result->message), "%s",
 			 error_buffer[0] ? error_buffer : curl_easy_strerror(code));
 }
@@ -440,6 +456,7 @@ http_post(const ExporterConfig *config, const char *body, size_t len,
 
 	result->outcome = HTTP_RETRY;
 	result->retry_after_ms = -1;
+	result->cut_short = false;
 	result->rejected = 0;
 	result->message[0] = '\0';
 	error_buffer[0] = '\0';

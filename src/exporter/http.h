@@ -21,6 +21,7 @@ typedef struct HttpResult
 {
 	HttpOutcome outcome;
 	long		retry_after_ms; /* -1: the server named no time */
+	bool		cut_short;		/* the body, or some of it, went out and no answer came back */
 	int64		rejected;		/* partial success: spans the server says it did not take */
 	char		message[1024];	/* for people; empty when all went well */
 } HttpResult;

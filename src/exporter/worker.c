@@ -52,7 +52,7 @@ pg_noreturn extern PGDLLEXPORT void otel_exporter_main(Datum arg);
 /* A pass from the queue's start may be followed by the next after so many times what it cost. */
 #define PASS_PAUSE_FACTOR 20
 
-/* After a 413, so many batches are taken before larger ones are tried again. */
+/* After a request that was too large, so many batches are taken before larger ones are tried again. */
 #define GROW_AFTER 64
 
 /* How often kept spans and the queue's size are looked after. */
@@ -69,7 +69,7 @@ typedef struct Exporter
 	bool		whole_pass;		/* did this pass begin at the queue's start? */
 	TimestampTz next_whole_pass;	/* not before */
 
-	/* requests that a server finds too large are not made again for a while */
+	/* requests that are too large for a server or the link to it are not made again for a while */
 	size_t		max_bytes;
 	int			small_enough;	/* requests of that size taken since */
 
@@ -204,7 +204,7 @@ settle_strays(const Batch *batch)
 	settle(&settlement, &exporter.config);
 }
 
-/* A server's limit on the size of requests is not told, so that it is felt for. */
+/* The limit on the size of requests is not told, so that it is felt for. */
 static void
 adapt_max_bytes(const Delivery *delivery)
 {

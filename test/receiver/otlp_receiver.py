@@ -18,6 +18,7 @@ POST /v1/traces (or any other path; the requests file tells which) in protobuf o
                 delay            seconds to wait before answering
                 drop             true: close the connection without an answer
                 when_span        only for requests with a span of that name; others succeed
+                when_larger_than only for requests with a body of more bytes; others succeed
                 times            use this line so many times (0: for ever)
   --certificate, --key, --client-ca   speak TLS; with a client CA, ask for the client's certificate
 
@@ -89,8 +90,8 @@ class Receiver:
         with self._lock:
             return self._lock.wait_for(lambda: condition(self._spans), timeout)
 
-    def next_answer(self, names):
-        """The answer for a request with spans of these names, as a dictionary."""
+    def next_answer(self, names, size):
+        """The answer for a request of that size with spans of these names, as a dictionary."""
         with self._lock:
             if self._answers is None or not self._answers.exists():
                 return {}
@@ -99,6 +100,8 @@ class Receiver:
                 return {}
             answer = json.loads(lines[0])
             if "when_span" in answer and answer["when_span"] not in names:
+                return {}
+            if size <= answer.get("when_larger_than", -1):
                 return {}
             times = answer.get("times", 1)
             if times > 1:
@@ -152,7 +155,8 @@ class _Handler(BaseHTTPRequestHandler):
         except otlp_decode.InvalidRequest as e:
             error = str(e)
 
-        answer = {"status": 400, "body": error} if error else self._receiver.next_answer({s["name"] for s in spans})
+        answer = {"status": 400, "body": error} if error else self._receiver.next_answer(
+            {s["name"] for s in spans}, len(body))
         status = 0 if answer.get("drop") else answer.get("status", 200)
         time.sleep(answer.get("delay", 0))
         self._receiver.record(

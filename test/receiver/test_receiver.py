@@ -197,6 +197,10 @@ class Receiving(unittest.TestCase):
         self.answers({"status": 400, "when_span": "bad", "times": 0})
         self.assertEqual([self.post(a_request(name))[0] for name in ("good", "bad")], [200, 400])
 
+    def test_an_answer_may_be_for_large_requests(self):
+        self.answers({"status": 413, "when_larger_than": 1000, "times": 0})
+        self.assertEqual([self.post(a_request("x" * n))[0] for n in (1, 1000)], [200, 413])
+
     def test_partial_success_is_told(self):
         self.answers({"partial_success": {"rejected_spans": 1, "error_message": "no"}})
         response = trace_service_pb2.ExportTraceServiceResponse.FromString(self.post()[2])

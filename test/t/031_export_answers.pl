@@ -72,6 +72,72 @@ OtelExport::wait_until(sub {
 		return ($receiver->requests)[-1]{spans} == 400;
 	}) or fail('413: the reload is seen');
 
+# No answer at all to what is too large for the way to the collector
+sub text_of { return "attributes => jsonb_build_object('text', repeat('x', $_[0]))" }
+
+sub middle_sized { return $node->safe_psql('postgres', "SELECT otel.record_span('$_[0]-' || i, now(), " . text_of(40_000) . ') FROM generate_series(1, 10) i') }
+
+# Flushing has the exporter try again without the pauses between.
+sub flush_until
+{
+	my ($condition) = @_;
+	return OtelExport::wait_until(sub {
+			$node->safe_psql('postgres', 'SELECT otel.force_flush(200)');
+			return $condition->();
+		});
+}
+
+my %no_answer = (cut => {}, late => { delay => 1.5 });
+foreach my $case (sort keys %no_answer)
+{
+	OtelExport::set($node, 'otel.exporter_otlp_timeout = 500');	# a reload makes the requests large again
+	flush_until(sub {
+			middle_sized("$case before");
+			OtelExport::wait_drained($node);
+			return ($receiver->requests)[-1]{bytes} > 400_000;
+		}) or fail("$case: the reload is seen");
+	$receiver->answer({ drop => JSON::PP::true, when_larger_than => 150_000, times => 0, %{ $no_answer{$case} } });
+	middle_sized("$case middle");
+	flush_until(sub { OtelExport::status($node, 'pending') == 0 });
+	is_deeply([ $receiver->span_names(qr/^$case middle/) ], [ OtelExport::names("$case middle", 10) ],
+		"$case: spans that are too much for one request arrive in smaller ones");
+	is(OtelExport::status($node, 'failed'), 0, "$case: none is set aside");
+
+	$node->safe_psql('postgres', "SELECT otel.record_span('$case large', now(), " . text_of(2_000_000) . ");
+		SELECT otel.record_span('$case small-' || i, now()) FROM generate_series(1, 10) i");
+	flush_until(sub { OtelExport::status($node, 'pending') == 0 });
+	is_deeply([ failed_names() ], ["$case large"], "$case: a span that is too large by itself is set aside");
+	like($node->safe_psql('postgres', 'SELECT error FROM otel.failed_spans'), qr/reply|reset|time/i, "$case: with what happened");
+	is_deeply([ $receiver->span_names(qr/^$case small/) ], [ OtelExport::names("$case small", 10) ], "$case: those behind it arrive");
+	$receiver->answer();
+	is($node->safe_psql('postgres', 'SELECT otel.retry_failed()'), 1, "$case: queued again");
+	flush_until(sub { OtelExport::status($node, 'pending') == 0 });
+	is_deeply([ $receiver->span_names(qr/^$case large/) ], ["$case large"], "$case: it arrives when it can");
+}
+is($receiver->duplicates, 0, 'without an answer: nothing is taken twice');
+
+# Nobody there: that says nothing of the requests
+my $other = OtelExport->receiver;
+my $port = $other->{port};
+OtelExport::set($node, "otel.exporter_otlp_endpoint = '" . $other->url . "'");
+OtelExport::record($node, 'there', 1);
+OtelExport::wait_drained($node);
+$other->stop;
+$node->safe_psql('postgres', "SELECT otel.record_span('nobody-' || i, now(), " . text_of(1_500_000) . ') FROM generate_series(1, 2) i');
+foreach my $try (1 .. 6)
+{
+	my $now = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
+	flush_until(sub { OtelExport::status($node, "last_error_at > '$now'") eq 't' });
+}
+is(OtelExport::status($node, 'pending || \' \' || failed'), '2 0', 'nobody there: nothing is set aside, however large and often');
+$other = OtelExport->receiver('--port', $port);
+flush_until(sub { OtelExport::status($node, 'pending') == 0 });
+is(join(' ', map { $_->{spans} } $other->requests), '2', 'nobody there: then all is sent in one request');
+$other->stop;
+OtelExport::set($node, 'otel.exporter_otlp_timeout = 10000', "otel.exporter_otlp_endpoint = '" . $receiver->url . "'");
+OtelExport::record($node, 'back', 1);
+OtelExport::wait_drained($node);
+
 # 400 for one among 512
 $receiver->answer({ status => 400, when_span => 'case' . ($number + 1) . '-77', times => 0 });
 my $before = scalar $receiver->requests;

@@ -64,6 +64,22 @@ foreach my $case ([ 'hang', 'timed? ?out|time-?out' ], [ 'deaf', 'timed? ?out|ti
 	$server->stop;
 }
 
+# A large span that the network does not let through, whatever is sent of it, does not keep the others back
+foreach my $fault (qw(reset deaf))
+{
+	my $server = OtelExport->start_program('faulty.py', '--fault', $fault);
+	endpoint($server->url);
+	$node->safe_psql('postgres', "SELECT otel.record_span('large $fault-1', now(), attributes => jsonb_build_object('text', repeat('x', 2000000)))");
+	ok(OtelExport::wait_until(sub {
+				$node->safe_psql('postgres', 'SELECT otel.force_flush(200)');
+				return OtelExport::status($node, 'failed') == 1;
+			}), "$fault: a large span is set aside");
+	$server->stop;
+	endpoint($good);
+	$node->safe_psql('postgres', 'SELECT otel.retry_failed()');
+	arrived("large $fault", 1, "$fault: and arrives when queued again");
+}
+
 # Answers that cannot be taken at their word: a response over the cap sets the batch aside …
 foreach my $fault (qw(huge))
 {
