@@ -608,6 +608,12 @@ COMMENT ON COLUMN otel.exported_spans.exported_at IS 'when the collector took th
 ALTER TABLE otel.span_queue SET (
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
     toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 20000);
+ALTER TABLE otel.failed_spans SET (
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
+    toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 20000);
+ALTER TABLE otel.exported_spans SET (
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
+    toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 20000);
 
 -- One row, written by the exporter alone, from its first batch on.
 CREATE TABLE otel.exporter_state (

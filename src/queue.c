@@ -22,8 +22,6 @@
 #include "commands/sequence.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "storage/bufmgr.h"
-#include "storage/freespace.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -33,6 +31,7 @@
 
 #include "attributes.h"
 #include "export_tables.h"
+#include "file_room.h"
 #include "queue.h"
 #include "quiet_heap.h"
 #include "settings.h"
@@ -136,23 +135,10 @@ queue_open(Relation *queue, Oid *extension)
 
 /* ---- its bound ---- */
 
-/*
- * Its size is that of its files: the links of most spans are long enough to be toasted.  Where spans were
- * deleted and vacuumed there is room in the files, which the free space map knows of; the larger one tells.
- */
 bool
 queue_is_full(Relation queue)
 {
-	uint64		max_blocks = (uint64) otel_queue_max_size * 1024 / BLCKSZ;
-	Relation	toast = table_open(queue->rd_rel->reltoastrelid, AccessShareLock);
-	uint64		blocks = RelationGetNumberOfBlocks(queue);
-	uint64		toast_blocks = RelationGetNumberOfBlocks(toast);
-	bool		full;
-
-	full = blocks + toast_blocks >= max_blocks &&
-		GetPageWithFreeSpace(toast_blocks > blocks ? toast : queue, BLCKSZ / 2) == InvalidBlockNumber;
-	table_close(toast, AccessShareLock);
-	return full;
+	return files_are_full(queue, (int64) otel_queue_max_size * 1024);
 }
 
 void

@@ -8,7 +8,6 @@
 #include "postgres.h"
 
 #include "access/heapam.h"
-#include "access/detoast.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "miscadmin.h"
@@ -19,7 +18,9 @@
 #include "bound.h"
 #include "compat.h"
 #include "export_tables.h"
+#include "file_room.h"
 #include "lifecycle.h"
+#include "row_bytes.h"
 #include "settle.h"
 
 /* Rows dropped in one transaction. */
@@ -33,24 +34,6 @@
 
 /* Counting reads the whole queue; this many times as long passes before it is done again. */
 #define PAUSE_FACTOR 20
-
-/* The bytes of a row, those that are toasted outside of it included. */
-static int64
-row_bytes(HeapTuple tuple, TupleDesc desc)
-{
-	int64		bytes = tuple->t_len;
-
-	for (int i = 0; HeapTupleHasExternal(tuple) && i < desc->natts; i++)
-	{
-		bool		isnull;
-		Datum		value = heap_getattr(tuple, i + 1, desc, &isnull);
-
-		if (!isnull && TupleDescAttr(desc, i)->attlen == -1 &&
-			VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value)))
-			bytes += toast_datum_size(value);
-	}
-	return bytes;
-}
 
 /* What the queue holds. */
 typedef struct QueueContents
@@ -129,7 +112,7 @@ find_surplus(const ExporterConfig *config)
 
 	lifecycle_begin();
 	queue = lifecycle_open_table("span_queue", AccessShareLock);
-	if (settle_file_bytes(queue) > config->queue_max_bytes)
+	if (file_bytes(queue) > config->queue_max_bytes)
 	{
 		QueueContents contents = measure(queue);
 

@@ -14,7 +14,6 @@
 #include "executor/tuptable.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -22,15 +21,17 @@
 
 #include "compat.h"
 #include "export_tables.h"
+#include "file_room.h"
 #include "lifecycle.h"
 #include "quiet_heap.h"
+#include "row_bytes.h"
 #include "settle.h"
 
 /* Rows of otel.exported_spans removed in one transaction. */
 #define EXPIRE_BATCH 10000
 
-/* Reading otel.exported_spans is followed by the next time after so many times what it took. */
-#define EXPIRE_PAUSE_FACTOR 20
+/* Reading a whole table is followed by the next time after so many times what it took. */
+#define PAUSE_FACTOR 20
 
 /* ---- otel.exporter_state ---- */
 
@@ -143,19 +144,31 @@ settle_started(void)
 
 /* ---- rows ---- */
 
-int64
-settle_file_bytes(Relation rel)
+/*
+ * Has otel.failed_spans no room for more?  It may become as large as the queue.  Rows that were deleted, as by
+ * otel.retry_failed(), take room in the files until they are vacuumed, and must not have others dropped: how
+ * many bytes of the files are no row's is counted, which reads the table, and taken for granted for a while.
+ */
+static bool
+failed_spans_are_full(Relation failed, const ExporterConfig *config)
 {
-	int64		blocks = RelationGetNumberOfBlocks(rel);
+	static int64 dead;
+	static TimestampTz next_count;
+	const int64 bytes = file_bytes(failed);
+	TimestampTz start = GetCurrentTimestamp();
 
-	if (OidIsValid(rel->rd_rel->reltoastrelid))
+	if (!files_are_full(failed, config->queue_max_bytes))
 	{
-		Relation	toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
-
-		blocks += RelationGetNumberOfBlocks(toast);
-		table_close(toast, AccessShareLock);
+		dead = 0;				/* they have been vacuumed, if there were any */
+		return false;
 	}
-	return blocks * BLCKSZ;
+	if (bytes - dead >= config->queue_max_bytes && start >= next_count)
+	{
+		dead = bytes - row_bytes_of_table(failed);
+		next_count = GetCurrentTimestamp();
+		next_count += (next_count - start) * PAUSE_FACTOR;
+	}
+	return bytes - dead >= config->queue_max_bytes;
 }
 
 /* Where rows go, if not away: NULL when they are only deleted. */
@@ -170,8 +183,8 @@ open_target(const Settlement *s, const ExporterConfig *config)
 	if (s->verdict == VERDICT_EXPORTED)
 		return lifecycle_open_table("exported_spans", RowExclusiveLock);
 	target = lifecycle_open_table("failed_spans", RowExclusiveLock);
-	if (settle_file_bytes(target) < config->queue_max_bytes)
-		return target;			/* it may become as large as the queue */
+	if (!failed_spans_are_full(target, config))
+		return target;
 	table_close(target, RowExclusiveLock);
 	return NULL;
 }
@@ -324,7 +337,7 @@ settle_expire_exported(const ExporterConfig *config)
 		CHECK_FOR_INTERRUPTS();
 	next_pass = GetCurrentTimestamp();
 	next_pass = Max(oldest + retention + retention / 100,
-					next_pass + (next_pass - start) * EXPIRE_PAUSE_FACTOR);
+					next_pass + (next_pass - start) * PAUSE_FACTOR);
 	if (retention == 0)
 		next_pass = DT_NOEND;	/* nothing comes that could expire */
 }

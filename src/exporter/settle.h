@@ -7,7 +7,6 @@
 #include "postgres.h"
 #include "batch.h"
 #include "config.h"
-#include "utils/rel.h"
 
 typedef enum Verdict
 {
@@ -40,8 +39,5 @@ extern void settle_started(void);
 
 /* Removes what otel.retention no longer keeps, when it is time to look.  In no transaction. */
 extern void settle_expire_exported(const ExporterConfig *config);
-
-/* The bytes of a table's files, its toast table's included. */
-extern int64 settle_file_bytes(Relation rel);
 
 #endif

@@ -56,14 +56,31 @@ OtelExport::set($node, "otel.traces_exporter = 'otlp'", "otel.queue_max_size = '
 $node->safe_psql('postgres', 'SELECT otel.force_flush()');
 my $dropped = number('SELECT dropped FROM otel.export_status');
 $receiver->answer({ status => 400, times => 0 });
-foreach my $round (1 .. 4)
+foreach my $round (1 .. 5)
 {
 	record_linked("refused$round", 20);
+	number('SELECT otel.force_flush(5000)');
 	OtelExport::wait_drained($node);
 }
 cmp_ok(number(sprintf("SELECT $bytes", 'failed_spans')), '<', 512 * 1024, 'failed_spans: the bound counts toasted links');
-is(number("SELECT failed + dropped - $dropped FROM otel.export_status"), 80, 'what has no room there is counted as dropped');
-$receiver->answer;
+is(number("SELECT failed + dropped - $dropped FROM otel.export_status"), 100, 'what has no room there is counted as dropped');
+cmp_ok(number('SELECT failed FROM otel.export_status'), '<', 100, 'and some has none');
+
+# Rows that were deleted, and that no vacuum has removed, take no room there.
+number('WITH gone AS (DELETE FROM otel.failed_spans RETURNING 1) SELECT count(*) FROM gone');
+$dropped = number('SELECT dropped FROM otel.export_status');
+foreach my $round (1 .. 4)
+{
+	$receiver->answer({ status => 401, times => 0 });
+	record_linked("again$round", 20);
+	number('SELECT otel.force_flush(5000)');
+	is(number('SELECT failed FROM otel.export_status'), 20, "failed_spans was emptied: all spans of a refused batch find room, round $round");
+	$receiver->answer;
+	is(number('SELECT otel.retry_failed()'), 20, 'and are queued again');
+	number('SELECT otel.force_flush(5000)');
+}
+is(number("SELECT dropped - $dropped FROM otel.export_status"), 0, 'none was dropped');
+is(scalar($receiver->span_names(qr/^again/)), 80, 'and all have arrived');
 
 # The exporter does not wait for a synchronous standby that is away.
 OtelExport::set($node, "synchronous_standby_names = 'nobody'");
