@@ -27,10 +27,7 @@
 #include "row_bytes.h"
 #include "settle.h"
 
-/* Rows of otel.exported_spans removed in one transaction. */
-#define EXPIRE_BATCH 10000
-
-/* Reading a whole table is followed by the next time after so many times what it took. */
+/* Counting the bytes of otel.failed_spans reads it; this many times as long passes before it is done again. */
 #define PAUSE_FACTOR 20
 
 /* ---- otel.exporter_state ---- */
@@ -271,73 +268,4 @@ settle(const Settlement *s, const ExporterConfig *config)
 	table_close(queue, NoLock);
 	lifecycle_commit();
 	MemoryContextSwitchTo(context);
-}
-
-/* ---- otel.exported_spans ---- */
-
-/*
- * Removes up to EXPIRE_BATCH rows, from *next on, that were exported at the limit or before; false at the
- * table's end.  *oldest becomes the earliest time among those that stay.
- */
-static bool
-expire_batch(TimestampTz limit, ItemPointer next, TimestampTz *oldest)
-{
-	ItemPointerData last;
-	Relation	kept;
-	TableScanDesc scan;
-	TupleTableSlot *slot;
-	int			removed = 0;
-
-	lifecycle_begin();
-	kept = lifecycle_open_table("exported_spans", RowExclusiveLock);
-	slot = table_slot_create(kept, NULL);
-	ItemPointerSet(&last, MaxBlockNumber, MaxOffsetNumber);
-	scan = table_scan_tid_range(kept, GetActiveSnapshot(), next, &last);
-	while (removed < EXPIRE_BATCH && table_scan_getnextslot_tidrange(scan, ForwardScanDirection, slot))
-	{
-		bool		isnull;
-		TimestampTz at = DatumGetTimestampTz(slot_getattr(slot, EXPORTED_AT + 1, &isnull));
-
-		*next = slot->tts_tid;
-		if (at > limit)
-		{
-			*oldest = Min(*oldest, at);
-			continue;
-		}
-		quiet_delete(kept, &slot->tts_tid);
-		removed++;
-	}
-	table_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(kept, NoLock);
-	lifecycle_commit();
-	return removed == EXPIRE_BATCH;
-}
-
-/*
- * There is no index to find the oldest by, so that the whole table is read; but not before the oldest row
- * that stayed has expired.  A hundredth of the retention more spares reading it for every span of a steady
- * stream.
- */
-void
-settle_expire_exported(const ExporterConfig *config)
-{
-	static TimestampTz next_pass;
-	static int	retention_s = -1;
-	const int64 retention = (int64) config->retention_s * USECS_PER_SEC;
-	TimestampTz start = GetCurrentTimestamp();
-	TimestampTz oldest = start;
-	ItemPointerData next;
-
-	if (config->retention_s == retention_s && start < next_pass)
-		return;
-	retention_s = config->retention_s;
-	ItemPointerSet(&next, 0, FirstOffsetNumber);
-	while (expire_batch(start - retention, &next, &oldest))
-		CHECK_FOR_INTERRUPTS();
-	next_pass = GetCurrentTimestamp();
-	next_pass = Max(oldest + retention + retention / 100,
-					next_pass + (next_pass - start) * PAUSE_FACTOR);
-	if (retention == 0)
-		next_pass = DT_NOEND;	/* nothing comes that could expire */
 }

@@ -37,7 +37,4 @@ extern void settle_error(const char *error, const ExporterConfig *config);
 /* Notes that an exporter runs: failures to start one are a thing of the past. */
 extern void settle_started(void);
 
-/* Removes what otel.retention no longer keeps, when it is time to look.  In no transaction. */
-extern void settle_expire_exported(const ExporterConfig *config);
-
 #endif

@@ -32,6 +32,7 @@
 #include "compat.h"
 #include "config.h"
 #include "deliver.h"
+#include "expire.h"
 #include "exporter_guard.h"
 #include "http.h"
 #include "lifecycle.h"
@@ -285,13 +286,15 @@ static void
 housekeeping(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	bool		at_start = exporter.next_housekeeping == 0;
 
 	if (now < exporter.next_housekeeping)
 		return;
 	exporter.next_housekeeping = TimestampTzPlusMilliseconds(now, HOUSEKEEPING_INTERVAL_MS);
 	MemoryContextSwitchTo(exporter.batch_context);
 	bound_enforce(&exporter.config);
-	settle_expire_exported(&exporter.config);
+	if (!at_start)				/* what waits to be exported goes first */
+		(void) expire_some(&exporter.config);
 }
 
 /* Waits for the next attempt.  Who waits in force_flush() has it made at once, unless the server said when. */
@@ -313,12 +316,15 @@ wait_for_retry(void)
 	exporter.retry_at = 0;
 }
 
-/* Waits for the next look at the queue, or leaves. */
+/* Waits for the next look at the queue, or leaves.  There is time for kept spans before. */
 static void
 rest(void)
 {
+	bool		busy = expire_some(&exporter.config);
 	TimestampTz now = GetCurrentTimestamp();
 
+	if (busy)
+		exporter.idle_since = now;
 	if (TimestampDifferenceExceeds(exporter.idle_since, now, exporter.config.idle_timeout_ms))
 	{
 		if (!exporter.config.enabled)
@@ -326,7 +332,7 @@ rest(void)
 		lifecycle_leave_if_empty();
 		exporter.idle_since = now;
 	}
-	if ((wait_ms(Max(exporter.config.schedule_delay_ms, 1)) && lifecycle_flush_wanted()) ||
+	if ((wait_ms(busy ? 0 : Max(exporter.config.schedule_delay_ms, 1)) && lifecycle_flush_wanted()) ||
 		GetCurrentTimestamp() >= exporter.next_whole_pass)
 		begin_whole_pass();
 }

@@ -5,6 +5,7 @@ use warnings;
 use OtelExport;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Session;
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -102,6 +103,39 @@ ok(OtelExport::wait_sql($node, 'SELECT count(*) = 0 FROM otel.exported_spans'), 
 OtelExport::record($node, 'brief', 1);
 ok(OtelExport::wait_sql($node, q{SELECT count(*) = 1 FROM otel.exported_spans WHERE name = 'brief-1'}), 'kept again');
 ok(OtelExport::wait_sql($node, 'SELECT count(*) = 0 FROM otel.exported_spans'), 'and gone after the retention');
+
+# Looking for them keeps no span waiting, however many are kept: a lock stands in for the time it takes.
+my $locker = Session->new($node, 'postgres');
+my $lock = 'BEGIN; LOCK TABLE otel.exported_spans IN SHARE ROW EXCLUSIVE MODE';
+my $waiting = q{SELECT count(*) = %d FROM pg_locks WHERE relation = 'otel.exported_spans'::regclass AND NOT granted};
+OtelExport::set($node, "otel.retention = '1h'");
+number('SELECT count(pg_terminate_backend(exporter_pid)) FROM otel.export_status WHERE exporter_running');
+OtelExport::wait_sql($node, 'SELECT NOT exporter_running FROM otel.export_status');
+$locker->ask($lock);
+OtelExport::record($node, 'at once', 1);
+ok(OtelExport::wait_until(sub { $receiver->span_names(qr/^at once/) }, 20), 'an exporter that starts sends what waits before it looks for what has expired');
+$locker->ask('COMMIT');
+OtelExport::wait_drained($node);
+
+# 40,000 kept spans, and one behind them that has expired; a second session gets its lock after one step.
+$node->safe_psql('postgres', q{
+	INSERT INTO otel.exported_spans
+	SELECT 0, now(), now(), 0, 0, 0, 0, 1, 0, 1, false, md5(i::text), left(md5(i::text), 16), NULL, 'many',
+	       NULL, NULL, NULL, NULL, NULL, NULL, NULL, CASE i WHEN 40001 THEN now() - interval '50 min' ELSE now() END
+	FROM generate_series(1, 40001) i});
+my $next = Session->new($node, 'postgres');
+$locker->ask($lock);
+OtelExport::set($node, "otel.retention = '40min'");
+OtelExport::wait_sql($node, sprintf($waiting, 1));
+$next->tell($lock);
+OtelExport::wait_sql($node, sprintf($waiting, 2));
+$locker->ask('COMMIT');
+$next->answer;
+is(number(q{SELECT count(*) FROM otel.exported_spans WHERE exported_at < now() - interval '45 min'}), 1, 'it is looked for in steps, each a transaction');
+$next->quit;
+ok(OtelExport::wait_sql($node, q{SELECT count(*) = 0 FROM otel.exported_spans WHERE exported_at < now() - interval '45 min'}), 'and found in the end');
+is(number(q{SELECT count(*) FROM otel.exported_spans WHERE name = 'many'}), 40000, 'all others stay');
+$locker->quit;
 
 # An idle exporter looks whether it may leave.  However long the queue, that keeps no commit from queueing.
 OtelExport::set($node, 'otel.retention = 0', "otel.traces_exporter = 'none'");

@@ -1,0 +1,117 @@
+/*
+ * expire.c: removing what otel.retention no longer keeps from otel.exported_spans.
+ *
+ * There is no index to find the oldest by, so that the whole table is read: in steps, each in a short
+ * transaction of its own, between which spans are exported and who waits for the database is seen.  It is not
+ * read again before the oldest row that stayed has expired.  A hundredth of the retention more spares reading
+ * it for every span of a steady stream.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "executor/tuptable.h"
+#include "storage/bufmgr.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "expire.h"
+#include "export_tables.h"
+#include "lifecycle.h"
+#include "quiet_heap.h"
+
+/* Blocks read in one step, not rows: so deleted ones count, too.  Some 10,000 rows, and milliseconds. */
+#define STEP_BLOCKS 256
+
+/* Reading the table is followed by the next time after so many times what it took. */
+#define PAUSE_FACTOR 20
+
+/* A way through the table. */
+typedef struct Pass
+{
+	bool		under_way;
+	int			retention_s;	/* as it was at the start */
+	TimestampTz limit;			/* what was exported by then goes */
+	TimestampTz oldest;			/* of what stays */
+	BlockNumber next;			/* where to go on */
+	int64		spent;			/* microseconds */
+} Pass;
+
+static Pass pass = {.retention_s = -1};
+static TimestampTz next_pass;
+
+static void
+begin_pass(int retention_s, TimestampTz now)
+{
+	pass.under_way = true;
+	pass.retention_s = retention_s;
+	pass.limit = now - (int64) retention_s * USECS_PER_SEC;
+	pass.oldest = now;
+	pass.spent = 0;
+	pass.next = 0;
+}
+
+static void
+end_pass(TimestampTz now)
+{
+	const int64 retention = (int64) pass.retention_s * USECS_PER_SEC;
+
+	pass.under_way = false;
+	next_pass = Max(pass.oldest + retention + retention / 100, now + pass.spent * PAUSE_FACTOR);
+	if (retention == 0)
+		next_pass = DT_NOEND;	/* nothing comes that could expire */
+}
+
+/* One step; false at the table's end. */
+static bool
+step(void)
+{
+	ItemPointerData first;
+	ItemPointerData last;
+	Relation	kept;
+	TableScanDesc scan;
+	TupleTableSlot *slot;
+	BlockNumber blocks;
+
+	lifecycle_begin();
+	kept = lifecycle_open_table("exported_spans", RowExclusiveLock);
+	blocks = RelationGetNumberOfBlocks(kept);
+	slot = table_slot_create(kept, NULL);
+	ItemPointerSet(&first, pass.next, FirstOffsetNumber);
+	ItemPointerSet(&last, pass.next + STEP_BLOCKS - 1, MaxOffsetNumber);
+	scan = table_scan_tid_range(kept, GetActiveSnapshot(), &first, &last);
+	while (table_scan_getnextslot_tidrange(scan, ForwardScanDirection, slot))
+	{
+		bool		isnull;
+		TimestampTz at = DatumGetTimestampTz(slot_getattr(slot, EXPORTED_AT + 1, &isnull));
+
+		if (at > pass.limit)
+			pass.oldest = Min(pass.oldest, at);
+		else
+			quiet_delete(kept, &slot->tts_tid);
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(kept, NoLock);
+	lifecycle_commit();
+	pass.next += STEP_BLOCKS;
+	return pass.next < blocks;
+}
+
+bool
+expire_some(const ExporterConfig *config)
+{
+	TimestampTz start = GetCurrentTimestamp();
+	bool		more;
+
+	if (config->retention_s != pass.retention_s || (!pass.under_way && start >= next_pass))
+		begin_pass(config->retention_s, start);
+	if (!pass.under_way)
+		return false;
+	more = step();
+	pass.spent += GetCurrentTimestamp() - start;
+	if (!more)
+		end_pass(GetCurrentTimestamp());
+	return more;
+}
