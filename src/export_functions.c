@@ -45,13 +45,16 @@ open_export_table(const char *name, LOCKMODE mode)
 	return table_open(get_relname_relid(name, get_namespace_oid("otel", false)), mode);
 }
 
-/* How many spans the exporter has exported in its life, as the snapshot shows it. */
+/*
+ * How many spans the exporter has exported in its life, as the snapshot shows it.  The state's row is replaced
+ * with every batch, so that it is mostly the last; those before it stay while an old snapshot keeps them.
+ */
 static int64
 exported_so_far(Snapshot snapshot)
 {
 	Relation	state = open_export_table("exporter_state", AccessShareLock);
 	TableScanDesc scan = table_scan_all(state, snapshot);
-	HeapTuple	tuple = heap_getnext(scan, ForwardScanDirection);
+	HeapTuple	tuple = heap_getnext(scan, BackwardScanDirection);
 	int64		exported = 0;
 	bool		isnull;
 

@@ -18,13 +18,14 @@
 /*
  * rel is open with RowExclusiveLock; columns is how many values there are.  A table that ALTER EXTENSION …
  * UPDATE gave further columns, while this process still has the older library, keeps NULL in those.  Values
- * that live in another table's TOAST are copied.
+ * that live in another table's TOAST are copied.  Returns where the row is.
  */
-static inline void
+static inline ItemPointerData
 quiet_insert(Relation rel, Datum *values, bool *nulls, int columns)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	HeapTuple	tuple;
+	ItemPointerData tid;
 
 	if (desc->natts > columns)
 	{
@@ -41,7 +42,9 @@ quiet_insert(Relation rel, Datum *values, bool *nulls, int columns)
 	else
 		tuple = heap_form_tuple(desc, values, nulls);
 	heap_insert(rel, tuple, GetCurrentCommandId(true), HEAP_INSERT_NO_LOGICAL, NULL);
+	tid = tuple->t_self;
 	heap_freetuple(tuple);
+	return tid;
 }
 
 /* The row must be visible to the transaction; somebody else's deletion at the same time is an error. */
