@@ -120,7 +120,7 @@ gives_up(const Sending *s, int from, int to, const HttpResult *result)
 {
 	static QueueRow stuck;
 	static int	attempts;
-	const QueueRow *row = &s->batch->rows[from];
+	QueueRow   *row = &s->batch->rows[from];
 
 	if (!result->cut_short || to - from > 1 || start_of(s, to) - start_of(s, from) <= LARGE_SPAN)
 	{
