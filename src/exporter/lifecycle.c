@@ -18,7 +18,6 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_db_role_setting.h"
 #include "catalog/pg_extension.h"
@@ -160,7 +159,8 @@ lifecycle_start(Oid database)
 {
 	on_proc_exit(end_quietly_when_not_connected, (Datum) 0);
 	connecting = true;
-	BackgroundWorkerInitializeConnectionByOid(database, BOOTSTRAP_SUPERUSERID, 0);
+	/* No role is the bootstrap superuser, without the question whether it may log in. */
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	connecting = false;
 	before_shmem_exit(release_guard_at_exit, (Datum) 0);
 

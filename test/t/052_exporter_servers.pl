@@ -73,6 +73,16 @@ create('renamed', 'backing off');
 within_two_seconds('ALTER DATABASE … RENAME', 'backing off', sub { create('renamed', 'backing off') if $_[0] > 1 },
 	'ALTER DATABASE renamed RENAME TO new_name');
 
+# Where the bootstrap superuser may not log in
+my $bootstrap = $node->safe_psql('postgres', 'SELECT current_user');
+$node->safe_psql('postgres', 'CREATE ROLE admin SUPERUSER LOGIN; CREATE DATABASE locked');
+$node->safe_psql('locked', qq{CREATE EXTENSION otel_links; ALTER ROLE "$bootstrap" NOLOGIN});
+$node->safe_psql('locked', q{SELECT otel.record_span('without a login', now())}, extra_params => [ '-U', 'admin' ]);
+ok(OtelExport::wait_until(sub { $receiver->span_names(qr/^without a login$/) }),
+	'the exporter does not ask whether its role may log in');
+$node->safe_psql('postgres', qq{ALTER ROLE "$bootstrap" LOGIN}, extra_params => [ '-U', 'admin' ]);
+$node->safe_psql('postgres', 'DROP DATABASE locked');
+
 # A worker whose database is gone
 my $offset = -s $node->logfile;
 create('forced', 'in a request');
