@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "commands/sequence.h"
@@ -74,7 +75,8 @@ guard_is_free(const LOCKTAG *guard)
 }
 
 /*
- * Counts and, now and then, logs that no worker could be registered.  The status view reads the count.
+ * Counts, where that is allowed, and now and then logs that no worker could be registered.  The status view
+ * reads the count.
  * False when there was nothing to complain of: many sessions that commit at once when no exporter runs
  * register as many, and the one that is to stay may be among those that took up the slots.
  */
@@ -96,7 +98,7 @@ complain_no_slot(const LOCKTAG *guard)
 		pg_usleep(START_RETRY_US);
 	}
 	sequence = get_relname_relid("exporter_start_failures", get_namespace_oid("otel", false));
-	if (OidIsValid(sequence))
+	if (OidIsValid(sequence) && !XactReadOnly && !IsInParallelMode())
 		nextval_internal(sequence, false);
 	ereport(LOG,
 			(errcode(ERRCODE_INSUFFICIENT_RESOURCES),

@@ -161,6 +161,7 @@ OtelExport::record($node, 'no slot', 2);
 is(OtelExport::status($node, 'pending'), 2, 'without a free worker slot the spans wait');
 like(OtelExport::status($node, 'not_running_because'), qr/max_worker_processes/, 'the status says why');
 like(slurp_file($node->logfile), qr/no background worker slot is free.*raising max_worker_processes/s, 'the log, too');
+is($node->safe_psql('postgres', 'BEGIN READ ONLY; SELECT otel.force_flush(100)'), 0, 'force_flush() raises nothing, not even in a read-only transaction');
 $node->stop;
 $node->append_conf('postgresql.conf', 'max_worker_processes = 8', 'restart_after_crash = on');
 $node->start;
