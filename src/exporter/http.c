@@ -193,6 +193,10 @@ set_request(const ExporterConfig *config, const char *body, size_t len,
 	curl_easy_reset(easy);
 	RETURN_UNLESS_OK(curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, error_buffer));
 	RETURN_UNLESS_OK(curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L));
+#if LIBCURL_VERSION_NUM >= 0x075700
+	/* After a time-out, a thread that still waits for a name server is left behind, not waited for. */
+	RETURN_UNLESS_OK(curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L));
+#endif
 	RETURN_UNLESS_OK(curl_easy_setopt(easy, CURLOPT_URL, config->url));
 	RETURN_UNLESS_OK(curl_easy_setopt(easy, CURLOPT_USERAGENT,
 									  "OTel-OTLP-Exporter-C/" OTEL_LINKS_VERSION " otel_links"));

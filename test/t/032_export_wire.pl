@@ -255,6 +255,28 @@ OtelExport::wait_drained($node);
 is_deeply([ $server->span_names(qr/^(stranger|direct)/) ], [ 'direct-1', 'stranger-1' ], 'no_proxy: straight to the collector');
 $node->restart;
 
+# A name server that does not answer: its part is played by a getaddrinfo() of the test's own
+my $resolver = "$tls/slow_resolver.so";
+my ($compiler) = run_command([ $ENV{PG_CONFIG} || 'pg_config', '--cc' ]);
+system_or_bail((split ' ', $compiler), '-shared', '-fPIC', '-o', $resolver, ($ENV{TESTDIR} || '.') . '/test/t/slow_resolver.c');
+{
+	local $ENV{LD_PRELOAD} = $resolver;
+	$node->restart;
+}
+$since = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
+my $began = time;
+endpoint('http://silent.example', 'otel.exporter_otlp_timeout = 500');
+OtelExport::record($node, 'unanswered', 1);
+wait_error('timed? ?out|resolv', $since, 'no answer of a name server: the status says so');
+cmp_ok(time - $began, '<', 30, 'after the time-out, however long the resolver goes on');
+$pid = OtelExport::status($node, 'exporter_pid');
+$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
+ok(OtelExport::wait_until(sub { !kill 0, $pid }, 30), 'and the exporter can be terminated');
+$node->restart;
+endpoint($good);
+OtelExport::record($node, 'unanswered later', 1);
+arrived('unanswered', 1, 'once names are resolved again the span arrives');
+
 # IPv6
 my $six = eval { IO::Socket::IP->new(LocalHost => '::1', Listen => 1) } if eval { require IO::Socket::IP };
 SKIP:
