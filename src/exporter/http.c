@@ -35,11 +35,22 @@
 /* tick() is called this often, also while nothing happens. */
 #define TICK_MS 500
 
+/* A folder of the server, which is where we are, that there always is, and no certificates in it. */
+#define EMPTY_FOLDER "pg_snapshots"
+
 /* Unless CURLE_OK or CURLM_OK, the code is the result of the function that says so. */
 #define RETURN_UNLESS_OK(call) \
 	do { \
 		CURLcode	code_ = (call); \
 		if (code_ != CURLE_OK) \
+			return code_; \
+	} while (0)
+
+/* The same for an option that not every TLS library behind libcurl knows. */
+#define RETURN_UNLESS_OK_OR_ABSENT(call) \
+	do { \
+		CURLcode	code_ = (call); \
+		if (code_ != CURLE_OK && code_ != CURLE_NOT_BUILT_IN && code_ != CURLE_UNKNOWN_OPTION) \
 			return code_; \
 	} while (0)
 
@@ -178,7 +189,15 @@ set_tls(const ExporterConfig *config)
 	RETURN_UNLESS_OK(curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L));
 	RETURN_UNLESS_OK(curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L));
 	if (*config->certificate)
+	{
+		/* In the place of all the system's certificates.  NULL would bring back their folder in libcurl 8.22. */
 		RETURN_UNLESS_OK(curl_easy_setopt(easy, CURLOPT_CAINFO, config->certificate));
+		RETURN_UNLESS_OK_OR_ABSENT(curl_easy_setopt(easy, CURLOPT_CAPATH, EMPTY_FOLDER));
+	}
+#if LIBCURL_VERSION_NUM >= 0x075700
+	/* Otherwise a file that is replaced counts after a day. */
+	RETURN_UNLESS_OK_OR_ABSENT(curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L));
+#endif
 	if (*config->client_certificate)
 		RETURN_UNLESS_OK(curl_easy_setopt(easy, CURLOPT_SSLCERT, config->client_certificate));
 	if (*config->client_key)
