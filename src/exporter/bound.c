@@ -165,7 +165,7 @@ drop_some(const ExporterConfig *config, const Surplus *surplus, QueueRow *rows)
 }
 
 void
-bound_enforce(const ExporterConfig *config)
+bound_enforce(const ExporterConfig *config, void (*tick) (void))
 {
 	static TimestampTz next_count;
 	TimestampTz start = GetCurrentTimestamp();
@@ -183,6 +183,7 @@ bound_enforce(const ExporterConfig *config)
 		int64		dropped = drop_some(config, &surplus, rows);
 
 		CHECK_FOR_INTERRUPTS();
+		tick();
 		if (dropped == 0)
 			break;
 		surplus.bytes -= dropped;

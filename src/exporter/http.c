@@ -477,6 +477,8 @@ http_post(const ExporterConfig *config, const char *body, size_t len,
 	RequestHeaders headers;
 	CURLcode	code;
 
+	/* Where the worker leaves, it does so better before a request than in the middle of one. */
+	tick();
 	result->outcome = HTTP_RETRY;
 	result->retry_after_ms = -1;
 	result->cut_short = false;

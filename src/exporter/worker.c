@@ -43,8 +43,9 @@ OTEL_LINKS_MODULE_MAGIC("otel_links_exporter");
 
 pg_noreturn extern PGDLLEXPORT void otel_exporter_main(Datum arg);
 
-/* How often it looks whether somebody waits for its database to be free. */
+/* How often it looks whether somebody waits for its database to be free: at rest, and at most. */
 #define YIELD_INTERVAL_MS 500
+#define YIELD_INTERVAL_MIN_MS 200
 
 /* Waiting after a failure: doubled each time, with jitter, so that many servers do not return at once. */
 #define BACK_OFF_MIN_MS 1000
@@ -110,7 +111,30 @@ begin_whole_pass(void)
 static void
 tick(void)
 {
+	static TimestampTz last;
+	TimestampTz now = GetCurrentTimestamp();
+	MemoryContext context = CurrentMemoryContext;
+
+	if (!TimestampDifferenceExceeds(last, now, YIELD_INTERVAL_MIN_MS))
+		return;
+	last = now;
 	lifecycle_yield_database();
+	MemoryContextSwitchTo(context);
+}
+
+/* What has to be done between batches as well as at rest. */
+static void
+attend(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		read_config();
+		exporter.retry_at = 0;
+	}
+	tick();
 }
 
 /*
@@ -130,15 +154,7 @@ wait_ms(long ms)
 
 		if (events & WL_LATCH_SET)
 			ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-			read_config();
-			exporter.retry_at = 0;
-		}
-		tick();
+		attend();
 		if (events & WL_LATCH_SET)
 			return true;
 		if (GetCurrentTimestamp() >= end)
@@ -292,7 +308,7 @@ housekeeping(void)
 		return;
 	exporter.next_housekeeping = TimestampTzPlusMilliseconds(now, HOUSEKEEPING_INTERVAL_MS);
 	MemoryContextSwitchTo(exporter.batch_context);
-	bound_enforce(&exporter.config);
+	bound_enforce(&exporter.config, tick);
 	if (!at_start)				/* what waits to be exported goes first */
 		(void) expire_some(&exporter.config);
 }
@@ -366,7 +382,7 @@ otel_exporter_main(Datum arg)
 	begin_whole_pass();
 	for (;;)
 	{
-		CHECK_FOR_INTERRUPTS();
+		attend();
 		housekeeping();
 		if (exporter.retry_at != 0)
 			wait_for_retry();

@@ -73,6 +73,31 @@ create('renamed', 'backing off');
 within_two_seconds('ALTER DATABASE … RENAME', 'backing off', sub { create('renamed', 'backing off') if $_[0] > 1 },
 	'ALTER DATABASE renamed RENAME TO new_name');
 
+# While a backlog leaves, request by request, in 20 seconds at the fastest
+$node->safe_psql('postgres', 'CREATE DATABASE busy');
+$node->safe_psql('busy', 'CREATE EXTENSION otel_links; ALTER DATABASE busy SET otel.bsp_max_export_batch_size = 1;
+	ALTER DATABASE busy SET otel.exporter_idle_timeout = 0');
+$receiver->answer({ delay => 0.05, times => 0 });
+
+# The exporter is at it when it has sent some more.
+sub at_work
+{
+	my $sent = $receiver->requests;
+	return OtelExport::wait_until(sub { $receiver->requests > $sent + 5 });
+}
+
+OtelExport::record_batch($node, 'busy', 400, 'busy');
+at_work();
+OtelExport::set($node, 'otel.traces_exporter = none');
+ok(OtelExport::wait_sql($node, 'SELECT NOT exporter_running FROM otel.export_status', 'busy'),
+	'an exporter at work sees a reload: with otel.traces_exporter = none it leaves');
+cmp_ok(OtelExport::status($node, 'pending', 'busy'), '>', 200, 'long before all is sent');
+OtelExport::set($node, 'otel.traces_exporter = otlp');
+OtelExport::record_batch($node, 'busy again', 400, 'busy');
+at_work();
+is($node->psql('postgres', 'DROP DATABASE busy'), 0, 'an exporter at work makes way for DROP DATABASE');
+$receiver->answer;
+
 # Where the bootstrap superuser may not log in
 my $bootstrap = $node->safe_psql('postgres', 'SELECT current_user');
 $node->safe_psql('postgres', 'CREATE ROLE admin SUPERUSER LOGIN; CREATE DATABASE locked');

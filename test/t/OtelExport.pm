@@ -135,8 +135,8 @@ sub record
 # Spans in one transaction: one batch.
 sub record_batch
 {
-	my ($node, $name, $count) = @_;
-	$node->safe_psql('postgres', "SELECT otel.record_span('$name-' || i, now()) FROM generate_series(1, $count) i");
+	my ($node, $name, $count, $database) = @_;
+	$node->safe_psql($database || 'postgres', "SELECT otel.record_span('$name-' || i, now()) FROM generate_series(1, $count) i");
 }
 
 sub status
