@@ -233,6 +233,7 @@ deliver(const Batch *batch, const ExporterConfig *config, void (*tick) (void), D
 	send_range(&s, 0, batch->count);
 
 	/* A fault that is not a single span's must not empty the queue into the bin. */
+	delivery->set_aside = s.set_aside;
 	delivery->back_off = s.stop || (s.set_aside && !s.accepted && !s.gave_up);
 	if (delivery->back_off || s.accepted)
 		log_outcome(delivery->back_off, s.error);

@@ -51,6 +51,9 @@ pg_noreturn extern PGDLLEXPORT void otel_exporter_main(Datum arg);
 #define BACK_OFF_MIN_MS 1000
 #define BACK_OFF_MAX_MS 60000
 
+/* Who waits in otel.force_flush() has no more attempts made than one in this time. */
+#define FLUSH_INTERVAL_MS 1000
+
 /* A pass from the queue's start may be followed by the next after so many times what it cost. */
 #define PASS_PAUSE_FACTOR 20
 
@@ -78,7 +81,7 @@ typedef struct Exporter
 	/* after failures */
 	int			failures;
 	TimestampTz retry_at;
-	bool		retry_after;	/* did the server name the time? */
+	TimestampTz not_before;		/* not even for who waits in otel.force_flush() */
 
 	TimestampTz idle_since;
 	TimestampTz next_housekeeping;
@@ -162,20 +165,26 @@ wait_ms(long ms)
 	}
 }
 
-/* When to try again after one more failure. */
+/*
+ * When to try again after one more failure, and when at the earliest: when the server says, where it does.
+ * Where what was sent has left the queue, each attempt costs spans, and nobody's wish makes it earlier.
+ */
 static void
-schedule_retry(const Delivery *delivery)
+schedule_retry(bool spans_stayed, long retry_after_ms)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	double		ms = BACK_OFF_MAX_MS;
 
 	if (exporter.failures < 6)
 		ms = Min(ms, BACK_OFF_MIN_MS << exporter.failures);
 	exporter.failures++;
 	ms *= 0.5 + 0.5 * pg_prng_double(&pg_global_prng_state);
-	exporter.retry_after = delivery->retry_after_ms > ms;
-	if (exporter.retry_after)
-		ms = delivery->retry_after_ms;
-	exporter.retry_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) ms);
+	ms = Max(ms, retry_after_ms);
+	exporter.retry_at = TimestampTzPlusMilliseconds(now, (int64) ms);
+	if (spans_stayed)
+		exporter.not_before = TimestampTzPlusMilliseconds(now, Max(retry_after_ms, FLUSH_INTERVAL_MS));
+	else
+		exporter.not_before = exporter.retry_at;
 }
 
 /* Sets a row aside that could not be encoded; one that cannot be moved either stays where it is. */
@@ -250,7 +259,7 @@ send_batch(const Batch *batch)
 		exporter.next = batch->next;
 	if (delivery.back_off)
 	{
-		schedule_retry(&delivery);
+		schedule_retry(!delivery.set_aside, delivery.retry_after_ms);
 		return false;
 	}
 	exporter.failures = 0;
@@ -313,7 +322,7 @@ housekeeping(void)
 		(void) expire_some(&exporter.config);
 }
 
-/* Waits for the next attempt.  Who waits in force_flush() has it made at once, unless the server said when. */
+/* Waits for the next attempt.  Who waits in force_flush() has it made as soon as one may be. */
 static void
 wait_for_retry(void)
 {
@@ -321,13 +330,14 @@ wait_for_retry(void)
 
 	while (now < exporter.retry_at)
 	{
-		long		left = TimestampDifferenceMilliseconds(now, exporter.retry_at);
+		TimestampTz next = now < exporter.not_before ? exporter.not_before : exporter.retry_at;
+		long		left = TimestampDifferenceMilliseconds(now, next);
 
-		if (wait_ms(Min(left, HOUSEKEEPING_INTERVAL_MS)) &&
-			!exporter.retry_after && lifecycle_flush_wanted())
-			break;
+		(void) wait_ms(Min(left, HOUSEKEEPING_INTERVAL_MS));
 		housekeeping();
 		now = GetCurrentTimestamp();
+		if (now >= exporter.not_before && lifecycle_flush_wanted())
+			break;
 	}
 	exporter.retry_at = 0;
 }

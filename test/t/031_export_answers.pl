@@ -219,6 +219,47 @@ my $text = slurp_file($node->logfile, $log);
 is(scalar(() = $text =~ /cannot export spans/g), 1, 'three failures are one line in the log');
 is(scalar(() = $text =~ /exports spans again/g), 1, 'and the end of them another');
 
+# Who waits in force_flush(), which any role may, has an attempt made sooner, but not as often as wished
+$node->safe_psql('postgres', 'CREATE ROLE hasty LOGIN');
+
+sub flush_hastily
+{
+	my $before = $receiver->requests;
+	$node->safe_psql('postgres', join(';', ('SELECT otel.force_flush(50)') x 20), extra_params => [ '-U', 'hasty' ]);
+	return $receiver->requests - $before;
+}
+
+# The exporter has the setting once it sends spans one by one.
+OtelExport::set($node, 'otel.bsp_max_export_batch_size = 1');
+OtelExport::wait_until(sub {
+		OtelExport::record_batch($node, 'one by one', 2);
+		OtelExport::wait_drained($node);
+		return ($receiver->requests)[-1]{spans} == 1;
+	}) or fail('the reload is seen');
+$receiver->answer({ status => 503, times => 0 });
+batch(40);
+cmp_ok(flush_hastily(), '<=', 5, '503: twenty calls of force_flush() in a second or two make few requests');
+$receiver->answer({ status => 401, times => 0 });
+cmp_ok(flush_hastily(), '<=', 4, '401: nor do they empty the queue into otel.failed_spans');
+cmp_ok(OtelExport::status($node, 'pending'), '>=', 30, '401: in which most spans still wait');
+OtelExport::set($node, 'otel.bsp_max_export_batch_size = 512');
+$receiver->answer();
+$node->safe_psql('postgres', 'SELECT otel.force_flush(); SELECT otel.retry_failed()');
+OtelExport::wait_drained($node);
+
+# By the fourth failure the back-off is 4 to 8 seconds; the server's wish is less than that and counts all the same
+$receiver->answer({ status => 503, times => 3 }, { status => 503, headers => { 'Retry-After' => 2 } });
+$before = scalar $receiver->requests;
+$name = batch(2);
+OtelExport::wait_until(sub {
+		$node->safe_psql('postgres', 'SELECT otel.force_flush(10)');
+		return $receiver->requests >= $before + 4;
+	});
+flush_hastily();
+is(scalar $receiver->requests, $before + 4, 'a Retry-After that is shorter than the back-off is honoured as well');
+$node->safe_psql('postgres', 'SELECT otel.force_flush()');
+arrived($name, 2, 'and all are sent when its time is over');
+
 # What retention keeps
 OtelExport::set($node, 'otel.retention = 3600');
 $name = batch(4);
