@@ -26,6 +26,7 @@ OBJS         = \
 	src/capture_trigger.o \
 	src/carrier.o \
 	src/export_functions.o \
+	src/exporter_entry.o \
 	src/exporter_start.o \
 	src/link_agg.o \
 	src/link_rows.o \

@@ -20,6 +20,13 @@
 #define MyLocalTransactionId() (MyProc->lxid)
 #endif
 
+/* PostgreSQL 17 lets one ask for the mode or any stronger one. */
+#if PG_VERSION_NUM >= 170000
+#define lock_held_by_me(tag, mode) LockHeldByMe(tag, mode, false)
+#else
+#define lock_held_by_me(tag, mode) LockHeldByMe(tag, mode)
+#endif
+
 /* Soft errors came with PostgreSQL 16; before, an input function raises. */
 #if PG_VERSION_NUM >= 160000
 #include "nodes/miscnodes.h"

@@ -114,6 +114,8 @@ exporter_start_if_needed(Oid extension_oid)
 	LOCKTAG		guard;
 	BackgroundWorker worker;
 	const char *exporter = GetConfigOption("otel.traces_exporter", true, false);
+	BackgroundWorkerHandle *fresh;
+	BgwHandleStatus status = BGWH_STOPPED;
 	MemoryContext old;
 	bool		starts = true;
 	pid_t		pid;
@@ -134,18 +136,23 @@ exporter_start_if_needed(Oid extension_oid)
 	 * does not hold the guard may be on its way in or out: only another one is sure to see them, and one
 	 * too many leaves as soon as it finds the guard taken.
 	 */
-	if (registered && GetBackgroundWorkerPid(registered, &pid) == BGWH_NOT_YET_STARTED)
-		return true;
 	if (registered)
-		pfree(registered);
-	registered = NULL;
+		status = GetBackgroundWorkerPid(registered, &pid);
+	if (status == BGWH_NOT_YET_STARTED)
+		return true;
 
 	exporter_describe(&worker, MyDatabaseId, 0);
 	old = MemoryContextSwitchTo(TopMemoryContext);	/* the handle outlives the transaction */
-	if (!RegisterDynamicBackgroundWorker(&worker, &registered))
-	{
-		registered = NULL;
+	if (!RegisterDynamicBackgroundWorker(&worker, &fresh))
 		starts = !complain_no_slot(&guard);
+	else
+	{
+		/* What looks gone may have failed, and keep a slot until it is started again: it is replaced. */
+		if (registered && status == BGWH_STOPPED)
+			TerminateBackgroundWorker(registered);
+		if (registered)
+			pfree(registered);
+		registered = fresh;
 	}
 	MemoryContextSwitchTo(old);
 	return starts;

@@ -469,14 +469,50 @@ http_url_is_valid(const char *url)
 	return valid;
 }
 
+/* Makes the request and reads its answer, whatever that is. */
+static void
+perform(const ExporterConfig *config, const char *body, size_t len, const RequestHeaders *headers,
+		ResponseBody *response, void (*tick) (void), HttpResult *result)
+{
+	CURLcode	code = set_request(config, body, len, headers->list, response);
+
+	if (code == CURLE_OK)
+	{
+		CURLM_CHECK(curl_multi_add_handle(multi, easy));
+		code = run_transfer(tick);
+		CURLM_CHECK(curl_multi_remove_handle(multi, easy));
+	}
+	read_result(code, response, result);
+	request_headers_redact(headers, result->message);
+}
+
+/* The same, with what it needs.  Nothing is left behind by an error, after which the worker goes on. */
+static void
+exchange(const ExporterConfig *config, const char *body, size_t len,
+		 void (*tick) (void), HttpResult *result)
+{
+	ResponseBody response = {NULL, 0, false};
+	RequestHeaders headers;
+
+	request_headers_make(&headers, config);
+	PG_TRY();
+	{
+		perform(config, body, len, &headers, &response, tick, result);
+	}
+	PG_FINALLY();
+	{
+		/* For a handle that is not in use this does nothing. */
+		(void) curl_multi_remove_handle(multi, easy);
+		request_headers_free(&headers);
+		free(response.data);
+	}
+	PG_END_TRY();
+}
+
 void
 http_post(const ExporterConfig *config, const char *body, size_t len,
 		  void (*tick) (void), HttpResult *result)
 {
-	ResponseBody response = {NULL, 0, false};
-	RequestHeaders headers;
-	CURLcode	code;
-
 	/* Where the worker leaves, it does so better before a request than in the middle of one. */
 	tick();
 	result->outcome = HTTP_RETRY;
@@ -493,19 +529,7 @@ http_post(const ExporterConfig *config, const char *body, size_t len,
 	}
 	if (config->gzip)
 		body = compress_body(body, &len);
-
-	request_headers_make(&headers, config);
-	code = set_request(config, body, len, headers.list, &response);
-	if (code == CURLE_OK)
-	{
-		CURLM_CHECK(curl_multi_add_handle(multi, easy));
-		code = run_transfer(tick);
-		CURLM_CHECK(curl_multi_remove_handle(multi, easy));
-	}
-	read_result(code, &response, result);
-	request_headers_redact(&headers, result->message);
-	request_headers_free(&headers);
-	free(response.data);
+	exchange(config, body, len, tick, result);
 	if (config->gzip)
 		pfree(unconstify(char *, body));
 }

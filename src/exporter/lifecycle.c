@@ -3,8 +3,9 @@
  *
  * exporter_guard.h says what the guard and the flush lock are for.  Exit code 0 ends the worker for
  * good; with any other the postmaster starts it again after five seconds, which is also what happens to
- * one that crashes.  A worker whose database is gone by then must not do so for ever, so that any failure
- * to connect ends with code 0: the next span starts another.
+ * one that crashes.  A worker whose database is gone by then must not do so for ever, nor one that fails
+ * before it has the guard fill the worker slots with its like, so that any failure until then ends with
+ * code 0: the next span starts another.
  *
  * The guard is a session's lock of the ordinary kind.  PostgreSQL releases such locks when a transaction
  * aborts, and not when a process ends outside of one: both are seen to here.
@@ -18,7 +19,6 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_database.h"
 #include "catalog/pg_db_role_setting.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
@@ -29,6 +29,7 @@
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "storage/lwlock.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -42,16 +43,16 @@
 #define GUARD_ATTEMPTS 50
 #define GUARD_RETRY_US 2000
 
-static bool connecting;
+static bool starting;
 static bool guard_held;
 static Oid	extension;
 static Oid	extension_row_xmin;	/* changes with every ALTER EXTENSION */
 static uint64 settings_hash;	/* of ALTER DATABASE … SET */
 
 static void
-end_quietly_when_not_connected(int code, Datum arg)
+end_for_good_when_starting(int code, Datum arg)
 {
-	if (connecting)
+	if (starting)
 		_exit(0);
 }
 
@@ -157,11 +158,11 @@ hash_settings(void)
 void
 lifecycle_start(Oid database)
 {
-	on_proc_exit(end_quietly_when_not_connected, (Datum) 0);
-	connecting = true;
+	on_proc_exit(end_for_good_when_starting, (Datum) 0);
+	starting = true;
+
 	/* No role is the bootstrap superuser, without the question whether it may log in. */
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
-	connecting = false;
 	before_shmem_exit(release_guard_at_exit, (Datum) 0);
 
 	/* Whatever the database's settings say, this worker writes and is not in anybody's way. */
@@ -183,6 +184,7 @@ lifecycle_start(Oid database)
 		CommitTransactionCommand();
 		proc_exit(0);
 	}
+	starting = false;
 	extension_row_xmin = extension_version();
 	settings_hash = hash_settings();
 	CommitTransactionCommand();
@@ -238,10 +240,15 @@ lifecycle_commit(void)
 void
 lifecycle_abort(void)
 {
+	LOCKTAG		guard;
 	bool		taken;
 
 	AbortCurrentTransaction();
-	guard_held = false;
+	LWLockReleaseAll();			/* where no transaction was open */
+	exporter_guard_tag(&guard, extension);
+	guard_held = lock_held_by_me(&guard, ExclusiveLock);
+	if (guard_held)
+		return;
 	StartTransactionCommand();
 	taken = take_guard();
 	CommitTransactionCommand();
@@ -260,16 +267,10 @@ lifecycle_open_table(const char *name, LOCKMODE mode)
 void
 lifecycle_yield_database(void)
 {
-	LOCKTAG		tag;
 	bool		wanted;
 
-	/*
-	 * What a new connection takes (InitPostgres): whoever drops, copies or renames the database holds a
-	 * lock that conflicts and then waits up to five seconds for sessions to end.
-	 */
 	StartTransactionCommand();
-	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
-	wanted = try_lock(&tag, RowExclusiveLock, false) == LOCKACQUIRE_NOT_AVAIL;
+	wanted = exporter_database_wanted();
 	CommitTransactionCommand();
 	if (!wanted)
 		return;

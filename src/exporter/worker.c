@@ -5,6 +5,11 @@
  * nothing is left it waits; where the collector does not take spans it waits longer each time.  It comes
  * and goes as lifecycle.c and src/exporter_guard.h say.
  *
+ * An error, such as a full disk or a damaged page gives, does not end it: that would free the guard, and every
+ * commit would register another worker to fail alike.  It waits as after a failure of the collector and goes
+ * on, but sends nothing before it has noted the error in otel.exporter_state: where not even that can be
+ * written, what is sent could not be settled, and would be sent again and again.
+ *
  * Transactions commit in another order than they wrote, and vacuum makes room anywhere in the queue, so
  * that rows appear before the place where reading has come to.  The end of the queue is therefore
  * followed by another pass from its start, unless such passes cost more than a twentieth of the time, as
@@ -15,7 +20,6 @@
 
 #include "access/tableam.h"
 #include "common/pg_prng.h"
-#include "fmgr.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -60,8 +64,9 @@ pg_noreturn extern PGDLLEXPORT void otel_exporter_main(Datum arg);
 /* After a request that was too large, so many batches are taken before larger ones are tried again. */
 #define GROW_AFTER 64
 
-/* How often kept spans and the queue's size are looked after. */
+/* How often kept spans and the queue's size are looked after; how much later when that may have failed. */
 #define HOUSEKEEPING_INTERVAL_MS 1000
+#define HOUSEKEEPING_PAUSE_MS 60000
 
 typedef struct Exporter
 {
@@ -83,6 +88,11 @@ typedef struct Exporter
 	TimestampTz retry_at;
 	TimestampTz not_before;		/* not even for who waits in otel.force_flush() */
 
+	/* an error of our own, the last since spans were sent; empty when there was none */
+	char		trouble[256];
+	bool		trouble_noted;
+
+	bool		prepared;
 	TimestampTz idle_since;
 	TimestampTz next_housekeeping;
 } Exporter;
@@ -263,6 +273,7 @@ send_batch(const Batch *batch)
 		return false;
 	}
 	exporter.failures = 0;
+	exporter.trouble[0] = '\0';
 	return true;
 }
 
@@ -363,23 +374,13 @@ rest(void)
 		begin_whole_pass();
 }
 
-void
-otel_exporter_main(Datum arg)
+/* What may fail of the start, so that it is done again after an error. */
+static void
+prepare(void)
 {
 	int			flags;
 
 	memcpy(&flags, MyBgworkerEntry->bgw_extra, sizeof(flags));
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
-	lifecycle_start(DatumGetObjectId(arg));
-	load_file("otel_links", false); /* defines the settings */
-
-	exporter.config_context = AllocSetContextCreate(TopMemoryContext, "otel exporter settings",
-													ALLOCSET_SMALL_SIZES);
-	exporter.batch_context = AllocSetContextCreate(TopMemoryContext, "otel exporter batch",
-												   ALLOCSET_DEFAULT_SIZES);
-	read_config();
 	lifecycle_begin();
 	text_init();
 	lifecycle_commit();
@@ -387,16 +388,79 @@ otel_exporter_main(Datum arg)
 	if (flags & EXPORTER_RESUME)
 		lifecycle_leave_if_empty();
 	http_init();
-
 	exporter.idle_since = GetCurrentTimestamp();
 	begin_whole_pass();
+	exporter.prepared = true;
+}
+
+static void
+export_or_rest(void)
+{
+	attend();
+	if (!exporter.prepared && exporter.retry_at == 0)
+		prepare();
+	housekeeping();
+	if (exporter.retry_at != 0)
+	{
+		wait_for_retry();
+		return;
+	}
+	if (exporter.trouble[0] && !exporter.trouble_noted)
+	{
+		settle_error(exporter.trouble, &exporter.config);
+		exporter.trouble_noted = true;
+	}
+	if (!exporter.config.enabled || (!export_batch() && exporter.retry_at == 0))
+		rest();
+}
+
+/* After an error: reports it, unless it is that of the last time, and waits before it is all done again. */
+static void
+recover(void)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(exporter.batch_context);
+	error = CopyErrorData();
+	if (strncmp(exporter.trouble, error->message, sizeof(exporter.trouble) - 1) != 0)
+		EmitErrorReport();
+	FlushErrorState();
+	lifecycle_abort();
+
+	strlcpy(exporter.trouble, error->message, sizeof(exporter.trouble));
+	FreeErrorData(error);
+	exporter.trouble_noted = false;
+	begin_whole_pass();
+	schedule_retry(true, -1);
+
+	/* Should it be housekeeping that fails, spans are exported all the same. */
+	exporter.next_housekeeping = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), HOUSEKEEPING_PAUSE_MS);
+}
+
+void
+otel_exporter_main(Datum arg)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	lifecycle_start(DatumGetObjectId(arg));
+
+	exporter.config_context = AllocSetContextCreate(TopMemoryContext, "otel exporter settings",
+													ALLOCSET_SMALL_SIZES);
+	exporter.batch_context = AllocSetContextCreate(TopMemoryContext, "otel exporter batch",
+												   ALLOCSET_DEFAULT_SIZES);
+	read_config();
 	for (;;)
 	{
-		attend();
-		housekeeping();
-		if (exporter.retry_at != 0)
-			wait_for_retry();
-		else if (!exporter.config.enabled || (!export_batch() && exporter.retry_at == 0))
-			rest();
+		PG_TRY();
+		{
+			for (;;)
+				export_or_rest();
+		}
+		PG_CATCH();
+		{
+			recover();
+		}
+		PG_END_TRY();
 	}
 }

@@ -2,53 +2,23 @@
 # request and spans wait.  The later version is written here, into a copy of the installation.
 use strict;
 use warnings;
-use File::Basename;
-use File::Copy;
-use File::Path qw(make_path);
-use IPC::Run;
 use OtelExport;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use PrivateTree;
 use Session;
 use SilentCollector;
 use Test::More;
 
-# A tree that a server finds its files in relative to its program, as the installed ones are: programs are
-# copied, all else is linked to.
-my $tree = PostgreSQL::Test::Utils::tempdir;
-
-sub installed
-{
-	my ($kind) = @_;
-	my ($out) = run_command([ $ENV{PG_CONFIG} || 'pg_config', "--$kind" ]);
-	return $out;
-}
-
-my ($bindir, $pkglibdir, $sharedir) = map { installed($_) } qw(bindir pkglibdir sharedir);
-make_path("$tree$bindir", dirname("$tree$pkglibdir"), "$tree$sharedir/extension");
-foreach my $program (grep { -f } glob("$bindir/*"))
-{
-	my $copy = "$tree$bindir/" . basename($program);
-	copy($program, $copy) or die "$program: $!";
-	chmod 0755, $copy;
-}
-symlink $pkglibdir, "$tree$pkglibdir" or die "symlink: $!";
-foreach my $file (grep { $_ ne "$sharedir/extension" } glob("$sharedir/*"), glob("$sharedir/extension/*"))
-{
-	symlink $file, "$tree$file" or die "symlink: $!";
-}
-
-plan(skip_all => 'this installation does not run from another folder')
-  unless IPC::Run::run([ "$tree$bindir/initdb", '--version' ], '>', \my $version, '2>', \my $why);
-
-append_to_file("$tree$sharedir/extension/otel_links--1.0--9.9.sql", q{
+my $tree = PrivateTree->new;
+append_to_file($tree->extension_file('otel_links--1.0--9.9.sql'), q{
 	ALTER TABLE otel.span_queue ADD COLUMN added text;
 	CREATE FUNCTION otel.added() RETURNS pg_catalog.text LANGUAGE sql AS $$ SELECT 'since 9.9' $$;
 });
 
 my $receiver = OtelExport->receiver;
 my $silent = SilentCollector->new;
-my $node = PostgreSQL::Test::Cluster->new('main', install_path => dirname("$tree$bindir"));
+my $node = PostgreSQL::Test::Cluster->new('main', install_path => $tree->path);
 $node->init;
 OtelExport::configure($node, $silent, 'otel.bsp_export_timeout = 3000');
 $node->start;

@@ -1,0 +1,106 @@
+# What goes wrong in the exporter itself costs spans nothing but time, and the server one worker slot.
+use strict;
+use warnings;
+use OtelExport;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use PrivateTree;
+use Test::More;
+
+my $receiver = OtelExport->receiver;
+my $tree = PrivateTree->new;
+my $node = PostgreSQL::Test::Cluster->new('main', install_path => $tree->path);
+$node->init;
+OtelExport::configure($node, $receiver, 'max_worker_processes = 4', 'max_logical_replication_workers = 0',
+	'max_parallel_workers = 4', 'max_parallel_workers_per_gather = 2');
+$node->start;
+$node->safe_psql('postgres', q{
+	CREATE EXTENSION otel_links;
+	CREATE TABLE large AS SELECT i FROM generate_series(1, 10000) i;
+	ALTER TABLE large SET (parallel_workers = 2);
+	ANALYZE large});
+
+# Each span in a session of its own: they know nothing of each other's workers.
+sub record_in_sessions
+{
+	my ($name, $count) = @_;
+	$node->safe_psql('postgres', "SELECT otel.record_span('$name-$_', now()) IS NOT NULL") foreach 1 .. $count;
+}
+
+# How many of the two workers that it wants a parallel query gets
+sub parallel_workers
+{
+	my $plan = $node->safe_psql('postgres', 'SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
+		EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT count(*) FROM large');
+	return $plan =~ /Workers Launched: (\d+)/ ? $1 : $plan;
+}
+
+# Does the status of an exporter that runs say what is wrong?
+sub said
+{
+	my ($pattern) = @_;
+	return OtelExport::wait_sql($node, "SELECT last_error ~ '$pattern' AND exporter_running FROM otel.export_status");
+}
+
+sub arrived
+{
+	my ($name, $count, $test) = @_;
+	OtelExport::wait_drained($node) or diag($node->safe_psql('postgres', 'TABLE otel.export_status'));
+	is_deeply([ $receiver->span_names(qr/^$name-/) ], [ OtelExport::names($name, $count) ], $test);
+}
+
+is(parallel_workers(), 2, 'a parallel query has its workers');
+
+# A library that is not there
+$tree->remove_library('otel_links_exporter');
+my $offset = -s $node->logfile;
+record_in_sessions('unloaded', 10);
+ok(said('otel_links_exporter'), 'without the library of the exporter the status names it');
+record_in_sessions('further', 10);
+is(parallel_workers(), 2, 'a parallel query still has its workers');
+is(scalar(() = slurp_file($node->logfile, $offset) =~ /otel_links exporter cannot be loaded/g), 1, 'the log says so once');
+is(OtelExport::status($node, 'pending'), 20, 'the spans wait');
+$node->safe_psql('postgres', 'CREATE DATABASE other');
+$node->safe_psql('other', 'CREATE EXTENSION otel_links');
+OtelExport::record($node, 'other', 1, 'other');
+OtelExport::wait_sql($node, 'SELECT exporter_running FROM otel.export_status', 'other');
+is($node->psql('postgres', 'DROP DATABASE other'), 0, 'DROP DATABASE is not in its way');
+$tree->restore_library('otel_links_exporter');
+arrived('unloaded', 10, 'once it is there, all arrive, although no span was recorded since');
+arrived('further', 10, 'the later ones, too');
+
+# A table that cannot be written to
+my $pid = OtelExport::status($node, 'exporter_pid');
+isnt($pid, '', 'an exporter runs');
+$node->safe_psql('postgres', 'ALTER TABLE otel.exporter_state RENAME TO hidden');
+$offset = -s $node->logfile;
+record_in_sessions('unsettled', 1);
+ok(OtelExport::wait_until(sub { $receiver->span_names(qr/^unsettled/) }), 'spans are sent that cannot be settled then');
+ok(OtelExport::wait_until(sub { slurp_file($node->logfile, $offset) =~ /could not open relation/ }), 'the log says so');
+record_in_sessions('further unsettled', 10);
+is(parallel_workers(), 2, 'a parallel query has its workers');
+is(OtelExport::status($node, 'exporter_pid'), $pid, 'the exporter stays');
+is(scalar(() = slurp_file($node->logfile, $offset) =~ /could not open relation/g), 1, 'and says what it is once');
+# a reload ends the wait for the next attempt, which another error tells of
+my $sent = $receiver->requests;
+$offset = -s $node->logfile;
+$node->safe_psql('postgres', 'CREATE TYPE otel.exporter_state AS (no int)');
+$node->reload;
+ok(OtelExport::wait_until(sub { slurp_file($node->logfile, $offset) =~ /ERROR: .*"exporter_state"/ }), 'it tries again');
+is(scalar $receiver->requests, $sent, 'and sends nothing again before that can be settled');
+$node->safe_psql('postgres', 'DROP TYPE otel.exporter_state');
+$node->safe_psql('postgres', 'ALTER TABLE otel.hidden RENAME TO exporter_state');
+arrived('unsettled', 1, 'then all arrive');
+arrived('further unsettled', 10, 'those, too, that were recorded meanwhile');
+ok(said('exporter_state'), 'and the status tells what was wrong');
+is(OtelExport::status($node, 'exporter_pid'), $pid, 'from the same exporter');
+
+# An administrator who takes its request for a query
+$receiver->answer({ delay => 2 });
+OtelExport::record($node, 'cancelled', 1);
+OtelExport::wait_sql($node, 'SELECT pending = 1 FROM otel.export_status');
+$node->safe_psql('postgres', "SELECT pg_cancel_backend($pid)");
+arrived('cancelled', 1, 'pg_cancel_backend() does not end it either');
+is(OtelExport::status($node, 'exporter_pid'), $pid, 'it is still the same');
+
+done_testing();

@@ -1,0 +1,68 @@
+# PrivateTree: an installation of its own for one test, which may add files to it or leave some out.
+#
+#   my $tree = PrivateTree->new;
+#   PostgreSQL::Test::Cluster->new('main', install_path => $tree->path);
+#   append_to_file($tree->extension_file('otel_links--1.0--9.9.sql'), …);
+#   $tree->remove_library('otel_links_exporter');  $tree->restore_library('otel_links_exporter');
+#
+# A server finds its files relative to its program, so that programs are copied; all else is linked to.
+package PrivateTree;
+use strict;
+use warnings;
+use File::Basename;
+use File::Copy;
+use File::Path qw(make_path);
+use PostgreSQL::Test::Utils;
+
+sub installed
+{
+	my ($kind) = @_;
+	my ($out) = run_command([ $ENV{PG_CONFIG} || 'pg_config', "--$kind" ]);
+	return $out;
+}
+
+sub new
+{
+	my ($class) = @_;
+	my $self = bless { root => PostgreSQL::Test::Utils::tempdir, map { $_ => installed($_) } qw(bindir pkglibdir sharedir) }, $class;
+	my ($root, $sharedir) = @$self{qw(root sharedir)};
+	make_path("$root$self->{bindir}", "$root$self->{pkglibdir}", "$root$sharedir/extension");
+	foreach my $program (grep { -f } glob("$self->{bindir}/*"))
+	{
+		my $copy = "$root$self->{bindir}/" . basename($program);
+		copy($program, $copy) or die "$program: $!";
+		chmod 0755, $copy;
+	}
+	foreach my $file (glob("$self->{pkglibdir}/*"), (grep { $_ ne "$sharedir/extension" } glob("$sharedir/*")),
+		glob("$sharedir/extension/*"))
+	{
+		symlink $file, "$root$file" or die "symlink: $!";
+	}
+	return $self;
+}
+
+sub path { return dirname("$_[0]->{root}$_[0]->{bindir}") }
+
+sub extension_file { return "$_[0]->{root}$_[0]->{sharedir}/extension/$_[1]" }
+
+# A library's link in the tree, and what it leads to.
+sub library
+{
+	my ($self, $name) = @_;
+	my ($file) = grep { -e } map { "$self->{pkglibdir}/$name.$_" } qw(so dylib);
+	return ("$self->{root}$file", $file);
+}
+
+sub remove_library
+{
+	my ($link) = library(@_);
+	unlink $link or die "unlink $link: $!";
+}
+
+sub restore_library
+{
+	my ($link, $file) = library(@_);
+	symlink $file, $link or die "symlink: $!";
+}
+
+1;
