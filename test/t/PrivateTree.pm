@@ -5,14 +5,17 @@
 #   append_to_file($tree->extension_file('otel_links--1.0--9.9.sql'), …);
 #   $tree->remove_library('otel_links_exporter');  $tree->restore_library('otel_links_exporter');
 #
-# A server finds its files relative to its program, so that programs are copied; all else is linked to.
+# A server finds its files relative to its program, so that programs are copied; all else is linked to.  Where
+# they do not run then, the test is skipped.
 package PrivateTree;
 use strict;
 use warnings;
 use File::Basename;
 use File::Copy;
 use File::Path qw(make_path);
+use IPC::Run;
 use PostgreSQL::Test::Utils;
+use Test::More;
 
 sub installed
 {
@@ -38,6 +41,8 @@ sub new
 	{
 		symlink $file, "$root$file" or die "symlink: $!";
 	}
+	plan(skip_all => 'this installation does not run from another folder')
+	  unless IPC::Run::run([ "$root$self->{bindir}/initdb", '--version' ], '>', \my $out, '2>', \my $err);
 	return $self;
 }
 
