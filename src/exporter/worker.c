@@ -20,6 +20,7 @@
 
 #include "access/tableam.h"
 #include "common/pg_prng.h"
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
@@ -444,6 +445,9 @@ otel_exporter_main(Datum arg)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	lifecycle_start(DatumGetObjectId(arg));
+
+	/* It defines the settings.  Loaded by now, unless a session that has an earlier library registered this. */
+	load_file("otel_links", false);
 
 	exporter.config_context = AllocSetContextCreate(TopMemoryContext, "otel exporter settings",
 													ALLOCSET_SMALL_SIZES);
