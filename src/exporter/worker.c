@@ -373,6 +373,12 @@ rest(void)
 	if ((wait_ms(busy ? 0 : Max(exporter.config.schedule_delay_ms, 1)) && lifecycle_flush_wanted()) ||
 		GetCurrentTimestamp() >= exporter.next_whole_pass)
 		begin_whole_pass();
+	if (!exporter.config.enabled)	/* else reading a batch does it */
+	{
+		lifecycle_begin();
+		lifecycle_follow_settings();
+		lifecycle_commit();
+	}
 }
 
 /* What may fail of the start, so that it is done again after an error. */

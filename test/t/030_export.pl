@@ -106,6 +106,16 @@ is(OtelExport::status($node, 'pending = 0 AND failed = 0 AND dropped = 0 AND rej
 	  . ' AND last_success > now() - interval \'1 minute\' AND oldest_age IS NULL AND last_error IS NULL'), 't', 'the status says so');
 is(OtelExport::status($node, 'exported'), scalar($receiver->spans), 'and counts what was exported');
 
+# A worker that the database's settings hold back sees when they no longer do
+$node->safe_psql('postgres', q{ALTER DATABASE postgres SET otel.traces_exporter = 'none'});
+my $holding = OtelExport::status($node, 'exporter_pid');
+ok(OtelExport::wait_sql($node, "SELECT exporter_pid <> '$holding' FROM otel.export_status"), 'a worker with the new settings');
+OtelExport::record($node, 'held', 1);
+is(OtelExport::status($node, 'pending'), 1, 'held back by ALTER DATABASE … SET');
+$node->safe_psql('postgres', q{ALTER DATABASE postgres RESET otel.traces_exporter});
+OtelExport::wait_drained($node);
+is_deeply([ $receiver->span_names(qr/^held/) ], ['held-1'], 'and exported when that is over, by a worker that was there');
+
 # ALTER DATABASE … SET counts without a restart or reload
 $node->safe_psql('postgres', q{ALTER DATABASE postgres SET otel.service_name = 'reports';
 	ALTER DATABASE postgres SET otel.resource_attributes = 'deployment.environment.name=test%20site,host.name=mine'});
