@@ -107,9 +107,9 @@ is(OtelExport::status($node, 'pending = 0 AND failed = 0 AND dropped = 0 AND rej
 is(OtelExport::status($node, 'exported'), scalar($receiver->spans), 'and counts what was exported');
 
 # A worker that the database's settings hold back sees when they no longer do
+my $before = OtelExport::status($node, 'exporter_pid');
 $node->safe_psql('postgres', q{ALTER DATABASE postgres SET otel.traces_exporter = 'none'});
-my $holding = OtelExport::status($node, 'exporter_pid');
-ok(OtelExport::wait_sql($node, "SELECT exporter_pid <> '$holding' FROM otel.export_status"), 'a worker with the new settings');
+ok(OtelExport::wait_sql($node, "SELECT exporter_pid <> $before FROM otel.export_status"), 'a worker with the new settings');
 OtelExport::record($node, 'held', 1);
 is(OtelExport::status($node, 'pending'), 1, 'held back by ALTER DATABASE … SET');
 $node->safe_psql('postgres', q{ALTER DATABASE postgres RESET otel.traces_exporter});
