@@ -39,12 +39,6 @@
 PG_FUNCTION_INFO_V1(otel_force_flush);
 PG_FUNCTION_INFO_V1(otel_retry_failed);
 
-static Relation
-open_export_table(const char *name, LOCKMODE mode)
-{
-	return table_open(get_relname_relid(name, get_namespace_oid("otel", false)), mode);
-}
-
 /*
  * How many spans the exporter has exported in its life, as the snapshot shows it.  The state's row is replaced
  * with every batch, so that it is mostly the last; those before it stay while an old snapshot keeps them.
@@ -52,7 +46,7 @@ open_export_table(const char *name, LOCKMODE mode)
 static int64
 exported_so_far(Snapshot snapshot)
 {
-	Relation	state = open_export_table("exporter_state", AccessShareLock);
+	Relation	state = export_table_open("exporter_state", AccessShareLock);
 	TableScanDesc scan = table_scan_all(state, snapshot);
 	HeapTuple	tuple = heap_getnext(scan, BackwardScanDirection);
 	int64		exported = 0;
@@ -148,7 +142,7 @@ otel_force_flush(PG_FUNCTION_ARGS)
 	if (RecoveryInProgress() || (exporter && strcmp(exporter, "none") == 0))
 		PG_RETURN_INT64(0);
 
-	queue = open_export_table("span_queue", AccessShareLock);
+	queue = export_table_open("span_queue", AccessShareLock);
 	since = RegisterSnapshot(GetLatestSnapshot());
 	exported = exported_so_far(since);
 
@@ -183,8 +177,8 @@ otel_retry_failed(PG_FUNCTION_ARGS)
 	PreventCommandDuringRecovery("otel.retry_failed()");
 
 	/* Conflicts with itself only, so that the exporter can go on setting spans aside. */
-	failed = open_export_table("failed_spans", ShareUpdateExclusiveLock);
-	queue = open_export_table("span_queue", RowExclusiveLock);
+	failed = export_table_open("failed_spans", ShareUpdateExclusiveLock);
+	queue = export_table_open("span_queue", RowExclusiveLock);
 	desc = RelationGetDescr(failed);
 	values = palloc(sizeof(Datum) * desc->natts);
 	nulls = palloc(sizeof(bool) * desc->natts);

@@ -92,8 +92,7 @@ release_guard(int code, Datum arg)
 static void
 note_error(const char *error)
 {
-	Relation	state = table_open(get_relname_relid("exporter_state", get_namespace_oid("otel", false)),
-								   RowExclusiveLock);
+	Relation	state = export_table_open("exporter_state", RowExclusiveLock);
 	TableScanDesc scan = table_scan_all(state, GetActiveSnapshot());
 	HeapTuple	tuple = heap_getnext(scan, ForwardScanDirection);
 	int			columns = RelationGetDescr(state)->natts;

@@ -90,7 +90,7 @@ add_row(Batch *batch, const SpanTypes *types, TupleTableSlot *slot, size_t max_b
 static void
 scan_queue(Batch *batch, const ExporterConfig *config, size_t max_bytes)
 {
-	Relation	queue = lifecycle_open_table("span_queue", AccessShareLock);
+	Relation	queue = export_table_open("span_queue", AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(queue, NULL);
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "otel row",
 													  ALLOCSET_DEFAULT_SIZES);

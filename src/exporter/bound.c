@@ -111,7 +111,7 @@ find_surplus(const ExporterConfig *config)
 	Relation	queue;
 
 	lifecycle_begin();
-	queue = lifecycle_open_table("span_queue", AccessShareLock);
+	queue = export_table_open("span_queue", AccessShareLock);
 	if (file_bytes(queue) > config->queue_max_bytes)
 	{
 		QueueContents contents = measure(queue);
@@ -138,7 +138,7 @@ drop_some(const ExporterConfig *config, const Surplus *surplus, QueueRow *rows)
 	int64		bytes = 0;
 
 	lifecycle_begin();
-	queue = lifecycle_open_table("span_queue", AccessShareLock);
+	queue = export_table_open("span_queue", AccessShareLock);
 	scan = table_scan_all(queue, GetActiveSnapshot());
 	while (bytes < surplus->bytes && settlement.count < DROP_BATCH &&
 		   (tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)

@@ -75,7 +75,7 @@ step(void)
 	BlockNumber blocks;
 
 	lifecycle_begin();
-	kept = lifecycle_open_table("exported_spans", RowExclusiveLock);
+	kept = export_table_open("exported_spans", RowExclusiveLock);
 	blocks = RelationGetNumberOfBlocks(kept);
 	slot = table_slot_create(kept, NULL);
 	ItemPointerSet(&first, pass.next, FirstOffsetNumber);

@@ -36,6 +36,7 @@
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
+#include "export_tables.h"
 #include "exporter_guard.h"
 #include "lifecycle.h"
 
@@ -256,14 +257,6 @@ lifecycle_abort(void)
 		proc_exit(0);
 }
 
-Relation
-lifecycle_open_table(const char *name, LOCKMODE mode)
-{
-	Oid			schema = get_namespace_oid("otel", true);
-
-	return table_open(OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid, mode);
-}
-
 void
 lifecycle_yield_database(void)
 {
@@ -298,7 +291,7 @@ lifecycle_leave_if_empty(void)
 		TableScanDesc scan;
 
 		release_guard();
-		queue = lifecycle_open_table("span_queue", AccessShareLock);
+		queue = export_table_open("span_queue", AccessShareLock);
 		UnlockRelationOid(queue_oid, ShareLock);
 		scan = table_scan_all(queue, snapshot);
 		leave = heap_getnext(scan, ForwardScanDirection) == NULL || !take_guard();

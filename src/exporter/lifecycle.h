@@ -5,7 +5,6 @@
 #define OTEL_EXPORTER_LIFECYCLE_H
 
 #include "postgres.h"
-#include "utils/rel.h"
 
 #include "compat.h"
 
@@ -28,9 +27,6 @@ extern void lifecycle_follow_settings(void);
 
 /* After an error.  Does not return when another exporter has taken the guard meanwhile. */
 extern void lifecycle_abort(void);
-
-/* A table of the extension, in a transaction of lifecycle_begin(). */
-extern Relation lifecycle_open_table(const char *name, LOCKMODE mode);
 
 /* Leaves when somebody waits to drop, copy or rename the database.  In no transaction. */
 extern void lifecycle_yield_database(void);

@@ -108,7 +108,7 @@ static void
 change_state(const StateChange *change)
 {
 	static ItemPointerData place;	/* all zeros, the table's start, at first */
-	Relation	state = lifecycle_open_table("exporter_state", RowExclusiveLock);
+	Relation	state = export_table_open("exporter_state", RowExclusiveLock);
 	TupleTableSlot *slot = table_slot_create(state, NULL);
 	int			columns = RelationGetDescr(state)->natts;
 	Datum	   *values = palloc0(columns * sizeof(Datum));
@@ -209,8 +209,8 @@ open_target(const Settlement *s, const ExporterConfig *config)
 		(s->verdict == VERDICT_EXPORTED && config->retention_s == 0))
 		return NULL;
 	if (s->verdict == VERDICT_EXPORTED)
-		return lifecycle_open_table("exported_spans", RowExclusiveLock);
-	target = lifecycle_open_table("failed_spans", RowExclusiveLock);
+		return export_table_open("exported_spans", RowExclusiveLock);
+	target = export_table_open("failed_spans", RowExclusiveLock);
 	if (!failed_spans_are_full(target, config))
 		return target;
 	table_close(target, RowExclusiveLock);
@@ -278,7 +278,7 @@ settle(const Settlement *s, const ExporterConfig *config)
 	int			removed = 0;
 
 	lifecycle_begin();
-	queue = lifecycle_open_table("span_queue", RowExclusiveLock);
+	queue = export_table_open("span_queue", RowExclusiveLock);
 	target = open_target(s, config);
 	if (s->count > 0 && queue->rd_rel->relfilenode == s->filenode)
 		removed = remove_rows(s, queue, target);
