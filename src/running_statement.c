@@ -64,10 +64,10 @@ portal_has_message_copy(Portal portal)
 }
 
 /*
- * The portal of the client's own statement.  ActivePortal is another one inside FOR … IN, FETCH and SQL
- * EXECUTE.  Of those that are active it is the one with the message's string; only when there is none, the
- * one with a copy of it: in "DECLARE c …; FETCH c" the cursor has one as well.  NULL outside of any
- * portal, as while a simple statement is planned, in the function call protocol and in background workers.
+ * The portal of the client's own statement, where ActivePortal is another one, as inside FOR … IN, FETCH and
+ * SQL EXECUTE, or has a copy of the message.  Of those that are active it is the one with the message's
+ * string; only when there is none, the one with a copy of it: in "DECLARE c …; FETCH c" the cursor has one as
+ * well.  NULL when none has.
  */
 Portal
 running_portal_behind_active(void)

@@ -15,8 +15,9 @@
 extern Portal running_portal_behind_active(void);
 
 /*
- * The portal of the client's statement; NULL outside of any, as in background workers.  This one and the next
- * are asked for every row (inline: 26 of 6,500 instructions a row, bench/capture).
+ * The portal of the client's statement; NULL outside of any, as while a simple statement is planned, in the
+ * function call protocol and in background workers.  This one and the next are asked for every row (inline:
+ * 26 of 6,500 instructions a row, bench/capture).
  */
 static inline Portal
 running_portal(void)
