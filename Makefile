@@ -20,36 +20,13 @@ EXTENSION    = otel_links
 DATA         = otel_links--1.0.sql
 MODULE_big   = otel_links
 PGFILEDESC   = "otel_links - trace contexts on rows, span links for the jobs that process them"
-OBJS         = \
-	src/attributes.o \
-	src/capture.o \
-	src/capture_trigger.o \
-	src/carrier.o \
-	src/export_functions.o \
-	src/exporter_entry.o \
-	src/exporter_start.o \
-	src/link_agg.o \
-	src/link_rows.o \
-	src/link_set.o \
-	src/otel_links.o \
-	src/postgrest.o \
-	src/queue.o \
-	src/record_exception.o \
-	src/running_statement.o \
-	src/sampler.o \
-	src/settings.o \
-	src/span.o \
-	src/span_args.o \
-	src/span_functions.o \
-	src/span_link.o \
-	src/span_xact.o \
-	src/sql_lexer.o \
-	src/sqlcommenter.o \
-	src/trace_context.o \
-	src/trace_job.o \
-	src/w3c.o
-REGRESS      = $(sort $(patsubst $(srcdir)/sql/%.sql,%,$(wildcard $(srcdir)/sql/*.sql)))
-ISOLATION    = $(sort $(patsubst $(srcdir)/specs/%.spec,%,$(wildcard $(srcdir)/specs/*.spec)))
+ROOMS        = context links queue spans capture span_api
+SOURCES      = $(sort $(wildcard $(srcdir)/src/*.c $(ROOMS:%=$(srcdir)/src/%/*.c)))
+OBJS         = $(SOURCES:$(srcdir)/%.c=%.o) src/exporter/exporter_entry.o
+REGRESS      = $(sort $(patsubst $(srcdir)/test/sql/%.sql,%,$(wildcard $(srcdir)/test/sql/*.sql)))
+ISOLATION    = $(sort $(patsubst $(srcdir)/test/specs/%.spec,%,$(wildcard $(srcdir)/test/specs/*.spec)))
+REGRESS_OPTS = --inputdir=$(srcdir)/test
+ISOLATION_OPTS = --inputdir=$(srcdir)/test
 PG_CPPFLAGS  = -I$(srcdir)/src
 
 PG_CONFIG   ?= pg_config
@@ -58,7 +35,7 @@ include $(PGXS)
 
 # PGXS makes no folders for a build outside of the sources.
 ifneq ($(abspath $(srcdir)),$(CURDIR))
-$(shell $(MKDIR_P) src/exporter)
+$(shell $(MKDIR_P) $(ROOMS:%=src/%) src/exporter)
 endif
 
 EXPORTER = $(MAKE) -C src/exporter -f $(abspath $(srcdir))/src/exporter/Makefile \

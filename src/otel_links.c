@@ -7,10 +7,10 @@
 #include "miscadmin.h"
 
 #include "compat.h"
-#include "exporter_start.h"
-#include "running_statement.h"
+#include "queue/worker_start.h"
+#include "capture/client_message.h"
 #include "settings.h"
-#include "span.h"
+#include "spans/span.h"
 
 OTEL_LINKS_MODULE_MAGIC("otel_links");
 

@@ -53,7 +53,7 @@ extern int	otel_bsp_max_export_batch_size;
 extern int	otel_effective_attribute_count_limit(void);
 extern int	otel_effective_attribute_value_length_limit(void);
 
-/* Raised by every change of a setting that current_trace_context() depends on (capture.h). */
+/* Raised by every change of a setting that current_trace_context() depends on (current_context.h). */
 extern uint64 otel_capture_generation;
 
 /*

@@ -17,7 +17,7 @@
 
 #include "batch.h"
 #include "compat.h"
-#include "export_tables.h"
+#include "queue/queue_tables.h"
 #include "lifecycle.h"
 #include "otlp.h"
 

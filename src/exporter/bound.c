@@ -17,8 +17,8 @@
 
 #include "bound.h"
 #include "compat.h"
-#include "export_tables.h"
-#include "file_room.h"
+#include "queue/queue_tables.h"
+#include "queue/file_room.h"
 #include "lifecycle.h"
 #include "row_bytes.h"
 #include "settle.h"

@@ -17,9 +17,9 @@
 
 #include "compat.h"
 #include "expire.h"
-#include "export_tables.h"
+#include "queue/queue_tables.h"
 #include "lifecycle.h"
-#include "quiet_heap.h"
+#include "queue/quiet_heap.h"
 
 /* Blocks read in one step, not rows: so deleted ones count, too.  Some 10,000 rows, and milliseconds. */
 #define STEP_BLOCKS 256

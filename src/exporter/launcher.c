@@ -23,7 +23,7 @@
 #include "tcop/tcopprot.h"
 
 #include "compat.h"
-#include "exporter_guard.h"
+#include "queue/exporter_guard.h"
 
 /* How long to wait for a free worker slot before trying again. */
 #define SLOT_RETRY_MS 1000

@@ -36,8 +36,8 @@
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
-#include "export_tables.h"
-#include "exporter_guard.h"
+#include "queue/queue_tables.h"
+#include "queue/exporter_guard.h"
 #include "lifecycle.h"
 
 /* Writers hold the guard in ShareLock for a moment while they probe; an exporter holds it for good. */

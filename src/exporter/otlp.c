@@ -18,11 +18,11 @@
 #include "utils/typcache.h"
 
 #include "attributes.h"
-#include "export_tables.h"
+#include "queue/queue_tables.h"
 #include "otlp.h"
 #include "otlp_fields.h"
 #include "text.h"
-#include "trace_context.h"
+#include "context/trace_context.h"
 
 /* otel.span_link and otel.span_event: columns by position from 0 */
 enum

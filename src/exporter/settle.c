@@ -20,10 +20,10 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "export_tables.h"
-#include "file_room.h"
+#include "queue/queue_tables.h"
+#include "queue/file_room.h"
 #include "lifecycle.h"
-#include "quiet_heap.h"
+#include "queue/quiet_heap.h"
 #include "row_bytes.h"
 #include "settle.h"
 

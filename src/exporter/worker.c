@@ -38,7 +38,7 @@
 #include "config.h"
 #include "deliver.h"
 #include "expire.h"
-#include "exporter_guard.h"
+#include "queue/exporter_guard.h"
 #include "http.h"
 #include "lifecycle.h"
 #include "settle.h"

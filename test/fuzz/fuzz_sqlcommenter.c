@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sqlcommenter.h"
+#include "capture/sqlcommenter.h"
 
 #define TP(digit) "00-" "4bf92f3577b34da6a3ce929d0e0e473" digit "-00f067aa0ba902b7-01"
 

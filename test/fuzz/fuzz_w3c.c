@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "w3c.h"
+#include "context/w3c.h"
 
 #define REQUIRE(condition) \
 	do { \

@@ -28,7 +28,7 @@ files_in() { (cd "$1" && find . -type f | sort); }
 same_files() { diff "$1" "$2" >"$work/log"; }
 
 mkdir "$work/src"
-(cd "$ROOT" && tar -cf - Makefile LICENSE otel_links* src sql expected | tar -C "$work/src" -xf -)
+(cd "$ROOT" && tar -cf - Makefile LICENSE otel_links* src test/sql test/expected test/specs | tar -C "$work/src" -xf -)
 make_in "$work/src" clean || true
 files_in "$work/src" >"$work/sources"
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sqlcommenter.h"
+#include "capture/sqlcommenter.h"
 
 static int	ntests = 0;
 static int	nfailed = 0;

@@ -1,0 +1,70 @@
+/*
+ * trace_context.h: the layout of otel.trace_context and what C code does with it.
+ *
+ * A value is a varlena: 25 bytes and, when there is one, the normalised tracestate.  Every value is
+ * valid by construction: neither id is all zero, the tracestate fits the grammar.  The payload has no
+ * alignment, so that it is read in place from a short-header datum: TraceContext is an overlay for
+ * VARDATA_ANY.
+ */
+#ifndef OTEL_LINKS_TRACE_CONTEXT_H
+#define OTEL_LINKS_TRACE_CONTEXT_H
+
+#include "postgres.h"
+#include "fmgr.h"
+#include "compat.h"
+#include "context/w3c.h"
+
+typedef struct TraceContext
+{
+	uint8		trace_flags;	/* as received; see w3c.h for versions above 00 */
+	uint8		trace_id[W3C_TRACE_ID_SIZE];
+	uint8		span_id[W3C_SPAN_ID_SIZE];
+	char		trace_state[FLEXIBLE_ARRAY_MEMBER]; /* up to the end of the varlena, no NUL */
+} TraceContext;
+
+#define TRACE_CONTEXT_SIZE 25
+
+StaticAssertDecl(offsetof(TraceContext, trace_state) == TRACE_CONTEXT_SIZE,
+				 "TraceContext overlays stored bytes");
+
+/* v is a detoasted (possibly short-header) datum */
+#define TRACE_CONTEXT(v) ((const TraceContext *) VARDATA_ANY(v))
+#define TRACE_STATE_LEN(v) (VARSIZE_ANY_EXHDR(v) - TRACE_CONTEXT_SIZE)
+#define DatumGetTraceContextPP(d) ((struct varlena *) PG_DETOAST_DATUM_PACKED(d))
+#define PG_GETARG_TRACE_CONTEXT_PP(n) DatumGetTraceContextPP(PG_GETARG_DATUM(n))
+
+/*
+ * A new value in CurrentMemoryContext (4-byte header) from ids and flags that are valid and a
+ * tracestate that is normalised (trace_state_len may be 0).
+ */
+extern struct varlena *trace_context_make(const W3cTraceparent *tp,
+										  const char *trace_state, Size trace_state_len);
+
+/*
+ * The lenient reader every from_* function and capture source calls: NULL when the traceparent is
+ * invalid; an invalid tracestate is dropped.  tracestate may be NULL.  Never raises (but out of memory).
+ */
+extern struct varlena *trace_context_from_headers(const char *traceparent, Size traceparent_len,
+												  const char *tracestate, Size tracestate_len);
+
+/*
+ * The strict reader that input functions and casts call: NULL when either header is invalid, and *error
+ * then says what is wrong with which field.  tracestate may be NULL.  Never raises (but out of memory).
+ */
+extern struct varlena *trace_context_parse(const char *traceparent, Size traceparent_len,
+										   const char *tracestate, Size tracestate_len,
+										   W3cError *error);
+
+/* A palloc'd copy of a value for an error message, cut to a few dozen bytes between characters. */
+extern char *trace_context_clip(const char *value, Size len);
+
+/* The traceparent to propagate (only the sampled and random flags survive): 55 bytes, no NUL. */
+extern void trace_context_propagated(const TraceContext *ctx, char out[W3C_TRACEPARENT_LEN]);
+
+/* Total order: trace id, span id, flags, tracestate, bytewise.  Both detoasted. */
+extern int	trace_context_compare(const struct varlena *a, const struct varlena *b);
+
+/* A hash of the whole value, consistent with trace_context_compare() = 0. */
+extern uint32 trace_context_hash_value(const struct varlena *v);
+
+#endif

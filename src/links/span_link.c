@@ -1,0 +1,318 @@
+/*
+ * span_link.c: the composite type otel.span_link, arrays of it, and which links stay under a limit.
+ *
+ * Links come by the hundred thousand, so the array is laid out here, element by element in its final
+ * place, and not through heap_form_tuple() and construct_array(), which allocate and copy each element.
+ * How links are collected is in link_set.c and link_agg.c.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+#include "links/span_link.h"
+
+/* attributes of the composite type, from 0 */
+#define LINK_CONTEXT 0
+#define LINK_ATTRIBUTES 1
+#define LINK_NATTS 2
+
+/* The traces that were seen, as the number of the link that stands for each. */
+typedef struct TraceEntry
+{
+	uint32		link;
+	uint32		hash;
+	char		status;
+} TraceEntry;
+
+#define LINK_TRACE_ID(links, i) (TRACE_CONTEXT((links)[i].context)->trace_id)
+#define SH_PREFIX trace
+#define SH_ELEMENT_TYPE TraceEntry
+#define SH_KEY_TYPE uint32
+#define SH_KEY link
+#define SH_HASH_KEY(tb, key) \
+	hash_bytes(LINK_TRACE_ID((SpanLink *) (tb)->private_data, key), W3C_TRACE_ID_SIZE)
+#define SH_EQUAL(tb, a, b) \
+	(memcmp(LINK_TRACE_ID((SpanLink *) (tb)->private_data, a), \
+			LINK_TRACE_ID((SpanLink *) (tb)->private_data, b), W3C_TRACE_ID_SIZE) == 0)
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a) ((a)->hash)
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+PG_FUNCTION_INFO_V1(otel_span_link);
+
+/* The row type of otel.span_link; the caller releases it. */
+static TupleDesc
+span_link_tupdesc(void)
+{
+	Oid			type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("span_link"),
+									   ObjectIdGetDatum(get_namespace_oid("otel", false)));
+
+	if (!OidIsValid(type))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("type \"%s\" does not exist", "otel.span_link"),
+				 errhint("Run CREATE EXTENSION otel_links in this database.")));
+	return lookup_rowtype_tupdesc(type, -1);
+}
+
+void
+span_link_check_attributes(Jsonb *attributes)
+{
+	JsonbValue	value;
+
+	if (JB_ROOT_IS_OBJECT(attributes))
+		return;
+	if (!JsonbExtractScalar(&attributes->root, &value))
+		JsonbToJsonbValue(attributes, &value);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("attributes of a link must be a JSON object"),
+			 errdetail("They are a JSON value of type %s.", JsonbTypeName(&value))));
+}
+
+SpanLink *
+span_link_read_array(ArrayType *array, int *nlinks, int *nbad)
+{
+	TupleDesc	tupdesc = span_link_tupdesc();
+	Datum	   *elements;
+	bool	   *nulls;
+	int			nelements;
+	SpanLink   *links;
+	int			n = 0;
+
+	if (nbad != NULL)
+		*nbad = 0;
+	deconstruct_array(array, ARR_ELEMTYPE(array), -1, false, TYPALIGN_DOUBLE,
+					  &elements, &nulls, &nelements);
+	links = palloc(sizeof(SpanLink) * Max(nelements, 1));
+	for (int i = 0; i < nelements; i++)
+	{
+		HeapTupleData tuple;
+		Datum		values[LINK_NATTS];
+		bool		isnull[LINK_NATTS];
+
+		if (nulls[i])
+			continue;
+		tuple.t_data = DatumGetHeapTupleHeader(elements[i]);
+		tuple.t_len = HeapTupleHeaderGetDatumLength(tuple.t_data);
+		heap_deform_tuple(&tuple, tupdesc, values, isnull);
+		if (isnull[LINK_CONTEXT])
+			continue;
+		links[n].context = DatumGetTraceContextPP(values[LINK_CONTEXT]);
+		links[n].attributes = isnull[LINK_ATTRIBUTES] ? NULL : DatumGetJsonbP(values[LINK_ATTRIBUTES]);
+		if (links[n].attributes != NULL && nbad == NULL)
+			span_link_check_attributes(links[n].attributes);
+		else if (links[n].attributes != NULL && !JB_ROOT_IS_OBJECT(links[n].attributes))
+		{
+			links[n].attributes = NULL;
+			(*nbad)++;
+		}
+		n++;
+	}
+	pfree(elements);
+	pfree(nulls);
+	ReleaseTupleDesc(tupdesc);
+	*nlinks = n;
+	return links;
+}
+
+/* The columns of a link, for the heap_ functions. */
+static void
+span_link_columns(const SpanLink *link, Datum *values, bool *isnull)
+{
+	values[LINK_CONTEXT] = PointerGetDatum(link->context);
+	isnull[LINK_CONTEXT] = false;
+	values[LINK_ATTRIBUTES] = PointerGetDatum(link->attributes);
+	isnull[LINK_ATTRIBUTES] = link->attributes == NULL;
+}
+
+/*
+ * Where a link's columns begin.  The bitmap of NULLs, one byte, fits into the padding that the header
+ * needs anyway, so it is the same with and without attributes.
+ */
+#define LINK_HOFF MAXALIGN(SizeofHeapTupleHeader + BITMAPLEN(LINK_NATTS))
+
+/*
+ * Writes the link at dest, which is zeroed, as a composite datum; returns its size, not aligned.
+ * header is that of another link: what a server puts there is its own affair (some minor releases
+ * add the version of the row type), and only the length and the mask depend on the link.
+ */
+static Size
+span_link_write(const SpanLink *link, TupleDesc tupdesc, HeapTupleHeader header, char *dest)
+{
+	HeapTupleHeader tuple = (HeapTupleHeader) dest;
+	Datum		values[LINK_NATTS];
+	bool		isnull[LINK_NATTS];
+	Size		data_size;
+
+	span_link_columns(link, values, isnull);
+	data_size = heap_compute_data_size(tupdesc, values, isnull);
+	memcpy(tuple, header, SizeofHeapTupleHeader);
+	tuple->t_hoff = LINK_HOFF;
+	HeapTupleHeaderSetDatumLength(tuple, LINK_HOFF + data_size);
+	heap_fill_tuple(tupdesc, values, isnull, dest + LINK_HOFF, data_size, &tuple->t_infomask,
+					isnull[LINK_ATTRIBUTES] ? tuple->t_bits : NULL);
+	return LINK_HOFF + data_size;
+}
+
+/* The link as heap_form_tuple() makes it. */
+static HeapTuple
+span_link_form_tuple(const SpanLink *link, TupleDesc tupdesc)
+{
+	Datum		values[LINK_NATTS];
+	bool		isnull[LINK_NATTS];
+
+	span_link_columns(link, values, isnull);
+	return heap_form_tuple(tupdesc, values, isnull);
+}
+
+ArrayType *
+span_link_build_array(const SpanLink *links, int nlinks)
+{
+	TupleDesc	tupdesc = span_link_tupdesc();
+	Size		size = ARR_OVERHEAD_NONULLS(1);
+	HeapTuple	first;
+	ArrayType  *array;
+	char	   *dest;
+
+	if (nlinks == 0)
+	{
+		array = construct_empty_array(tupdesc->tdtypeid);
+		ReleaseTupleDesc(tupdesc);
+		return array;
+	}
+
+	for (int i = 0; i < nlinks; i++)
+	{
+		Datum		values[LINK_NATTS];
+		bool		isnull[LINK_NATTS];
+
+		span_link_columns(&links[i], values, isnull);
+		size += MAXALIGN(LINK_HOFF + heap_compute_data_size(tupdesc, values, isnull));
+		if (!AllocSizeIsValid(size))
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("%d links need more memory than an array can have (%zu bytes)",
+							nlinks, (Size) MaxAllocSize)));
+	}
+
+	array = palloc0(size);
+	SET_VARSIZE(array, size);
+	array->ndim = 1;
+	array->dataoffset = 0;		/* no NULL elements */
+	array->elemtype = tupdesc->tdtypeid;
+	ARR_DIMS(array)[0] = nlinks;
+	ARR_LBOUND(array)[0] = 1;
+
+	dest = (char *) array + ARR_OVERHEAD_NONULLS(1);
+	first = span_link_form_tuple(&links[0], tupdesc);
+	for (int i = 0; i < nlinks; i++)
+		dest += MAXALIGN(span_link_write(&links[i], tupdesc, first->t_data, dest));
+	Assert(dest == (char *) array + size);
+
+	heap_freetuple(first);
+	ReleaseTupleDesc(tupdesc);
+	return array;
+}
+
+/* In which round of span_link_apply_limit() a link is taken. */
+enum
+{
+	ROUND_SAMPLED_TRACE,		/* stands for its trace, sampled */
+	ROUND_UNSAMPLED_TRACE,		/* stands for its trace, of whose links none is sampled */
+	ROUND_REST,
+	NROUNDS,
+	KEPT
+};
+
+static inline bool
+link_is_sampled(const SpanLink *link)
+{
+	return (TRACE_CONTEXT(link->context)->trace_flags & W3C_FLAG_SAMPLED) != 0;
+}
+
+/* The round of each link: the first sampled link stands for its trace, else the first. */
+static uint8 *
+rank_links(SpanLink *links, int nlinks)
+{
+	uint8	   *rounds = MemoryContextAllocHuge(CurrentMemoryContext, nlinks);
+	trace_hash *traces = trace_create(CurrentMemoryContext, 128, links);
+
+	memset(rounds, ROUND_REST, nlinks);
+	for (int i = 0; i < nlinks; i++)
+	{
+		bool		found;
+		bool		sampled = link_is_sampled(&links[i]);
+		TraceEntry *entry = trace_insert(traces, i, &found);
+
+		if (found)
+		{
+			if (!sampled || rounds[entry->link] == ROUND_SAMPLED_TRACE)
+				continue;
+			rounds[entry->link] = ROUND_REST;
+			entry->link = i;	/* of the same trace, so the entry stays where it is */
+		}
+		rounds[i] = sampled ? ROUND_SAMPLED_TRACE : ROUND_UNSAMPLED_TRACE;
+	}
+	trace_destroy(traces);
+	return rounds;
+}
+
+int
+span_link_apply_limit(SpanLink *links, int nlinks, int max)
+{
+	uint8	   *rounds;
+	int			taken = 0;
+	int			kept = 0;
+
+	if (nlinks <= max)
+		return nlinks;
+	if (max <= 0)
+		return 0;
+
+	rounds = rank_links(links, nlinks);
+	for (int round = 0; round < NROUNDS; round++)
+		for (int i = 0; i < nlinks && taken < max; i++)
+			if (rounds[i] == round)
+			{
+				rounds[i] = KEPT;
+				taken++;
+			}
+	for (int i = 0; i < nlinks; i++)
+		if (rounds[i] == KEPT)
+			links[kept++] = links[i];
+	pfree(rounds);
+	return kept;
+}
+
+/* otel.span_link(context, attributes): the constructor; NULL when the context is. */
+Datum
+otel_span_link(PG_FUNCTION_ARGS)
+{
+	SpanLink	link;
+	TupleDesc	tupdesc;
+	HeapTuple	tuple;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	link.context = PG_GETARG_TRACE_CONTEXT_PP(0);
+	link.attributes = PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1);
+	if (link.attributes != NULL)
+		span_link_check_attributes(link.attributes);
+
+	tupdesc = span_link_tupdesc();
+	tuple = span_link_form_tuple(&link, tupdesc);
+	ReleaseTupleDesc(tupdesc);
+	PG_RETURN_DATUM(HeapTupleGetDatum(tuple));
+}

@@ -1,0 +1,45 @@
+/*
+ * span_link.h: links in memory, and otel.span_link[] made of them.
+ *
+ * Owns the composite type otel.span_link (context, attributes), reading and building arrays of it, and
+ * the choice of which links stay under a limit.
+ */
+#ifndef OTEL_LINKS_SPAN_LINK_H
+#define OTEL_LINKS_SPAN_LINK_H
+
+#include "postgres.h"
+#include "utils/array.h"
+#include "utils/jsonb.h"
+#include "context/trace_context.h"
+
+typedef struct SpanLink
+{
+	struct varlena *context;	/* otel.trace_context, detoasted (possibly short header); never NULL */
+	Jsonb	   *attributes;		/* detoasted object, or NULL */
+} SpanLink;
+
+/* Raises invalid_parameter_value, naming what it got, when attributes are no JSON object. */
+extern void span_link_check_attributes(Jsonb *attributes);
+
+/*
+ * The links of an otel.span_link[], in CurrentMemoryContext.  NULL elements and links whose context is
+ * NULL are skipped.  attributes that are not a JSON object raise invalid_parameter_value or, where the
+ * caller asks for it, are dropped and counted in *nbad.
+ * The links point into the array where they can: it must live as long as they do.
+ */
+extern SpanLink *span_link_read_array(ArrayType *array, int *nlinks, int *nbad);
+
+/*
+ * An otel.span_link[] of the links, in CurrentMemoryContext.  Raises program_limit_exceeded when they
+ * need more than an array can hold (1 GB: some 19 million links without attributes).
+ */
+extern ArrayType *span_link_build_array(const SpanLink *links, int nlinks);
+
+/*
+ * Which links stay when there may be max of them: first one link per trace, with sampled contexts
+ * before unsampled, then the rest in order.  Moves the links kept, in their order, to the front and
+ * returns how many they are (nlinks minus that are dropped).
+ */
+extern int	span_link_apply_limit(SpanLink *links, int nlinks, int max);
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * record_exception.h: an error as OpenTelemetry tells of it.
+ */
+#ifndef OTEL_LINKS_RECORD_EXCEPTION_H
+#define OTEL_LINKS_RECORD_EXCEPTION_H
+
+#include "postgres.h"
+#include "utils/jsonb.h"
+#include "spans/span.h"
+
+/* The condition name of a SQLSTATE ("division_by_zero"), or the SQLSTATE where it has none. */
+extern const char *exception_condition_name(const char *sqlstate);
+
+/*
+ * Adds the event "exception" (OpenTelemetry semantic conventions, Exceptions in spans): exception.type,
+ * exception.message, exception.stacktrace, each where it is not NULL, and the attributes, which may be
+ * NULL and win over them.
+ */
+extern void exception_record(Span *span, const char *sqlstate, const char *message,
+							 const char *stacktrace, Jsonb *attributes);
+
+/* {"error.type": condition name, "db.response.status_code": SQLSTATE} */
+extern Jsonb *exception_error_attributes(const char *sqlstate);
+
+#endif

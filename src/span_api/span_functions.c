@@ -1,0 +1,194 @@
+/*
+ * span_functions.c: the SQL functions for spans.
+ *
+ * They read their arguments (span_args.c), then change one span (span.c).  None is strict: NULL means
+ * the default.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/timestamp.h"
+
+#include "settings.h"
+#include "spans/span.h"
+#include "span_api/span_args.h"
+
+/* What cannot start as asked is a span that records nothing, so that starts and ends stay in pairs. */
+static void
+set_name(SpanStart *start, const char *name)
+{
+	start->name = name ? name : "";
+	start->no_op = name == NULL || otel_sdk_disabled;
+}
+
+static Datum
+return_context(FunctionCallInfo fcinfo, const struct varlena *context)
+{
+	struct varlena *copy;
+
+	if (context == NULL)
+		PG_RETURN_NULL();
+	copy = palloc(VARSIZE_ANY(context));
+	memcpy(copy, context, VARSIZE_ANY(context));
+	PG_RETURN_POINTER(copy);
+}
+
+/* start_span(name, links, kind, attributes, parent, root, start_time, scope) */
+PG_FUNCTION_INFO_V1(otel_start_span);
+Datum
+otel_start_span(PG_FUNCTION_ARGS)
+{
+	SpanStart	start = {0};
+	Datum		context;
+
+	set_name(&start, span_arg_name(fcinfo, 0));
+	start.links = span_arg_links(fcinfo, 1, &start.nlinks);
+	start.kind = span_arg_kind(fcinfo, 2);
+	start.attributes = span_arg_attributes(fcinfo, 3);
+	start.parent = span_arg_parent(fcinfo, 4, 5);
+	start.start_time = span_arg_time(fcinfo, 6);
+	start.scope = span_arg_scope(fcinfo, 7);
+	context = return_context(fcinfo, span_start(&start, true)->context);
+	span_xact_bound_waiting();
+	return context;
+}
+
+/* end_span(status, message, attributes, span, end_time) */
+PG_FUNCTION_INFO_V1(otel_end_span);
+Datum
+otel_end_span(PG_FUNCTION_ARGS)
+{
+	SpanStatus	status = span_arg_status(fcinfo, 0);
+	const char *message = span_arg_text(fcinfo, 1);
+	Jsonb	   *attributes = span_arg_attributes(fcinfo, 2);
+	TimestampTz end_time = span_arg_time(fcinfo, 4);
+	Span	   *span = span_arg_span(fcinfo, 3);
+
+	if (span == NULL)
+		PG_RETURN_VOID();
+	if (attributes && span->recording)
+		span_set_attributes(span, attributes);
+	if (span->recording)
+		span_set_status(span, status, message);
+	span_end(span, end_time);
+	span_xact_bound_waiting();
+	PG_RETURN_VOID();
+}
+
+/*
+ * record_span(name, start_time, end_time, links, kind, attributes, parent, root, status, message): a
+ * finished span in one call.  It is never on the stack.
+ */
+PG_FUNCTION_INFO_V1(otel_record_span);
+Datum
+otel_record_span(PG_FUNCTION_ARGS)
+{
+	SpanStart	start = {0};
+	TimestampTz end_time;
+	SpanStatus	status;
+	const char *message;
+	Span	   *span;
+	Datum		context;
+
+	set_name(&start, span_arg_name(fcinfo, 0));
+	start.start_time = span_arg_time(fcinfo, 1);
+	end_time = span_arg_time(fcinfo, 2);
+	start.links = span_arg_links(fcinfo, 3, &start.nlinks);
+	start.kind = span_arg_kind(fcinfo, 4);
+	start.attributes = span_arg_attributes(fcinfo, 5);
+	start.parent = span_arg_parent(fcinfo, 6, 7);
+	status = span_arg_status(fcinfo, 8);
+	message = span_arg_text(fcinfo, 9);
+
+	span = span_start(&start, false);
+	if (span->recording)
+		span_set_status(span, status, message);
+	context = return_context(fcinfo, span->context);
+	span_end(span, end_time);
+	span_xact_bound_waiting();
+	return context;
+}
+
+/* set_attributes(attributes, span) */
+PG_FUNCTION_INFO_V1(otel_set_attributes);
+Datum
+otel_set_attributes(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *attributes = span_arg_attributes(fcinfo, 0);
+	Span	   *span = span_arg_span(fcinfo, 1);
+
+	if (attributes && span && span->recording)
+		span_set_attributes(span, attributes);
+	PG_RETURN_VOID();
+}
+
+/* add_links(links, span) */
+PG_FUNCTION_INFO_V1(otel_add_links);
+Datum
+otel_add_links(PG_FUNCTION_ARGS)
+{
+	int			nlinks;
+	SpanLink   *links = span_arg_links(fcinfo, 0, &nlinks);
+	Span	   *span = span_arg_span(fcinfo, 1);
+
+	if (span && span->recording)
+		span_add_links(span, links, nlinks);
+	PG_RETURN_VOID();
+}
+
+/* add_event(name, attributes, time, span) */
+PG_FUNCTION_INFO_V1(otel_add_event);
+Datum
+otel_add_event(PG_FUNCTION_ARGS)
+{
+	const char *name = span_arg_name(fcinfo, 0);
+	Jsonb	   *attributes = span_arg_attributes(fcinfo, 1);
+	TimestampTz time = span_arg_time(fcinfo, 2);
+	Span	   *span = span_arg_span(fcinfo, 3);
+
+	if (name && span && span->recording)
+		span_add_event(span, name, time, attributes);
+	PG_RETURN_VOID();
+}
+
+/* set_status(status, message, span) */
+PG_FUNCTION_INFO_V1(otel_set_status);
+Datum
+otel_set_status(PG_FUNCTION_ARGS)
+{
+	SpanStatus	status = span_arg_status(fcinfo, 0);
+	const char *message = span_arg_text(fcinfo, 1);
+	Span	   *span = span_arg_span(fcinfo, 2);
+
+	if (span && span->recording)
+		span_set_status(span, status, message);
+	PG_RETURN_VOID();
+}
+
+/* update_name(name, span) */
+PG_FUNCTION_INFO_V1(otel_update_name);
+Datum
+otel_update_name(PG_FUNCTION_ARGS)
+{
+	const char *name = span_arg_name(fcinfo, 0);
+	Span	   *span = span_arg_span(fcinfo, 1);
+
+	if (name && span && span->recording)
+		span_set_name(span, name);
+	PG_RETURN_VOID();
+}
+
+/* discard_span(span): as if it had never been started; what was started in it keeps its parent id. */
+PG_FUNCTION_INFO_V1(otel_discard_span);
+Datum
+otel_discard_span(PG_FUNCTION_ARGS)
+{
+	Span	   *span = span_arg_span(fcinfo, 0);
+
+	if (span == NULL)
+		PG_RETURN_VOID();
+	if (!span->ended)
+		span_pop(span);
+	span_forget(span);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,547 @@
+/*
+ * span.c: the spans of a session: the two lists, ids, and what can be done to one span.
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "common/pg_prng.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "access/xact.h"
+
+#include "spans/attribute_limits.h"
+#include "spans/sampler.h"
+#include "settings.h"
+#include "spans/span.h"
+
+/*
+ * Spans a session may have open.  A job nests a handful; a session that never ends what it starts would
+ * grow without end, so the oldest is then ended for it.
+ */
+#define SPAN_MAX_OPEN 1000
+
+/*
+ * Of how many of its own span ids a session remembers that they are its own, for the is-remote flag of
+ * links and parents.  A job links to what it made itself within as many spans or not at all.
+ */
+#define SPAN_OWN_IDS 2048
+
+dlist_head	span_open = DLIST_STATIC_INIT(span_open);
+dlist_head	span_waiting = DLIST_STATIC_INIT(span_waiting);
+int			span_waiting_count = 0;
+Size		span_waiting_size = 0;
+
+static int	open_count = 0;
+static uint64 last_serial = 0;
+static MemoryContext span_memory = NULL;
+static HTAB *own_ids = NULL;
+static uint64 *own_ring = NULL;
+static int	own_next = 0;
+
+/* ---- ids ---- */
+
+/*
+ * Random bytes are taken from the system 512 at a time: one call costs as much as the rest of a span's
+ * start.  Where it has none to give, PostgreSQL's own generator serves: telemetry never breaks the work.
+ */
+void
+span_random_id(uint8 *id, Size size)
+{
+	static uint8 pool[512];
+	static Size left = 0;
+
+	do
+	{
+		if (left < size)
+		{
+			if (!pg_strong_random(pool, sizeof(pool)))
+			{
+				for (Size i = 0; i < sizeof(pool); i++)
+					pool[i] = (uint8) pg_prng_uint32(&pg_global_prng_state);
+			}
+			left = sizeof(pool);
+		}
+		left -= size;
+		memcpy(id, pool + left, size);
+	} while (w3c_is_zero(id, size));
+}
+
+static void
+remember_own(const uint8 *span_id)
+{
+	uint64		id;
+	bool		found;
+
+	memcpy(&id, span_id, sizeof(id));
+	if (own_ring[own_next] != 0)
+		(void) hash_search(own_ids, &own_ring[own_next], HASH_REMOVE, NULL);
+	own_ring[own_next] = id;
+	own_next = (own_next + 1) % SPAN_OWN_IDS;
+	(void) hash_search(own_ids, &id, HASH_ENTER, &found);
+}
+
+bool
+span_is_own(const uint8 *span_id)
+{
+	uint64		id;
+	dlist_iter	iter;
+
+	if (own_ids == NULL)
+		return false;
+	memcpy(&id, span_id, sizeof(id));
+	if (hash_search(own_ids, &id, HASH_FIND, NULL) != NULL)
+		return true;
+
+	/* A job's own span is older than the thousands that it starts within it. */
+	dlist_foreach(iter, &span_open)
+	{
+		Span	   *span = dlist_container(Span, node, iter.cur);
+
+		if (span->context && !span->no_op &&
+			memcmp(TRACE_CONTEXT(span->context)->span_id, span_id, W3C_SPAN_ID_SIZE) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* ---- the lists ---- */
+
+/* What the first span of a session needs. */
+static void
+ensure_session(void)
+{
+	HASHCTL		info = {0};
+
+	if (span_memory == NULL)
+		span_memory = AllocSetContextCreate(TopMemoryContext, "otel spans", ALLOCSET_DEFAULT_SIZES);
+	if (own_ring == NULL)
+		own_ring = MemoryContextAllocZero(span_memory, SPAN_OWN_IDS * sizeof(uint64));
+	if (own_ids == NULL)
+	{
+		info.keysize = sizeof(uint64);
+		info.entrysize = sizeof(uint64);
+		info.hcxt = span_memory;
+		own_ids = hash_create("otel own span ids", 256, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	span_xact_init();
+}
+
+Span *
+span_stack_top(void)
+{
+	dlist_iter	iter;
+
+	dlist_reverse_foreach(iter, &span_open)
+	{
+		Span	   *span = dlist_container(Span, node, iter.cur);
+
+		if (span->on_stack)
+			return span;
+	}
+	return NULL;
+}
+
+const struct varlena *
+span_stack_current_context(void)
+{
+	dlist_iter	iter;
+
+	dlist_reverse_foreach(iter, &span_open)
+	{
+		Span	   *span = dlist_container(Span, node, iter.cur);
+
+		if (span->on_stack && span->context)
+			return span->context;
+	}
+	return NULL;
+}
+
+static bool
+same_ids(const struct varlena *a, const struct varlena *b)
+{
+	return memcmp(TRACE_CONTEXT(a)->trace_id, TRACE_CONTEXT(b)->trace_id,
+				  W3C_TRACE_ID_SIZE + W3C_SPAN_ID_SIZE) == 0;
+}
+
+Span *
+span_find(const struct varlena *context)
+{
+	dlist_head *lists[] = {&span_open, &span_waiting};
+
+	for (int i = 0; i < 2; i++)
+	{
+		dlist_iter	iter;
+
+		/* A no-op has its parent's context: the latest of those that share one is meant. */
+		dlist_reverse_foreach(iter, lists[i])
+		{
+			Span	   *span = dlist_container(Span, node, iter.cur);
+
+			if (span->context && same_ids(span->context, context))
+				return span;
+		}
+	}
+	return NULL;
+}
+
+bool
+span_can_end(const Span *span)
+{
+	return !span->ended || (span->ended_by_scope && !span->queued);
+}
+
+Span *
+span_find_serial(uint64 serial)
+{
+	dlist_head *lists[] = {&span_open, &span_waiting};
+
+	for (int i = 0; i < 2; i++)
+	{
+		dlist_iter	iter;
+
+		dlist_reverse_foreach(iter, lists[i])
+		{
+			Span	   *span = dlist_container(Span, node, iter.cur);
+
+			if (span->serial == serial)
+				return span_can_end(span) ? span : NULL;
+		}
+	}
+	return NULL;
+}
+
+void
+span_pop(Span *span)
+{
+	dlist_node *node = &span->node;
+
+	if (!span->on_stack)
+		return;
+	otel_capture_generation++;
+	for (;;)
+	{
+		dlist_container(Span, node, node)->on_stack = false;
+		if (!dlist_has_next(&span_open, node))
+			break;
+		node = dlist_next_node(&span_open, node);
+	}
+}
+
+void
+span_forget(Span *span)
+{
+	Assert(!span->on_stack);
+	dlist_delete(&span->node);
+	if (span->ended)
+	{
+		span_waiting_count--;
+		span_waiting_size -= span->size;
+	}
+	else
+		open_count--;
+	MemoryContextDelete(span->memory);
+}
+
+/* ---- start and end ---- */
+
+/*
+ * The span's own context, in its memory.  A child takes over the trace id, the random bit and the
+ * tracestate; a new trace id is random and says so (W3C Trace Context Level 2, section 3.2.2.5.2).
+ */
+static void
+make_context(Span *span, const struct varlena *parent, const SpanLink *links, int nlinks)
+{
+	W3cTraceparent own;
+
+	if (parent)
+	{
+		const TraceContext *p = TRACE_CONTEXT(parent);
+
+		memcpy(own.trace_id, p->trace_id, sizeof(own.trace_id));
+		own.trace_flags = p->trace_flags & W3C_FLAG_RANDOM;
+		span->has_parent = true;
+		memcpy(span->parent_span_id, p->span_id, sizeof(span->parent_span_id));
+		span->parent_is_remote = !span_is_own(p->span_id);
+	}
+	else
+	{
+		span_random_id(own.trace_id, sizeof(own.trace_id));
+		own.trace_flags = W3C_FLAG_RANDOM;
+	}
+	span_random_id(own.span_id, sizeof(own.span_id));
+	span->recording = sampler_decide(own.trace_id, parent, links, nlinks);
+	if (span->recording)
+		own.trace_flags |= W3C_FLAG_SAMPLED;
+	span->context = trace_context_make(&own, parent ? TRACE_CONTEXT(parent)->trace_state : NULL,
+									   parent ? TRACE_STATE_LEN(parent) : 0);
+	remember_own(own.span_id);
+}
+
+/* The oldest open span is given up, so that the newest has room.  One warning a session is enough. */
+static void
+end_oldest(void)
+{
+	static bool warned = false;
+	Span	   *oldest = dlist_head_element(Span, node, &span_open);
+
+	if (oldest->recording && !warned)
+	{
+		warned = true;
+		ereport(WARNING,
+				(errmsg("ending span \"%s\": the session has %d spans open", oldest->name, SPAN_MAX_OPEN),
+				 errdetail("From now on the oldest is ended whenever another one is started."),
+				 errhint("End spans with otel.end_span or otel.discard_span.")));
+	}
+	span_end_by_scope(oldest, GetCurrentTimestamp());
+}
+
+Span *
+span_start(const SpanStart *start, bool push)
+{
+	const struct varlena *parent = start->parent;
+	MemoryContext memory;
+	MemoryContext caller;
+	Span	   *span;
+
+	ensure_session();
+	if (push && open_count >= SPAN_MAX_OPEN)
+		end_oldest();
+
+	/* Until it is complete it belongs to the caller, so that an error leaves nothing behind. */
+	memory = AllocSetContextCreate(CurrentMemoryContext, "otel span", ALLOCSET_SMALL_SIZES);
+	caller = MemoryContextSwitchTo(memory);
+	span = palloc0(sizeof(Span));
+	span->memory = memory;
+	span->serial = ++last_serial;
+	span->no_op = start->no_op;
+	span->kind = start->kind;
+	span->scope = start->scope;
+	span->start_time = start->start_time;
+	span->start_subid = GetCurrentSubTransactionId();
+	span->name = pstrdup(start->name);
+	if (start->no_op)
+		span->context = parent ? (struct varlena *) PG_DETOAST_DATUM_COPY(PointerGetDatum(parent)) : NULL;
+	else
+		make_context(span, parent, start->links, start->nlinks);
+	MemoryContextSwitchTo(caller);
+	if (span->recording)
+	{
+		span_add_links(span, start->links, start->nlinks);
+		if (start->attributes)
+			span_set_attributes(span, start->attributes);
+	}
+	MemoryContextSetParent(memory, span_memory);
+
+	dlist_push_tail(&span_open, &span->node);
+	open_count++;
+	span->on_stack = push;
+	if (push)
+		otel_capture_generation++;
+	return span;
+}
+
+/* From the open spans to the waiting ones.  Cannot fail. */
+static void
+start_waiting(Span *span, TimestampTz end_time)
+{
+	if (!span->recording)
+	{
+		span_forget(span);
+		return;
+	}
+	span->end_time = end_time;
+	span->ended = true;
+	span->end_subid = GetCurrentSubTransactionId();
+	dlist_delete(&span->node);
+	open_count--;
+	dlist_push_tail(&span_waiting, &span->node);
+	span_waiting_count++;
+	span->size = MemoryContextMemAllocated(span->memory, false);
+	span_waiting_size += span->size;
+}
+
+void
+span_end(Span *span, TimestampTz end_time)
+{
+	if (span->recording && end_time < span->start_time)
+	{
+		ereport(WARNING,
+				(errmsg("span \"%s\" ends before it starts", span->name),
+				 errdetail("The end is put at the start.")));
+		end_time = span->start_time;
+	}
+	if (span->ended)
+	{
+		span->end_time = end_time;
+		span->ended_by_scope = false;
+		return;
+	}
+	span_pop(span);
+	start_waiting(span, end_time);
+}
+
+void
+span_end_by_scope(Span *span, TimestampTz now)
+{
+	otel_capture_generation++;
+	span->on_stack = false;
+	span->ended_by_scope = true;
+	start_waiting(span, Max(now, span->start_time));
+}
+
+/* ---- changes ---- */
+
+/*
+ * A span can live as long as its session, so nothing but what it keeps is put into its memory: values are
+ * computed in the caller's and then copied.
+ */
+static Jsonb *
+copy_jsonb(Span *span, const Jsonb *value)
+{
+	Jsonb	   *copy = MemoryContextAlloc(span->memory, VARSIZE(value));
+
+	memcpy(copy, value, VARSIZE(value));
+	return copy;
+}
+
+void
+span_set_attributes(Span *span, Jsonb *attributes)
+{
+	Jsonb	   *old = span->attributes;
+	int			dropped = 0;
+
+	attributes = attributes_merge(old, attributes, otel_effective_attribute_count_limit(),
+								  otel_effective_attribute_value_length_limit(), &dropped);
+	span->attributes = copy_jsonb(span, attributes);
+	span->dropped_attributes += dropped;
+	pfree(attributes);
+	if (old)
+		pfree(old);
+}
+
+/* Makes room for so many more links. */
+static void
+enlarge_links(Span *span, int nmore)
+{
+	int			room = Max(span->maxlinks * 2, span->nlinks + nmore);
+
+	if (span->nlinks + nmore <= span->maxlinks)
+		return;
+	if (span->links == NULL)
+		span->links = MemoryContextAllocHuge(span->memory, room * sizeof(SpanLink));
+	else
+		span->links = repalloc_huge(span->links, room * sizeof(SpanLink));
+	span->maxlinks = room;
+}
+
+/* The contexts and attributes of all links go into one piece of memory. */
+void
+span_add_links(Span *span, const SpanLink *links, int nlinks)
+{
+	Size		size = 0;
+	char	   *copy;
+
+	if (nlinks == 0)
+		return;
+	enlarge_links(span, nlinks);
+	for (int i = 0; i < nlinks; i++)
+	{
+		size += MAXALIGN(VARSIZE_ANY(links[i].context));
+		if (links[i].attributes)
+			size += MAXALIGN(VARSIZE(links[i].attributes));
+	}
+	copy = MemoryContextAllocHuge(span->memory, size);
+	for (int i = 0; i < nlinks; i++)
+	{
+		SpanLink   *link = &span->links[span->nlinks + i];
+
+		link->context = (struct varlena *) copy;
+		memcpy(copy, links[i].context, VARSIZE_ANY(links[i].context));
+		copy += MAXALIGN(VARSIZE_ANY(links[i].context));
+		link->attributes = NULL;
+		if (links[i].attributes)
+		{
+			link->attributes = (Jsonb *) copy;
+			memcpy(copy, links[i].attributes, VARSIZE(links[i].attributes));
+			copy += MAXALIGN(VARSIZE(links[i].attributes));
+		}
+	}
+	span->nlinks += nlinks;
+}
+
+/* Makes room for one more event, at the cost of the oldest when there may be no more. */
+static void
+enlarge_events(Span *span)
+{
+	while (span->nevents >= otel_span_event_count_limit)
+	{
+		SpanEvent	oldest = span->events[0];
+
+		span->nevents--;
+		span->dropped_events++;
+		memmove(span->events, span->events + 1, span->nevents * sizeof(SpanEvent));
+		pfree(oldest.name);
+		if (oldest.attributes)
+			pfree(oldest.attributes);
+	}
+	if (span->nevents < span->maxevents)
+		return;
+	if (span->events == NULL)
+		span->events = MemoryContextAlloc(span->memory, 4 * sizeof(SpanEvent));
+	else
+		span->events = repalloc(span->events, span->maxevents * 2 * sizeof(SpanEvent));
+	span->maxevents = Max(4, span->maxevents * 2);
+}
+
+/*
+ * Above the limit the oldest event goes, as in most SDKs: the last one is the one that tells how the
+ * span ended.
+ */
+void
+span_add_event(Span *span, const char *name, TimestampTz time, Jsonb *attributes)
+{
+	SpanEvent	event = {0};
+
+	if (otel_span_event_count_limit == 0)
+	{
+		span->dropped_events++;
+		return;
+	}
+	event.time = time;
+	if (attributes)
+		event.attributes = copy_jsonb(span,
+									  attributes_merge(NULL, attributes, otel_event_attribute_count_limit,
+													   otel_effective_attribute_value_length_limit(),
+													   &event.dropped_attributes));
+	event.name = MemoryContextStrdup(span->memory, name);
+	enlarge_events(span);
+	span->events[span->nevents++] = event;
+}
+
+/*
+ * OpenTelemetry, Set Status: Ok is final, Unset is ignored, a description counts only with Error.  After
+ * Error only another Error or Ok may come.
+ */
+void
+span_set_status(Span *span, SpanStatus status, const char *message)
+{
+	if (status == SPAN_STATUS_UNSET || span->status == SPAN_STATUS_OK)
+		return;
+	span->status = status;
+	if (span->status_message)
+		pfree(span->status_message);
+	span->status_message = NULL;
+	if (status == SPAN_STATUS_ERROR && message && *message)
+		span->status_message = MemoryContextStrdup(span->memory, message);
+}
+
+void
+span_set_name(Span *span, const char *name)
+{
+	char	   *copy = MemoryContextStrdup(span->memory, name);
+
+	pfree(span->name);
+	span->name = copy;
+}
