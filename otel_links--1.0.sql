@@ -523,7 +523,7 @@ COMMENT ON TYPE otel.span_event IS 'an event of a span in the queue: when, its n
 -- The queue
 ----------------------------------------------------------------------------------------------------
 
--- No index on purpose: backends append with heap_insert, the exporter reads by TID (src/queue.c).
+-- No index on purpose: backends append with heap_insert, the exporter reads by TID (src/queue/span_queue.c).
 -- Columns of fixed width come first, so that reading them needs no walk over the others.
 CREATE TABLE otel.span_queue (
     origin_system                   pg_catalog.int8         NOT NULL,
@@ -583,7 +583,7 @@ $$;
 ----------------------------------------------------------------------------------------------------
 
 -- Rows leave the queue by delete and insert, below the executor, so that logical decoding sees none of it
--- (src/quiet_heap.h): these tables begin with the queue's columns.
+-- (src/queue/quiet_heap.h): these tables begin with the queue's columns.
 CREATE TABLE otel.failed_spans (
     LIKE otel.span_queue INCLUDING COMMENTS INCLUDING COMPRESSION INCLUDING STORAGE,
     failed_at  pg_catalog.timestamptz  NOT NULL,

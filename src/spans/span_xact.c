@@ -34,9 +34,10 @@
 
 #include "compat.h"
 #include "queue/worker_start.h"
-#include "queue/queue.h"
+#include "queue/span_queue.h"
 #include "settings.h"
 #include "spans/span.h"
+#include "spans/span_row.h"
 
 /*
  * Above so many waiting spans, or bytes of them, a transaction appends before its end, to bound the
@@ -121,7 +122,7 @@ append_waiting(MemoryContext memory)
 
 		CHECK_FOR_INTERRUPTS();
 		span->failures++;
-		queue_append(queue, span);
+		span_row_append(queue, span);
 		span->failures--;
 		MemoryContextSwitchTo(caller);
 		MemoryContextReset(memory);

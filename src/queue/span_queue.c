@@ -1,0 +1,143 @@
+/*
+ * span_queue.c: the writing end of otel.span_queue.
+ *
+ * Owns finding and opening the table, its bound, the count of dropped spans and the insert of a
+ * row.  It knows no span: what a row consists of is decided in spans/span_row.c.
+ *
+ * Rows are appended below the executor (quiet_heap.h): no plan, no index, no trigger, so nothing
+ * that a user creates can run or be fooled, and no permission is asked for (whoever may call the
+ * span functions may record).  HEAP_INSERT_NO_LOGICAL keeps them out of logical decoding, where
+ * they would stop every subscriber that has no such table; they are WAL-logged and physically
+ * replicated all the same.  Measured on PostgreSQL 15: 1.3 µs a row against 5 for an executor's
+ * INSERT with a primary key.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "commands/extension.h"
+#include "commands/sequence.h"
+#include "storage/lmgr.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+
+#include "queue/file_room.h"
+#include "queue/queue_tables.h"
+#include "queue/quiet_heap.h"
+#include "queue/span_queue.h"
+#include "settings.h"
+
+/* An exporter about to leave, or a vacuum that truncates, locks writers out for a moment. */
+#define LOCK_TRIES 10
+#define LOCK_RETRY_US 100
+
+static Oid	queue_oid = InvalidOid;
+static Oid	extension_oid = InvalidOid;
+
+/* ---- finding the table ---- */
+
+/* Any change to the table, such as DROP EXTENSION, has it looked up anew. */
+static void
+forget_queue(Datum arg, Oid relid)
+{
+	if (relid == queue_oid || relid == InvalidOid)
+		queue_oid = InvalidOid;
+}
+
+/*
+ * The table's oid, or InvalidOid.  A table of that name counts only when it belongs to the
+ * extension: after a DROP EXTENSION a session still has this library.
+ */
+static Oid
+find_queue(void)
+{
+	static bool registered = false;
+	Oid			schema;
+	Oid			relid;
+
+	if (OidIsValid(queue_oid))
+		return queue_oid;
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(forget_queue, (Datum) 0);
+		registered = true;
+	}
+	extension_oid = get_extension_oid("otel_links", true);
+	schema = get_namespace_oid("otel", true);
+	if (!OidIsValid(extension_oid) || !OidIsValid(schema))
+		return InvalidOid;
+	relid = get_relname_relid("span_queue", schema);
+	if (!OidIsValid(relid) ||
+		getExtensionOfObject(RelationRelationId, relid) != extension_oid)
+		return InvalidOid;
+	return queue_oid = relid;
+}
+
+static void
+warn_earlier_version(void)
+{
+	static bool warned = false;
+
+	if (!warned)
+		ereport(WARNING,
+				(errmsg("spans are dropped: otel.span_queue is that of an earlier version "
+						"of otel_links"),
+				 errhint("Run ALTER EXTENSION otel_links UPDATE.")));
+	warned = true;
+}
+
+QueueOpenResult
+queue_open(Relation *queue, Oid *extension)
+{
+	Oid			relid = find_queue();
+
+	if (!OidIsValid(relid))
+		return QUEUE_MISSING;
+	for (int tries = 1; !ConditionalLockRelationOid(relid, RowExclusiveLock); tries++)
+	{
+		if (tries == LOCK_TRIES)
+			return QUEUE_BUSY;
+		pg_usleep(LOCK_RETRY_US);
+	}
+	/* Taking the lock may have told us that the table went away. */
+	if (relid != find_queue() || (*queue = try_table_open(relid, NoLock)) == NULL)
+	{
+		UnlockRelationOid(relid, RowExclusiveLock);
+		return QUEUE_MISSING;
+	}
+	if (RelationGetDescr(*queue)->natts < QUEUE_COLUMNS)
+	{
+		warn_earlier_version();
+		table_close(*queue, RowExclusiveLock);
+		return QUEUE_MISSING;
+	}
+	*extension = extension_oid;
+	return QUEUE_OPENED;
+}
+
+/* ---- its bound ---- */
+
+bool
+queue_is_full(Relation queue)
+{
+	return files_are_full(queue, (int64) otel_queue_max_size * 1024);
+}
+
+void
+queue_count_dropped(int64 count)
+{
+	Oid			sequence = get_relname_relid("dropped_spans", get_namespace_oid("otel", false));
+
+	for (int64 i = 0; i < count && OidIsValid(sequence); i++)
+		(void) nextval_internal(sequence, false);
+}
+
+/* ---- one row ---- */
+
+void
+queue_append_row(Relation queue, Datum *values, bool *nulls)
+{
+	(void) quiet_insert(queue, values, nulls, QUEUE_COLUMNS);
+}

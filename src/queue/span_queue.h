@@ -1,0 +1,32 @@
+/*
+ * span_queue.h: the writing end of otel.span_queue.
+ */
+#ifndef OTEL_LINKS_SPAN_QUEUE_H
+#define OTEL_LINKS_SPAN_QUEUE_H
+
+#include "postgres.h"
+#include "utils/rel.h"
+
+typedef enum QueueOpenResult
+{
+	QUEUE_OPENED,
+	QUEUE_BUSY,					/* a lock keeps writers out: try at the next commit */
+	QUEUE_MISSING				/* the extension is not (or no longer) installed in this database */
+} QueueOpenResult;
+
+/*
+ * Opens the queue for appending, waiting a millisecond at most for its lock.  *extension is the
+ * extension's oid.  The lock is held to the transaction's end.
+ */
+extern QueueOpenResult queue_open(Relation *queue, Oid *extension);
+
+/* Has the queue reached otel.queue_max_size, without room for more in it? */
+extern bool queue_is_full(Relation queue);
+
+/* Adds to the count of spans that sessions dropped, which no rollback takes back. */
+extern void queue_count_dropped(int64 count);
+
+/* Appends QUEUE_COLUMNS values, in queue_tables.h's order.  May raise what heap_insert() may. */
+extern void queue_append_row(Relation queue, Datum *values, bool *nulls);
+
+#endif
