@@ -2,7 +2,37 @@
 
 \echo Use "CREATE EXTENSION otel_links" to load this file. \quit
 
--- The script makes the schema itself: where a user already owns one of that name, it fails cleanly.
+-- The script makes the schema itself, so that it owns what it fills. A schema of that name that somebody
+-- uses makes it fail; an empty one of a superuser is taken over, because Rails' schema.rb creates all
+-- schemas before the extensions.
+DO $take_over$
+DECLARE
+    owner record;
+BEGIN
+    SELECT r.rolname, r.rolsuper INTO owner
+        FROM pg_catalog.pg_namespace n
+        JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) n.nspowner
+        WHERE n.nspname OPERATOR(pg_catalog.=) 'otel';
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF NOT owner.rolsuper THEN
+        RAISE duplicate_schema USING
+            MESSAGE = 'schema "otel" already exists',
+            DETAIL = pg_catalog.format('It belongs to role "%s", which is not a superuser.',
+                                       owner.rolname),
+            HINT = 'Rename or drop that schema: otel_links needs one of this name for itself.';
+    END IF;
+    BEGIN
+        DROP SCHEMA otel;
+    EXCEPTION WHEN dependent_objects_still_exist THEN
+        RAISE duplicate_schema USING
+            MESSAGE = 'schema "otel" already exists',
+            DETAIL = 'It is not empty, or belongs to another extension.',
+            HINT = 'Rename or drop that schema: otel_links needs one of this name for itself.';
+    END;
+END
+$take_over$;
 CREATE SCHEMA otel;
 COMMENT ON SCHEMA otel IS 'otel_links: trace contexts on rows and the span links made of them';
 GRANT USAGE ON SCHEMA otel TO PUBLIC;
@@ -75,48 +105,51 @@ CREATE FUNCTION otel.trace_context_gt(otel.trace_context, otel.trace_context)
     AS 'MODULE_PATHNAME', 'otel_trace_context_gt';
 COMMENT ON FUNCTION otel.trace_context_gt(otel.trace_context, otel.trace_context) IS 'implementation of > operator';
 
-CREATE OPERATOR otel.< (
+-- The operators are in pg_catalog, as those of the built-in types are: IN, USING, NULLIF, IS DISTINCT FROM
+-- and every ORM look "=" up by its bare name. They take nothing but this type, so no other expression
+-- resolves differently.
+CREATE OPERATOR pg_catalog.< (
     FUNCTION = otel.trace_context_lt, LEFTARG = otel.trace_context, RIGHTARG = otel.trace_context,
-    COMMUTATOR = OPERATOR(otel.>), NEGATOR = OPERATOR(otel.>=),
+    COMMUTATOR = OPERATOR(pg_catalog.>), NEGATOR = OPERATOR(pg_catalog.>=),
     RESTRICT = pg_catalog.scalarltsel, JOIN = pg_catalog.scalarltjoinsel
 );
-COMMENT ON OPERATOR otel.< (otel.trace_context, otel.trace_context) IS 'less than; the order is trace id, span id, flags, tracestate, bytewise';
+COMMENT ON OPERATOR pg_catalog.< (otel.trace_context, otel.trace_context) IS 'less than; the order is trace id, span id, flags, tracestate, bytewise';
 
-CREATE OPERATOR otel.<= (
+CREATE OPERATOR pg_catalog.<= (
     FUNCTION = otel.trace_context_le, LEFTARG = otel.trace_context, RIGHTARG = otel.trace_context,
-    COMMUTATOR = OPERATOR(otel.>=), NEGATOR = OPERATOR(otel.>),
+    COMMUTATOR = OPERATOR(pg_catalog.>=), NEGATOR = OPERATOR(pg_catalog.>),
     RESTRICT = pg_catalog.scalarlesel, JOIN = pg_catalog.scalarlejoinsel
 );
-COMMENT ON OPERATOR otel.<= (otel.trace_context, otel.trace_context) IS 'less than or equal';
+COMMENT ON OPERATOR pg_catalog.<= (otel.trace_context, otel.trace_context) IS 'less than or equal';
 
-CREATE OPERATOR otel.= (
+CREATE OPERATOR pg_catalog.= (
     FUNCTION = otel.trace_context_eq, LEFTARG = otel.trace_context, RIGHTARG = otel.trace_context,
-    COMMUTATOR = OPERATOR(otel.=), NEGATOR = OPERATOR(otel.<>),
+    COMMUTATOR = OPERATOR(pg_catalog.=), NEGATOR = OPERATOR(pg_catalog.<>),
     RESTRICT = pg_catalog.eqsel, JOIN = pg_catalog.eqjoinsel,
     HASHES, MERGES
 );
-COMMENT ON OPERATOR otel.= (otel.trace_context, otel.trace_context) IS 'equal';
+COMMENT ON OPERATOR pg_catalog.= (otel.trace_context, otel.trace_context) IS 'equal';
 
-CREATE OPERATOR otel.<> (
+CREATE OPERATOR pg_catalog.<> (
     FUNCTION = otel.trace_context_ne, LEFTARG = otel.trace_context, RIGHTARG = otel.trace_context,
-    COMMUTATOR = OPERATOR(otel.<>), NEGATOR = OPERATOR(otel.=),
+    COMMUTATOR = OPERATOR(pg_catalog.<>), NEGATOR = OPERATOR(pg_catalog.=),
     RESTRICT = pg_catalog.neqsel, JOIN = pg_catalog.neqjoinsel
 );
-COMMENT ON OPERATOR otel.<> (otel.trace_context, otel.trace_context) IS 'not equal';
+COMMENT ON OPERATOR pg_catalog.<> (otel.trace_context, otel.trace_context) IS 'not equal';
 
-CREATE OPERATOR otel.>= (
+CREATE OPERATOR pg_catalog.>= (
     FUNCTION = otel.trace_context_ge, LEFTARG = otel.trace_context, RIGHTARG = otel.trace_context,
-    COMMUTATOR = OPERATOR(otel.<=), NEGATOR = OPERATOR(otel.<),
+    COMMUTATOR = OPERATOR(pg_catalog.<=), NEGATOR = OPERATOR(pg_catalog.<),
     RESTRICT = pg_catalog.scalargesel, JOIN = pg_catalog.scalargejoinsel
 );
-COMMENT ON OPERATOR otel.>= (otel.trace_context, otel.trace_context) IS 'greater than or equal';
+COMMENT ON OPERATOR pg_catalog.>= (otel.trace_context, otel.trace_context) IS 'greater than or equal';
 
-CREATE OPERATOR otel.> (
+CREATE OPERATOR pg_catalog.> (
     FUNCTION = otel.trace_context_gt, LEFTARG = otel.trace_context, RIGHTARG = otel.trace_context,
-    COMMUTATOR = OPERATOR(otel.<), NEGATOR = OPERATOR(otel.<=),
+    COMMUTATOR = OPERATOR(pg_catalog.<), NEGATOR = OPERATOR(pg_catalog.<=),
     RESTRICT = pg_catalog.scalargtsel, JOIN = pg_catalog.scalargtjoinsel
 );
-COMMENT ON OPERATOR otel.> (otel.trace_context, otel.trace_context) IS 'greater than';
+COMMENT ON OPERATOR pg_catalog.> (otel.trace_context, otel.trace_context) IS 'greater than';
 
 CREATE FUNCTION otel.trace_context_cmp(otel.trace_context, otel.trace_context)
     RETURNS pg_catalog.int4 LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
@@ -129,11 +162,11 @@ CREATE FUNCTION otel.trace_context_sortsupport(pg_catalog.internal)
 COMMENT ON FUNCTION otel.trace_context_sortsupport(pg_catalog.internal) IS 'sort support with abbreviated keys';
 
 CREATE OPERATOR CLASS otel.trace_context_ops DEFAULT FOR TYPE otel.trace_context USING btree AS
-    OPERATOR 1 otel.<,
-    OPERATOR 2 otel.<=,
-    OPERATOR 3 otel.=,
-    OPERATOR 4 otel.>=,
-    OPERATOR 5 otel.>,
+    OPERATOR 1 pg_catalog.<,
+    OPERATOR 2 pg_catalog.<=,
+    OPERATOR 3 pg_catalog.=,
+    OPERATOR 4 pg_catalog.>=,
+    OPERATOR 5 pg_catalog.>,
     FUNCTION 1 otel.trace_context_cmp(otel.trace_context, otel.trace_context),
     FUNCTION 2 otel.trace_context_sortsupport(pg_catalog.internal),
     FUNCTION 4 pg_catalog.btequalimage(pg_catalog.oid);
@@ -151,7 +184,7 @@ CREATE FUNCTION otel.trace_context_hash_extended(otel.trace_context, pg_catalog.
 COMMENT ON FUNCTION otel.trace_context_hash_extended(otel.trace_context, pg_catalog.int8) IS '64-bit hash of the whole value with a seed';
 
 CREATE OPERATOR CLASS otel.trace_context_ops DEFAULT FOR TYPE otel.trace_context USING hash AS
-    OPERATOR 1 otel.=,
+    OPERATOR 1 pg_catalog.=,
     FUNCTION 1 otel.trace_context_hash(otel.trace_context),
     FUNCTION 2 otel.trace_context_hash_extended(otel.trace_context, pg_catalog.int8);
 COMMENT ON OPERATOR CLASS otel.trace_context_ops USING hash IS 'hashing of otel.trace_context';

@@ -2,7 +2,7 @@
 \set QUIET on
 SELECT format('ALTER DATABASE %I SET otel.traces_exporter = none', current_database()) \gexec
 \c
-SET search_path = public, otel;     -- for "="
+SET search_path = public, otel;
 SET client_min_messages = error;    -- warnings are in sql/spans.sql
 \set ON_ERROR_STOP off
 \set VERBOSITY terse

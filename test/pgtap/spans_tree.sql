@@ -2,7 +2,6 @@
 \set QUIET on
 SELECT format('ALTER DATABASE %I SET otel.traces_exporter = none', current_database()) \gexec
 \c
-SET search_path = public, otel;    -- for "="
 SELECT plan(47);
 
 -- nested spans

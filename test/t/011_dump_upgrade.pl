@@ -15,7 +15,7 @@ $old->safe_psql('postgres', q{
 		id int PRIMARY KEY,
 		context otel.trace_context DEFAULT '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
 		contexts otel.trace_context[],
-		CHECK (context OPERATOR(otel.<>) '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-02')
+		CHECK (context <> '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-02')
 	);
 	INSERT INTO items
 	SELECT i, context, ARRAY[context, NULL]
@@ -40,12 +40,23 @@ $old->safe_psql('postgres', q{
 	CREATE TABLE parted_1 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 	INSERT INTO parted SELECT context FROM items WHERE context IS NOT NULL;
 	CREATE VIEW sampled AS SELECT id FROM items WHERE otel.is_sampled(context);
+	-- expressions that look "=" up by its bare name
+	CREATE TABLE batches (context otel.trace_context PRIMARY KEY);
+	INSERT INTO batches SELECT context FROM items WHERE id <= 10;
+	CREATE TABLE done (context otel.trace_context REFERENCES batches);
+	INSERT INTO done SELECT context FROM batches ORDER BY context LIMIT 5;
+	CREATE VIEW by_name AS SELECT id FROM items JOIN batches b USING (context)
+		WHERE context IN (SELECT context FROM done) AND NULLIF(context, NULL) IS DISTINCT FROM NULL;
+	CREATE MATERIALIZED VIEW pending AS SELECT context FROM batches NATURAL JOIN done;
+	CREATE UNIQUE INDEX ON pending (context);
 });
 
 my $content = q{
 	SELECT id, context, contexts FROM items ORDER BY id;
 	SELECT tableoid::regclass, count(*), md5(string_agg(context::text, ',' ORDER BY context)) FROM parted GROUP BY 1 ORDER BY 1;
 	SELECT count(*) FROM sampled;
+	SELECT count(*) FROM by_name;
+	SELECT count(*) FROM pending;
 };
 my $expected = $old->safe_psql('postgres', $content);
 
@@ -55,7 +66,7 @@ my %other = (items_btree => 'items_hash', items_hash => 'items_btree');
 sub found_by_index
 {
 	my ($node, $database, $index) = @_;
-	my $query = q{SELECT count(*) FROM items a JOIN items b ON a.context OPERATOR(otel.=) b.context AND a.id = b.id
+	my $query = q{SELECT count(*) FROM items a JOIN items b ON a.context = b.context AND a.id = b.id
 		WHERE a.id <= 1000 AND b.id <= 1000};
 	my $output = $node->safe_psql($database, qq{
 		BEGIN;
@@ -131,8 +142,15 @@ foreach my $index ('items_btree', 'items_hash')
 	is(found_by_index($new, 'postgres', $index), '1000', "$index finds every row after pg_upgrade");
 }
 $new->safe_psql('postgres', q{INSERT INTO items (id) VALUES (2000)});
+$new->safe_psql('postgres', 'REFRESH MATERIALIZED VIEW CONCURRENTLY pending');
 is($new->safe_psql('postgres', q{SELECT context FROM items WHERE id = 2000}),
 	'00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', 'and the type works on');
+is($new->safe_psql('postgres', q{SELECT count(*) FROM pg_operator o
+	JOIN pg_depend d ON d.classid = 'pg_operator'::regclass AND d.objid = o.oid AND deptype = 'e'
+	WHERE oprnamespace = 'pg_catalog'::regnamespace}), '6', 'the operators are members of the extension again');
+$new->safe_psql('postgres', 'SET client_min_messages = error; DROP EXTENSION otel_links CASCADE');
+is($new->safe_psql('postgres', q{SELECT (SELECT count(*) FROM pg_operator WHERE oid >= 16384)
+	+ (SELECT count(*) FROM pg_type WHERE typname LIKE '%trace_context')}), '0', 'which DROP EXTENSION takes along');
 
 $new->stop;
 done_testing();

@@ -50,7 +50,7 @@ foreach my $case (
 }
 
 foreach my $case (
-	[ 'equality', q{SELECT context FROM items WHERE context OPERATOR(otel.=) otel.from_ids(md5('7'), right(md5('7'), 16), 1)} ],
+	[ 'equality', q{SELECT context FROM items WHERE context = otel.from_ids(md5('7'), right(md5('7'), 16), 1)} ],
 	[ 'an order', 'SELECT context FROM items ORDER BY context LIMIT 10' ])
 {
 	my ($name, $query) = @$case;
@@ -59,7 +59,7 @@ foreach my $case (
 }
 is($node->safe_psql('postgres', q{
 	SET enable_seqscan = off;
-	SELECT count(*), count(DISTINCT context) FROM items WHERE context OPERATOR(otel.=) otel.from_ids(md5('7'), right(md5('7'), 16), 1)
+	SELECT count(*), count(DISTINCT context) FROM items WHERE context = otel.from_ids(md5('7'), right(md5('7'), 16), 1)
 }), '4|1', 'and finds its rows');
 
 $node->stop;

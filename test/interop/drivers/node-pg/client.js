@@ -36,7 +36,7 @@ async function main() {
         'an array is read as string');
     is(await column(client, 'SELECT otel.span_id(c) FROM unnest($1::otel.trace_context[]) c', [[SAMPLED, STATE]]),
         ['00f067aa0ba902b7', 'b7ad6b7169203331'], 'an array of string is written as an array, with a cast');
-    is(await column(client, 'SELECT id FROM items WHERE context OPERATOR(otel.=) $1 AND id < 4', [SAMPLED]), [1], 'string is compared');
+    is(await column(client, 'SELECT id FROM items WHERE context = $1 AND id < 4', [SAMPLED]), [1], 'string is compared');
     is(await column(client, 'SELECT otel.inject(context) FROM items WHERE id = 2'),
         [{ traceparent: STATE.split(';')[0], tracestate: STATE.split(';')[1] }], 'a carrier is read as object');
     await client.end();

@@ -110,7 +110,7 @@ public class Client {
             rows.next();
             is(rows.getObject(1), null, "getObject reads null");
         }
-        try (PreparedStatement query = connection.prepareStatement("SELECT id FROM items WHERE context OPERATOR(otel.=) ?::otel.trace_context AND id < 4")) {
+        try (PreparedStatement query = connection.prepareStatement("SELECT id FROM items WHERE context = ?::otel.trace_context AND id < 4")) {
             query.setString(1, SAMPLED);
             try (ResultSet rows = query.executeQuery()) {
                 is(rows.next() && rows.getInt(1) == 1 && !rows.next(), true, "setString compares, with a cast");
