@@ -1,14 +1,15 @@
 /*
- * otel_links.c: what happens when the library is loaded.
+ * otel_links.c: what happens when the library is loaded, and the library's one ProcessUtility hook.
  */
 #include "postgres.h"
 
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "tcop/utility.h"
 
+#include "capture/client_message.h"
 #include "compat.h"
 #include "queue/worker_start.h"
-#include "capture/client_message.h"
 #include "settings.h"
 #include "spans/span.h"
 
@@ -16,12 +17,33 @@ OTEL_LINKS_MODULE_MAGIC("otel_links");
 
 void		_PG_init(void);
 
+static ProcessUtility_hook_type next_process_utility = NULL;
+
+static void
+process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
+				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
+				DestReceiver *dest, QueryCompletion *qc)
+{
+	/* the statement may be gone when it has run */
+	bool		is_reset = span_xact_is_reset(pstmt->utilityStmt);
+
+	if (context == PROCESS_UTILITY_TOPLEVEL)
+		client_message_before_utility(pstmt);
+	if (next_process_utility)
+		next_process_utility(pstmt, query, read_only_tree, context, params, env, dest, qc);
+	else
+		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, env, dest, qc);
+	if (is_reset)
+		span_xact_reset();
+}
+
 void
 _PG_init(void)
 {
 	settings_define();
-	running_statement_install();
 	span_xact_install();
+	next_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
 	if (process_shared_preload_libraries_in_progress)
 		exporter_register_launcher();
 }

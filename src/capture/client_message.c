@@ -1,9 +1,16 @@
 /*
- * client_message.c: which statement of the client's is running, and what can be told of it.
+ * client_message.c: the client's message that is running, its statement, and whether that statement's
+ * comment may be trusted.
  *
- * The statement is that of the top-level portal: inside FOR … IN, FETCH and SQL EXECUTE, ActivePortal is
- * another.  What a comment says was said when the statement was prepared; which executions it speaks for is
- * decided in running_comment_is_current().
+ * A message is known by the address of its text until its memory context is reset, which happens when the
+ * next one is read; neither the address nor the clock, which may tick coarsely, would tell two messages
+ * apart.
+ *
+ * The client's statement is that of the top-level portal: inside FOR … IN, FETCH and SQL EXECUTE,
+ * ActivePortal is another one.
+ *
+ * A comment was written when its statement was parsed, so it is trusted when parsing and execution belong
+ * to one request; judge() has the rules.
  */
 #include "postgres.h"
 
@@ -11,122 +18,193 @@
 #include "catalog/pg_collation.h"
 #include "commands/prepare.h"
 #include "fmgr.h"
-#include "nodes/pg_list.h"
-#include "tcop/pquery.h"
-#include "tcop/tcopprot.h"
-#include "tcop/utility.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 #include "utils/timestamp.h"
 #include "utils/varlena.h"
 
 #include "capture/client_message.h"
+#include "compat.h"
 #include "settings.h"
 
-/*
- * The last COMMIT or PREPARE TRANSACTION of a named prepared statement, and what was to be said of it while
- * it had a portal.  When deferred triggers run, it has none any more.
- */
-typedef struct EndingStatement
+/* The first execution counts as part of the request that prepared the statement for this long. */
+#define FIRST_EXECUTION_MS 1000
+
+/* When more statements than this were trusted, forget them; those of this transaction lose little. */
+#define MAX_TRUSTED_STATEMENTS 1000
+
+ClientMessage client_message_state = {.ending = {-1, -1}};
+
+/* The transaction in which a prepared statement was last trusted. */
+typedef struct TrustedStatement
 {
-	const char *message;
-	TimestampTz arrived;
-	bool		pooler;			/* running_is_poolers() */
-	bool		comment_current;	/* running_comment_is_current() */
-} EndingStatement;
+	CachedPlanSource *source;	/* only compared, never followed: it may be gone */
+	LocalTransactionId transaction;
+} TrustedStatement;
 
-static EndingStatement ending;
-static ProcessUtility_hook_type prev_process_utility = NULL;
+static HTAB *trusted_statements = NULL;
 
-/*
- * Does the portal run the text that debug_query_string points to?  In the simple protocol that is the very
- * string; for Execute it is a copy.  The texts of a message and a portal that were equal once stay so
- * while the message runs, and are compared once: they may be long.
- */
-static bool
-portal_has_message_copy(Portal portal)
+/* ---- identity ---- */
+
+typedef struct MessageEnd
 {
-	static const char *known_source = NULL;
-	static const char *known_message = NULL;
-	static TimestampTz known_arrived = 0;
-	TimestampTz arrived = GetCurrentStatementStartTimestamp();
+	MemoryContextCallback callback;
+	uint64		serial;
+} MessageEnd;
 
-	if (known_source == portal->sourceText && known_message == debug_query_string &&
-		known_arrived == arrived)
-		return true;
-	if (portal->sourceText == NULL || strcmp(portal->sourceText, debug_query_string) != 0)
-		return false;
-	known_source = portal->sourceText;
-	known_message = debug_query_string;
-	known_arrived = arrived;
-	return true;
+static void
+message_ended(void *arg)
+{
+	const MessageEnd *end = arg;
+
+	if (client_message_state.serial != end->serial)
+		return;
+	client_message_state.text = NULL;
+	client_message_state.serial++;
+	client_message_state.ending = STATEMENT_PLACE_UNKNOWN;
 }
 
 /*
- * The portal of the client's own statement, where ActivePortal is another one, as inside FOR … IN, FETCH and
- * SQL EXECUTE, or has a copy of the message.  Of those that are active it is the one with the message's
- * string; only when there is none, the one with a copy of it: in "DECLARE c …; FETCH c" the cursor has one as
- * well.  NULL when none has.
+ * Background workers have no MessageContext; there the portal's context is the statement's.  Without
+ * either, nothing can be kept from one call to the next.
  */
-Portal
-running_portal_behind_active(void)
+void
+client_message_begin(void)
+{
+	MemoryContext lifetime = MessageContext;
+	MessageEnd *end = NULL;
+	uint64		serial = client_message_state.serial + 1;
+
+	if (lifetime == NULL && PortalIsValid(ActivePortal))
+		lifetime = ActivePortal->portalContext;
+	if (lifetime != NULL && debug_query_string != NULL)
+		end = MemoryContextAlloc(lifetime, sizeof(MessageEnd));
+
+	client_message_state = (ClientMessage)
+	{
+		.text = debug_query_string,
+		.serial = serial,
+		.fleeting = debug_query_string != NULL && end == NULL,
+		.ending = STATEMENT_PLACE_UNKNOWN
+	};
+	if (end != NULL)
+	{
+		end->serial = serial;
+		end->callback.func = message_ended;
+		end->callback.arg = end;
+		MemoryContextRegisterResetCallback(lifetime, &end->callback);
+	}
+}
+
+/* ---- the portal ---- */
+
+static void
+portal_dropped(void *portal)
+{
+	if (client_message_state.portal == portal)
+		client_message_state.portal = NULL;
+	if (client_message_state.searched_under == portal)
+		client_message_state.searched_under = NULL;
+}
+
+static void
+notice_drop(Portal portal)
+{
+	MemoryContextCallback *callback = MemoryContextAlloc(portal->portalContext,
+														 sizeof(MemoryContextCallback));
+
+	callback->func = portal_dropped;
+	callback->arg = portal;
+	MemoryContextRegisterResetCallback(portal->portalContext, callback);
+}
+
+/* The portal whose memory context this is: its name is the context's, with a stand-in for the empty one. */
+static Portal
+portal_of_context(MemoryContext context)
+{
+	Portal		portal;
+
+	if (context->ident == NULL || strcmp(context->name, "PortalContext") != 0)
+		return NULL;
+	portal = GetPortalByName(context->ident);
+	if (PortalIsValid(portal) && portal->portalContext == context)
+		return portal;
+	if (strcmp(context->ident, "<unnamed>") != 0)
+		return NULL;
+	portal = GetPortalByName("");
+	return PortalIsValid(portal) && portal->portalContext == context ? portal : NULL;
+}
+
+/*
+ * Of the active portals, the client's is the one with the message's own string (simple protocol); only when
+ * there is none, the one with a copy of it (Execute): in "DECLARE c …; FETCH c" the cursor has one as well.
+ */
+static Portal
+find_client_portal(void)
 {
 	MemoryContext context;
 	Portal		with_copy = NULL;
 
-	/* Every portal's context is a child of the same one and has the portal's name as its ident. */
+	/* every portal's context is a child of the same one */
 	context = MemoryContextGetParent(ActivePortal->portalContext);
 	for (context = context->firstchild; context; context = context->nextchild)
 	{
-		Portal		portal;
+		Portal		portal = portal_of_context(context);
 
-		if (context->ident == NULL || strcmp(context->name, "PortalContext") != 0)
-			continue;
-		portal = GetPortalByName(strcmp(context->ident, "<unnamed>") == 0 ? "" : context->ident);
-		if (!PortalIsValid(portal) || portal->portalContext != context ||
-			portal->status != PORTAL_ACTIVE)
+		if (portal == NULL || portal->status != PORTAL_ACTIVE || portal->sourceText == NULL)
 			continue;
 		if (portal->sourceText == debug_query_string)
 			return portal;
-		if (portal_has_message_copy(portal))
+		if (strcmp(portal->sourceText, debug_query_string) == 0)
 			with_copy = portal;
 	}
 	return with_copy;
 }
 
-/* Is the message that runs the one that ends the transaction?  Only a named statement is noted there. */
-static bool
-ending_is_running(void)
+/*
+ * The search looks at every open portal and compares texts, which may be long, so what it finds, or that
+ * it finds nothing, is kept for as long as the portal lives.
+ */
+Portal
+client_message_search_portal(void)
 {
-	return debug_query_string != NULL && ending.message == debug_query_string &&
-		ending.arrived == GetCurrentStatementStartTimestamp();
+	Portal		found;
+
+	if (client_message_state.portal)
+		return client_message_state.portal;
+	if (client_message_state.searched_under == ActivePortal)
+		return NULL;
+
+	found = find_client_portal();
+	notice_drop(found ? found : ActivePortal);
+	client_message_state.portal = found;
+	client_message_state.searched_under = found ? NULL : ActivePortal;
+	return found;
 }
 
+/* ---- trust ---- */
+
 /*
- * Is the statement one that a pooler prepared, by its name (otel.pooler_statement_names)?  A pooler prepares
- * a client's statement again on each server, so when that was says nothing about the comment; and what is
- * set for the session may be another client's.
+ * Did a pooler prepare the statement, by its name (otel.pooler_statement_names)?  A pooler prepares a
+ * client's statement again on each server, so the time of that says nothing about the comment; and what
+ * is set for the session may be another client's.
  */
-bool
-running_is_poolers(Portal portal)
+static bool
+is_poolers(const char *name)
 {
 	List	   *patterns;
 	ListCell   *cell;
-	char	   *copy;
+	char	   *copy = pstrdup(otel_pooler_statement_names);
 	bool		found = false;
 
-	if (portal == NULL)
-		return ending_is_running() && ending.pooler;
-	if (portal->prepStmtName == NULL)
-		return false;
-	copy = pstrdup(otel_pooler_statement_names);
 	if (SplitGUCList(copy, ',', &patterns))
 	{
 		foreach(cell, patterns)
 		{
 			if (DatumGetBool(DirectFunctionCall2Coll(textlike, C_COLLATION_OID,
-													 CStringGetTextDatum(portal->prepStmtName),
+													 CStringGetTextDatum(name),
 													 CStringGetTextDatum(lfirst(cell)))))
 				found = true;
 		}
@@ -136,59 +214,99 @@ running_is_poolers(Portal portal)
 	return found;
 }
 
+static TrustedStatement *
+find_trusted(CachedPlanSource *source)
+{
+	return trusted_statements == NULL ? NULL :
+		hash_search(trusted_statements, &source, HASH_FIND, NULL);
+}
+
+static void
+note_trusted(CachedPlanSource *source)
+{
+	TrustedStatement *entry;
+
+	if (trusted_statements != NULL && hash_get_num_entries(trusted_statements) >= MAX_TRUSTED_STATEMENTS)
+	{
+		hash_destroy(trusted_statements);
+		trusted_statements = NULL;
+	}
+	if (trusted_statements == NULL)
+	{
+		HASHCTL		control = {.keysize = sizeof(CachedPlanSource *), .entrysize = sizeof(TrustedStatement)};
+
+		trusted_statements = hash_create("otel_links trusted statements", 64, &control,
+										 HASH_ELEM | HASH_BLOBS);
+	}
+	entry = hash_search(trusted_statements, &source, HASH_ENTER, NULL);
+	entry->transaction = MyLocalTransactionId();
+}
+
 /*
- * Does the statement's comment speak for this execution?  An unnamed statement's does.  A named one's
- * does on its first execution, and when it was prepared in this transaction (so executemany keeps all its
- * rows).  When the statement is gone, or another has its name, nothing can be told: a stale link is worse
- * than none.
+ * Does one request prepare and execute the statement?  Yes when it was prepared in this transaction (so
+ * that executemany keeps all its rows); when it is executed for the first time, shortly after it was
+ * prepared; and when it was trusted before in this transaction.
+ *
+ * On a coarse clock a statement of an earlier transaction seems to have been prepared in this one; if so
+ * it was usually executed and trusted there.
  */
-bool
-running_comment_is_current(Portal portal)
+static bool
+same_request_prepared(const PreparedStatement *prepared)
+{
+	CachedPlanSource *source = prepared->plansource;
+	const TrustedStatement *trusted = find_trusted(source);
+	TimestampTz arrived = GetCurrentStatementStartTimestamp();
+
+	if (trusted != NULL && trusted->transaction == MyLocalTransactionId())
+		return true;
+	if (prepared->prepare_time > arrived)
+		return false;			/* the clock was set back, so nothing is known */
+	if (prepared->prepare_time >= GetCurrentTransactionStartTimestamp() && trusted == NULL)
+		return true;
+	return source->num_custom_plans + source->num_generic_plans == 1 &&
+		!TimestampDifferenceExceeds(prepared->prepare_time, arrived, FIRST_EXECUTION_MS);
+}
+
+static MessageTrust
+judge(Portal portal)
 {
 	PreparedStatement *prepared;
-	CachedPlanSource *source;
 
-	if (portal == NULL)
-		return !ending_is_running() || ending.comment_current;
-	if (portal->prepStmtName == NULL || portal->prepStmtName[0] == '\0')
-		return true;
+	if (portal == NULL || portal->prepStmtName == NULL || portal->prepStmtName[0] == '\0')
+		return MESSAGE_TRUSTED;
+	if (is_poolers(portal->prepStmtName))
+		return MESSAGE_FROM_POOLER;
 	prepared = FetchPreparedStatement(portal->prepStmtName, false);
-	if (prepared == NULL)
-		return false;
-	source = prepared->plansource;
-	if (source->num_custom_plans + source->num_generic_plans != 1 &&
-		prepared->prepare_time < GetCurrentTransactionStartTimestamp())
-		return false;
-	return strcmp(source->query_string, debug_query_string) == 0;
+	if (prepared == NULL || strcmp(prepared->plansource->query_string, debug_query_string) != 0)
+		return MESSAGE_STATEMENT_GONE;
+	if (!same_request_prepared(prepared))
+		return MESSAGE_PREPARED_EARLIER;
+	note_trusted(prepared->plansource);
+	return MESSAGE_TRUSTED;
 }
 
-/* Notes what a prepared COMMIT is before it runs, for the rows of deferred triggers. */
-static void
-process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree, ProcessUtilityContext context,
-				ParamListInfo params, QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+MessageTrust
+client_message_trust(Portal portal)
 {
-	if (IsA(pstmt->utilityStmt, TransactionStmt) && IsTransactionState())
-	{
-		Portal		portal = running_portal();
-
-		ending.message = NULL;
-		if (portal && portal->prepStmtName && portal->prepStmtName[0] != '\0')
-		{
-			ending.pooler = running_is_poolers(portal);
-			ending.comment_current = running_comment_is_current(portal);
-			ending.message = debug_query_string;
-			ending.arrived = GetCurrentStatementStartTimestamp();
-		}
-	}
-	if (prev_process_utility)
-		prev_process_utility(pstmt, query, read_only_tree, context, params, env, dest, qc);
-	else
-		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, env, dest, qc);
+	if (client_message_state.trust == MESSAGE_NOT_JUDGED)
+		client_message_state.trust = judge(portal);
+	return client_message_state.trust;
 }
 
+/* When deferred triggers run, the COMMIT has no portal any more. */
 void
-running_statement_install(void)
+client_message_before_utility(const PlannedStmt *statement)
 {
-	prev_process_utility = ProcessUtility_hook;
-	ProcessUtility_hook = process_utility;
+	TransactionStmtKind kind;
+	Portal		portal;
+
+	if (!IsA(statement->utilityStmt, TransactionStmt) || !IsTransactionState())
+		return;
+	kind = castNode(TransactionStmt, statement->utilityStmt)->kind;
+	if (kind != TRANS_STMT_COMMIT && kind != TRANS_STMT_PREPARE)
+		return;
+	(void) client_message();
+	portal = client_message_portal();
+	(void) client_message_trust(portal);
+	client_message_state.ending = client_message_statement(portal);
 }

@@ -1,5 +1,9 @@
 /*
- * client_message.h: the statement of the client's that is running.
+ * client_message.h: the client's message that is running, its statement, and whether that statement's
+ * comment may be trusted.
+ *
+ * Owns the identity of a message, the portal and the place of the client's statement, and the rules on
+ * prepared statements.  Does not own what the comments say (message_comment.h).
  */
 #ifndef OTEL_LINKS_CLIENT_MESSAGE_H
 #define OTEL_LINKS_CLIENT_MESSAGE_H
@@ -11,53 +15,96 @@
 #include "tcop/tcopprot.h"
 #include "utils/portal.h"
 
-/* The client's portal when ActivePortal, which is valid, is not known to be it; see running_portal(). */
-extern Portal running_portal_behind_active(void);
+/* May the comment of a message be taken for that of the request that is running? */
+typedef enum MessageTrust
+{
+	MESSAGE_NOT_JUDGED,
+	MESSAGE_TRUSTED,
+	MESSAGE_FROM_POOLER,		/* prepared by a pooler, for whichever client */
+	MESSAGE_PREPARED_EARLIER,	/* by an earlier request */
+	MESSAGE_STATEMENT_GONE		/* closed, or another one has its name: nothing is known */
+} MessageTrust;
+
+/* Where a statement is in the text of its message, as in PlannedStmt; a location of -1 is unknown. */
+typedef struct StatementPlace
+{
+	int			location;
+	int			length;
+} StatementPlace;
+
+#define STATEMENT_PLACE_UNKNOWN ((StatementPlace) {-1, -1})
+
+typedef struct ClientMessage
+{
+	const char *text;			/* debug_query_string, or NULL when no message is running */
+	uint64		serial;			/* no two messages of a session have the same */
+	bool		fleeting;		/* its end cannot be noticed, so it counts as over at once */
+	MessageTrust trust;
+	Portal		portal;			/* the client's, once it had to be searched for */
+	Portal		searched_under; /* the portal that was active when that search found nothing */
+	StatementPlace ending;		/* of the COMMIT or PREPARE TRANSACTION in it that was executed last */
+} ClientMessage;
+
+extern ClientMessage client_message_state;
+
+/* Begins to keep state of the message that debug_query_string points to. */
+extern void client_message_begin(void);
+
+/* Searches for the client's portal where ActivePortal, which is valid, is not known to be it. */
+extern Portal client_message_search_portal(void);
 
 /*
- * The portal of the client's statement; NULL outside of any, as while a simple statement is planned, in the
- * function call protocol and in background workers.  This one and the next are asked for every row (inline:
- * 26 of 6,500 instructions a row, bench/capture).
+ * The message that is running.  This function and the next two are called for every row (inline: 26 of
+ * 6,500 instructions a row, bench/capture).
+ */
+static inline const ClientMessage *
+client_message(void)
+{
+	if (client_message_state.text != debug_query_string || client_message_state.fleeting)
+		client_message_begin();
+	return &client_message_state;
+}
+
+/*
+ * The portal of the client's statement; NULL outside of any, as while a simple statement is planned, in
+ * the function call protocol and in background workers.  After client_message().
  */
 static inline Portal
-running_portal(void)
+client_message_portal(void)
 {
 	if (debug_query_string == NULL || !PortalIsValid(ActivePortal))
 		return NULL;
 	if (ActivePortal->sourceText == debug_query_string)
 		return ActivePortal;
-	return running_portal_behind_active();
+	return client_message_search_portal();
 }
 
 /*
- * The statement of the message that the portal runs, or NULL.  The actions of rules, which may come before
- * it or in its place, have no location.
+ * The place of the statement that the client's portal runs.  The actions of rules, which may come before
+ * it or in its place, have no location.  For NULL, the place of the COMMIT under which deferred triggers
+ * run, if it is one.
  */
-static inline PlannedStmt *
-running_statement(Portal portal)
+static inline StatementPlace
+client_message_statement(Portal portal)
 {
 	ListCell   *cell;
 
 	if (portal == NULL)
-		return NULL;
+		return client_message_state.ending;
 	foreach(cell, portal->stmts)
 	{
 		PlannedStmt *statement = lfirst_node(PlannedStmt, cell);
 
 		if (statement->stmt_location >= 0)
-			return statement;
+			return (StatementPlace) {statement->stmt_location, statement->stmt_len};
 	}
-	return NULL;
+	return STATEMENT_PLACE_UNKNOWN;
 }
 
-/*
- * Was it prepared by a pooler, and does its comment speak for this execution?  For NULL the answer is that of
- * the COMMIT under which deferred triggers run, if it is one.
- */
-extern bool running_is_poolers(Portal portal);
-extern bool running_comment_is_current(Portal portal);
+/* The verdict on the message, whose portal this is; reached once a message.  After client_message(). */
+extern MessageTrust client_message_trust(Portal portal);
 
-/* Hooks into ProcessUtility.  From _PG_init only. */
-extern void running_statement_install(void);
+/* Before a utility statement of the client's runs: notes what is gone when deferred triggers run. */
+extern void client_message_before_utility(const PlannedStmt *statement);
 
 #endif

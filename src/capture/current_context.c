@@ -12,51 +12,26 @@
  *	5. request.headers, which PostgREST sets (postgrest.c);
  *	6. pg_tracing.trace_context.
  *
- * A default is evaluated once a row, so the answer of 1 to 4 is kept: in the call site's fn_extra, which
- * serves the rows of one statement, and in one place for the session, which serves the statements that a
- * function runs in a loop.  Both are keyed by what the answer depends on: the message (its address and
- * the time it arrived), which of its statements is running, the transaction, and a generation that every
- * change of our settings and of the span stack raises.  Sources 5 and 6 belong to others and tell nobody
- * when they change: they are compared with their last text each time, and only when 1 to 4 are empty.
- *
- * Which statement is the client's, and whether its comment speaks for this execution, client_message.c
- * knows.
+ * The answer of 1 to 4 is kept (context_cache.h).  Sources 5 and 6 belong to others, and nothing tells when
+ * they change: their text is compared with the last one each time, and only when 1 to 4 are empty.
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "fmgr.h"
-#include "parser/parser.h"
-#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
-#include "capture/current_context.h"
-#include "compat.h"
-#include "capture/postgrest.h"
 #include "capture/client_message.h"
+#include "capture/context_cache.h"
+#include "capture/current_context.h"
+#include "capture/message_comment.h"
+#include "capture/postgrest.h"
+#include "capture/sqlcommenter.h"
+#include "compat.h"
+#include "context/trace_context.h"
 #include "settings.h"
 #include "spans/span.h"
-#include "capture/sqlcommenter.h"
-#include "context/trace_context.h"
-
-/* What an answer of sources 1 to 4 depends on. */
-typedef struct CaptureKey
-{
-	const char *message;		/* debug_query_string */
-	TimestampTz arrived;
-	int			location;		/* of the running statement in the message */
-	LocalTransactionId transaction; /* a procedure may commit, and "in this transaction" is over */
-	uint64		generation;
-} CaptureKey;
-
-typedef struct CaptureCache
-{
-	CaptureKey	key;
-	struct varlena *context;	/* NULL: sources 1 to 4 are empty */
-} CaptureCache;
 
 /* A setting of somebody else's, and the context that its text held when it was last read. */
 typedef struct ForeignSetting
@@ -67,101 +42,11 @@ typedef struct ForeignSetting
 	struct varlena *context;
 } ForeignSetting;
 
-/*
- * The message, and the context in the comments of one of its statements.  Unlike the answer's cache it
- * outlives changes of settings and spans: a function that records spans in a loop would read a large message
- * again and again.
- */
-typedef struct MessageComments
-{
-	const char *message;		/* debug_query_string */
-	TimestampTz arrived;
-	size_t		len;
-	size_t		boundary;		/* see sqlcommenter_find() */
-	int			location;		/* of the statement, when searched is true */
-	bool		ambiguous;		/* are literals read otherwise than when the message was parsed, perhaps? */
-	bool		searched;
-	struct varlena *context;	/* in TopMemoryContext, or NULL */
-} MessageComments;
-
 static struct varlena *read_pg_tracing(const char *value);
 
-static CaptureCache session_cache;
+static ContextCache session_cache;
 static ForeignSetting request_headers = {"request.headers", postgrest_context, NULL, NULL};
 static ForeignSetting pg_tracing = {"pg_tracing.trace_context", read_pg_tracing, NULL, NULL};
-
-/* ---- comments ---- */
-
-/*
- * What sqlcommenter_find() says of the statement, with both ways to read a literal where it is not known with
- * which the message was parsed: a text in it may pose as a comment in one of them.
- */
-static bool
-find_in_comments(MessageComments *comments, PlannedStmt *statement, SqlCommenterContext *found)
-{
-	int			location = statement ? statement->stmt_location : -1;
-	int			len = statement ? statement->stmt_len : 0;
-	bool		standard = server_standard_conforming_strings;
-	SqlCommenterContext *other;
-	bool		agree;
-
-	if (!comments->ambiguous)
-		return sqlcommenter_find(comments->message, comments->len, location, len, standard,
-								 &comments->boundary, found);
-	other = palloc(sizeof(SqlCommenterContext));
-	agree = sqlcommenter_find(comments->message, comments->len, location, len, true, NULL, found) &&
-		sqlcommenter_find(comments->message, comments->len, location, len, false, NULL, other) &&
-		memcmp(&found->traceparent, &other->traceparent, sizeof(found->traceparent)) == 0 &&
-		found->tracestate_len == other->tracestate_len &&
-		memcmp(found->tracestate, other->tracestate, found->tracestate_len) == 0;
-	pfree(other);
-	return agree;
-}
-
-/* Source 3. */
-static const struct varlena *
-read_comment(Portal portal)
-{
-	static MessageComments comments;
-	PlannedStmt *statement = running_statement(portal);
-	TimestampTz arrived = GetCurrentStatementStartTimestamp();
-	int			location = statement ? statement->stmt_location : -1;
-	bool		ambiguous = otel_literals_changed_in_transaction();
-	SqlCommenterContext *found;
-
-	if (debug_query_string == NULL || !running_comment_is_current(portal))
-		return NULL;
-	if (comments.message != debug_query_string || comments.arrived != arrived)
-	{
-		comments.message = debug_query_string;
-		comments.arrived = arrived;
-		comments.len = strlen(debug_query_string);
-		comments.boundary = 0;
-		comments.searched = false;
-	}
-	if (comments.searched && comments.location == location && comments.ambiguous == ambiguous)
-		return comments.context;
-
-	comments.searched = false;
-	comments.location = location;
-	comments.ambiguous = ambiguous;
-	if (comments.context)
-		pfree(comments.context);
-	comments.context = NULL;
-	found = palloc(sizeof(SqlCommenterContext));
-	if (find_in_comments(&comments, statement, found))
-	{
-		struct varlena *context = trace_context_make(&found->traceparent, found->tracestate,
-													 found->tracestate_len);
-
-		comments.context = MemoryContextAlloc(TopMemoryContext, VARSIZE_ANY(context));
-		memcpy(comments.context, context, VARSIZE_ANY(context));
-		pfree(context);
-	}
-	pfree(found);
-	comments.searched = true;
-	return comments.context;
-}
 
 /* ---- settings ---- */
 
@@ -226,78 +111,47 @@ read_foreign_setting(ForeignSetting *setting)
 
 /* ---- the answer, and where it is kept ---- */
 
-/* Sources 1 to 4, uncached.  The result is in CurrentMemoryContext or belongs to the span. */
+/* Sources 1 to 4, uncached.  The result is in CurrentMemoryContext, or belongs to the span or a cache. */
 static const struct varlena *
-compute(Portal portal)
+compute(const ClientMessage *message, Portal portal, StatementPlace place)
 {
 	const struct varlena *context = span_stack_current_context();
+	MessageTrust trust;
 
 	if (context || !otel_propagate)
 		return context;
 	if ((context = read_setting(true)) != NULL)
 		return context;
-	if (running_is_poolers(portal))
+	trust = client_message_trust(portal);
+	if (trust == MESSAGE_FROM_POOLER)
 		return NULL;
-	if ((context = read_comment(portal)) != NULL)
+	if (trust == MESSAGE_TRUSTED && (context = message_comment_context(message, place)) != NULL)
 		return context;
 	return otel_session_context ? read_setting(false) : NULL;
 }
 
-static bool
-key_equals(const CaptureKey *a, const CaptureKey *b)
-{
-	return a->generation == b->generation && a->message == b->message &&
-		a->arrived == b->arrived && a->location == b->location &&
-		a->transaction == b->transaction;
-}
-
-static void
-cache_store(CaptureCache *cache, const CaptureKey *key, const struct varlena *context,
-			MemoryContext memory)
-{
-	struct varlena *copy = NULL;
-
-	if (context)
-	{
-		copy = MemoryContextAlloc(memory, VARSIZE_ANY(context));
-		memcpy(copy, context, VARSIZE_ANY(context));
-	}
-	if (cache->context)
-		pfree(cache->context);
-	cache->context = copy;
-	cache->key = *key;
-}
-
-/* Brings a call site's cache up to date, from the session's when that one is. */
-static void
-cache_refresh(CaptureCache *cache, const CaptureKey *key, Portal portal, MemoryContext memory)
-{
-	if (!key_equals(&session_cache.key, key))
-	{
-		const struct varlena *context = compute(portal);
-
-		cache_store(&session_cache, key, context, TopMemoryContext);
-	}
-	if (cache != &session_cache)
-		cache_store(cache, key, session_cache.context, memory);
-}
-
-/* The answer by way of a cache that is the session's or a call site's. */
+/* The answer by way of a cache, which is the session's or a call site's and lives in that memory. */
 static const struct varlena *
-current_context(CaptureCache *cache, MemoryContext memory)
+current_context(ContextCache *cache, MemoryContext memory)
 {
-	Portal		portal = running_portal();
-	PlannedStmt *statement = running_statement(portal);
-	CaptureKey	key;
+	const ClientMessage *message = client_message();
+	Portal		portal = client_message_portal();
+	StatementPlace place = client_message_statement(portal);
+	ContextKey	key;
 	const struct varlena *context;
 
-	key.message = debug_query_string;
-	key.arrived = GetCurrentStatementStartTimestamp();
-	key.location = statement ? statement->stmt_location : -2;
-	key.transaction = MyLocalTransactionId();
+	key.message = message->serial;
 	key.generation = otel_capture_generation;
-	if (!key_equals(&cache->key, &key))
-		cache_refresh(cache, &key, portal, memory);
+	key.location = place.location;
+	key.transaction = MyLocalTransactionId();
+	if (!context_cache_holds(cache, &key))
+	{
+		if (!context_cache_holds(&session_cache, &key))
+			context_cache_store(&session_cache, &key, compute(message, portal, place),
+								TopMemoryContext);
+		if (cache != &session_cache)
+			context_cache_store(cache, &key, session_cache.context, memory);
+	}
 	if (cache->context || !otel_propagate)
 		return cache->context;
 
@@ -316,7 +170,7 @@ PG_FUNCTION_INFO_V1(otel_current_trace_context);
 Datum
 otel_current_trace_context(PG_FUNCTION_ARGS)
 {
-	CaptureCache *cache = fcinfo->flinfo->fn_extra;
+	ContextCache *cache = fcinfo->flinfo->fn_extra;
 	const struct varlena *context;
 	struct varlena *result;
 
@@ -324,7 +178,7 @@ otel_current_trace_context(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	if (cache == NULL)
 	{
-		cache = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(CaptureCache));
+		cache = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(ContextCache));
 		fcinfo->flinfo->fn_extra = cache;
 	}
 	context = current_context(cache, fcinfo->flinfo->fn_mcxt);

@@ -18,6 +18,7 @@
 #include "postgres.h"
 #include "datatype/timestamp.h"
 #include "lib/ilist.h"
+#include "nodes/nodes.h"
 #include "utils/jsonb.h"
 #include "links/span_link.h"
 #include "context/trace_context.h"
@@ -162,8 +163,11 @@ extern void span_random_id(uint8 *id, Size size);
 
 /* span_xact.c: before the first span of a session. */
 extern void span_xact_init(void);
-/* span_xact.c: callbacks and the hook that sees DISCARD ALL and RESET ALL.  From _PG_init. */
+/* span_xact.c: registers the transaction callbacks.  From _PG_init. */
 extern void span_xact_install(void);
+/* span_xact.c: is the statement DISCARD ALL or RESET ALL, and what is to be done after it. */
+extern bool span_xact_is_reset(const Node *statement);
+extern void span_xact_reset(void);
 /* span_xact.c: queues early when too many spans wait.  After a span was started or ended. */
 extern void span_xact_bound_waiting(void);
 

@@ -25,7 +25,6 @@
 #include "storage/proc.h"
 #include "tcop/pquery.h"
 #include "tcop/tcopprot.h"
-#include "tcop/utility.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
 #include "utils/resowner.h"
@@ -61,8 +60,6 @@ static int64 dropped = 0;
 
 /* Rows that this session put into the queue since it last woke the exporter. */
 static int	queued_since_wake = 0;
-
-static ProcessUtility_hook_type prev_process_utility = NULL;
 
 /* Does the client's statement go on after the transaction that now ends? */
 static bool
@@ -469,21 +466,19 @@ flush_at_exit(int code, Datum arg)
 						 span_waiting_count)));
 }
 
-static void
-process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree, ProcessUtilityContext context,
-				ParamListInfo params, QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+bool
+span_xact_is_reset(const Node *statement)
 {
-	Node	   *statement = pstmt->utilityStmt;
-	bool		resets = (IsA(statement, DiscardStmt) &&
-						  castNode(DiscardStmt, statement)->target == DISCARD_ALL) ||
-		(IsA(statement, VariableSetStmt) && castNode(VariableSetStmt, statement)->kind == VAR_RESET_ALL);
+	return (IsA(statement, DiscardStmt) &&
+			castNode(DiscardStmt, statement)->target == DISCARD_ALL) ||
+		(IsA(statement, VariableSetStmt) &&
+		 castNode(VariableSetStmt, statement)->kind == VAR_RESET_ALL);
+}
 
-	if (prev_process_utility)
-		prev_process_utility(pstmt, query, read_only_tree, context, params, env, dest, qc);
-	else
-		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, env, dest, qc);
-	if (resets)
-		end_scopes(true);
+void
+span_xact_reset(void)
+{
+	end_scopes(true);
 }
 
 void
@@ -502,6 +497,4 @@ span_xact_install(void)
 {
 	RegisterXactCallback(xact_callback, NULL);
 	RegisterSubXactCallback(subxact_callback, NULL);
-	prev_process_utility = ProcessUtility_hook;
-	ProcessUtility_hook = process_utility;
 }

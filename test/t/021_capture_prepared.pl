@@ -82,6 +82,25 @@ $wire->run(bind => ['', 's3', 'x'], execute => ['']);
 $wire->query('COMMIT');
 is(recorded(), '-', 'none in the next transaction has');
 
+# prepared earlier, as drivers with a cache of statements and pgx's Batch do
+$wire->run(parse => ['b1', $insert]);
+$wire->run(parse => ['b2', $insert =~ s/4731/4732/r]);
+$wire->run(map { (bind => ['', $_, 'x'], execute => ['']) } qw(b1 b1 b2 b1 b2));
+is(recorded(), '11212', 'executions in the transaction of the first one have their comments');
+$wire->run(map { (bind => ['', $_, 'x'], execute => ['']) } qw(b1 b2));
+is(recorded(), '--', 'those of a later transaction have none');
+
+$wire->run(parse => ['old', $insert]);
+$wire->query('SELECT pg_sleep(1.1)');
+$wire->run(bind => ['', 'old', 'x'], execute => ['']);
+is(recorded(), '-', 'first executed more than a second after it was prepared, a statement may be of another request');
+$wire->query('BEGIN');
+$wire->run(parse => ['old2', $insert]);
+$wire->query('SELECT pg_sleep(1.1)');
+$wire->run(bind => ['', 'old2', 'x'], execute => ['']) for 1 .. 2;
+$wire->query('COMMIT');
+is(recorded(), '11', 'within one transaction it may take longer');
+
 $wire->run(parse => ['s4', $insert], map { (bind => ['', 's4', "x$_"], execute => ['']) } 1 .. 8);
 is(recorded(), '11111111', 'executemany: one pipeline is one transaction');
 
@@ -158,6 +177,12 @@ is(recorded(), '--', 'a procedure that commits, executed again');
 $wire->run(parse => ['u1', 'DO $$ BEGIN PERFORM enqueue(\'do\'); END $$ ' . from(3)], bind => ['', 'u1'], execute => ['']);
 $wire->run(bind => ['', 'u1'], execute => ['']);
 is(recorded(), '3-', 'a utility statement');
+
+$wire->query('BEGIN');
+$wire->run(parse => ['n1', $insert], bind => ['', 'n1', 'x'], execute => ['']);
+$wire->query('COMMIT');
+$wire->run(bind => ['<unnamed>', 'n1', 'x'], execute => ['<unnamed>']);
+is(recorded(), '1-', 'a portal whose name is "<unnamed>" makes no statement trusted');
 
 # ---- the COMMIT under which deferred triggers run: its portal is gone by then ----
 
