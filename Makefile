@@ -1,7 +1,7 @@
 # Two modules from one tree: otel_links (here) and otel_links_exporter (src/exporter).
 #
 # demo, check and the others below are scripts that need nothing installed, so not PGXS either.
-COMMANDS     = demo bench check check-interop check-matrix check-fresh docs fuzz
+COMMANDS     = demo bench check check-interop check-matrix check-fresh check-packages docs fuzz dist deb
 
 ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 
@@ -17,7 +17,7 @@ $(filter-out demo fuzz,$(COMMANDS)):
 else
 
 EXTENSION    = otel_links
-DATA         = otel_links--1.0.sql
+DATA         = $(sort $(notdir $(wildcard $(srcdir)/otel_links--*.sql)))
 MODULE_big   = otel_links
 PGFILEDESC   = "otel_links - trace contexts on rows, span links for the jobs that process them"
 ROOMS        = context links queue spans capture span_api
