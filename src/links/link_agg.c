@@ -1,8 +1,8 @@
 /*
  * link_agg.c: the aggregate otel.link_agg(context [, attributes]).
  *
- * Its state is a LinkSet in the aggregate's memory context.  The final function only reads it, so it
- * may be called again and again, as a window does.
+ * Its state is a LinkSet in the aggregate's memory context.  The final function only reads it, so
+ * it may be called again and again, as a window does.
  */
 #include "postgres.h"
 

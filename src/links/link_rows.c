@@ -1,6 +1,6 @@
 /*
- * link_rows.c: otel.span_contexts() and otel.span_links(), which give a client the rows from which its
- * SDK rebuilds span contexts and links.
+ * link_rows.c: otel.span_contexts() and otel.span_links(), which give a client the rows from
+ * which its SDK rebuilds span contexts and links.
  */
 #include "postgres.h"
 
@@ -84,10 +84,12 @@ link_rows_begin(FunctionCallInfo fcinfo, SpanLink *links, int nlinks)
 	LinkRows   *rows = palloc(sizeof(LinkRows));
 	TupleDesc	tupdesc;
 
-	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE ||
+		tupdesc->natts > MAX_COLUMNS)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("function returning record called in context that cannot accept type record")));
+				 errmsg("function returning record called in context "
+						"that cannot accept type record")));
 	funcctx->tuple_desc = BlessTupleDesc(tupdesc);
 	rows->links = links;
 	rows->nlinks = span_link_apply_limit(links, nlinks, max_links_arg(fcinfo, 1));

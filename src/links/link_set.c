@@ -1,9 +1,9 @@
 /*
  * link_set.c: links that are distinct, in the order in which they came.
  *
- * An array of links in order, and a hash table of their numbers in it.  Contexts and attributes are
- * copied into chunks that are filled from end to end: an allocation of its own costs a context of 26
- * bytes 48, and a million of them 22 MB more than they do here.
+ * An array of links in order, and a hash table of their numbers in it.  Contexts and attributes
+ * are copied into chunks that are filled from end to end: an allocation of its own costs a
+ * context of 26 bytes 48, and a million of them 22 MB more than they do here.
  */
 #include "postgres.h"
 
@@ -20,12 +20,12 @@
 #define MAX_CHUNK (1024 * 1024)
 
 /*
- * In a big set, looking up a link is waiting for memory: its entry is anywhere in many megabytes.  So
- * links first come on a stage, while the processor fetches their entries, and are added STAGE_LINKS at a
- * time.  A million distinct ones take a third less CPU by it (bench/links.py: without it ten times the
- * rows are 16 times the work, with it 11).
+ * In a big set, looking up a link is waiting for memory: its entry is anywhere in many megabytes.
+ * So links first come on a stage, while the processor fetches their entries, and are added
+ * STAGE_LINKS at a time.  A million distinct ones take a third less CPU by it (bench/links.py:
+ * without it ten times the rows are 16 times the work, with it 11).
  */
-#define STAGE_FROM 16384		/* links; the table of that many fits a processor's second-level cache */
+#define STAGE_FROM 16384		/* links; so many fit a processor's second-level cache */
 #define STAGE_LINKS 16
 #define STAGE_SIZE 4096			/* bytes; a link that needs more is not staged */
 
@@ -75,8 +75,11 @@ link_hash_value(const SpanLink *link)
 	uint32		hash = trace_context_hash_value(link->context);
 
 	if (link->attributes != NULL)
-		hash = hash_combine(hash, DatumGetUInt32(DirectFunctionCall1(jsonb_hash,
-																	 JsonbPGetDatum(link->attributes))));
+	{
+		Datum		attributes = DirectFunctionCall1(jsonb_hash, JsonbPGetDatum(link->attributes));
+
+		hash = hash_combine(hash, DatumGetUInt32(attributes));
+	}
 	return hash;
 }
 

@@ -1,8 +1,9 @@
 /*
  * span_link.c: the composite type otel.span_link, arrays of it, and which links stay under a limit.
  *
- * Links come by the hundred thousand, so the array is laid out here, element by element in its final
- * place, and not through heap_form_tuple() and construct_array(), which allocate and copy each element.
+ * Links come by the hundred thousand, so the array is laid out here, element by element in its
+ * final place, and not through heap_form_tuple() and construct_array(), which allocate and copy
+ * each element.
  * How links are collected is in link_set.c and link_agg.c.
  */
 #include "postgres.h"
@@ -19,10 +20,22 @@
 
 #include "links/span_link.h"
 
-/* attributes of the composite type, from 0 */
-#define LINK_CONTEXT 0
-#define LINK_ATTRIBUTES 1
-#define LINK_NATTS 2
+static const Column link_columns[SPAN_LINK_COLUMNS] = {
+	{"context", InvalidOid, "otel.trace_context", false},
+	{"attributes", JSONBOID, NULL, false},
+};
+
+RowType		span_link_row_type = {.name = "otel.span_link", .columns = link_columns,
+	.ncolumns = SPAN_LINK_COLUMNS};
+
+/* A link as a row in the making.  Columns that a later version added stay NULL. */
+typedef struct LinkTuple
+{
+	TupleDesc	desc;
+	Datum	   *values;
+	bool	   *nulls;
+	Size		hoff;			/* where the columns begin */
+} LinkTuple;
 
 /* The traces that were seen, as the number of the link that stands for each. */
 typedef struct TraceEntry
@@ -51,9 +64,8 @@ typedef struct TraceEntry
 
 PG_FUNCTION_INFO_V1(otel_span_link);
 
-/* The row type of otel.span_link; the caller releases it. */
-static TupleDesc
-span_link_tupdesc(void)
+static Oid
+span_link_type(void)
 {
 	Oid			type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("span_link"),
 									   ObjectIdGetDatum(get_namespace_oid("otel", false)));
@@ -63,7 +75,29 @@ span_link_tupdesc(void)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("type \"%s\" does not exist", "otel.span_link"),
 				 errhint("Run CREATE EXTENSION otel_links in this database.")));
-	return lookup_rowtype_tupdesc(type, -1);
+	return type;
+}
+
+/*
+ * The bitmap of NULLs, one byte for up to eight columns, fits into the padding that the header
+ * needs anyway, so the columns begin at the same place with and without it.
+ */
+static void
+link_tuple_begin(LinkTuple *row, Oid type)
+{
+	row->desc = row_type_open(&span_link_row_type, type);
+	row->values = palloc0(row->desc->natts * sizeof(Datum));
+	row->nulls = palloc(row->desc->natts * sizeof(bool));
+	memset(row->nulls, true, row->desc->natts * sizeof(bool));
+	row->hoff = MAXALIGN(SizeofHeapTupleHeader + BITMAPLEN(row->desc->natts));
+}
+
+static void
+link_tuple_end(LinkTuple *row)
+{
+	pfree(row->values);
+	pfree(row->nulls);
+	ReleaseTupleDesc(row->desc);
 }
 
 void
@@ -84,7 +118,7 @@ span_link_check_attributes(Jsonb *attributes)
 SpanLink *
 span_link_read_array(ArrayType *array, int *nlinks, int *nbad)
 {
-	TupleDesc	tupdesc = span_link_tupdesc();
+	LinkTuple		row;
 	Datum	   *elements;
 	bool	   *nulls;
 	int			nelements;
@@ -93,24 +127,24 @@ span_link_read_array(ArrayType *array, int *nlinks, int *nbad)
 
 	if (nbad != NULL)
 		*nbad = 0;
+	link_tuple_begin(&row, ARR_ELEMTYPE(array));
 	deconstruct_array(array, ARR_ELEMTYPE(array), -1, false, TYPALIGN_DOUBLE,
 					  &elements, &nulls, &nelements);
 	links = palloc(sizeof(SpanLink) * Max(nelements, 1));
 	for (int i = 0; i < nelements; i++)
 	{
 		HeapTupleData tuple;
-		Datum		values[LINK_NATTS];
-		bool		isnull[LINK_NATTS];
 
 		if (nulls[i])
 			continue;
 		tuple.t_data = DatumGetHeapTupleHeader(elements[i]);
 		tuple.t_len = HeapTupleHeaderGetDatumLength(tuple.t_data);
-		heap_deform_tuple(&tuple, tupdesc, values, isnull);
-		if (isnull[LINK_CONTEXT])
+		heap_deform_tuple(&tuple, row.desc, row.values, row.nulls);
+		if (row.nulls[SPAN_LINK_CONTEXT])
 			continue;
-		links[n].context = DatumGetTraceContextPP(values[LINK_CONTEXT]);
-		links[n].attributes = isnull[LINK_ATTRIBUTES] ? NULL : DatumGetJsonbP(values[LINK_ATTRIBUTES]);
+		links[n].context = DatumGetTraceContextPP(row.values[SPAN_LINK_CONTEXT]);
+		links[n].attributes = row.nulls[SPAN_LINK_ATTRIBUTES] ? NULL :
+			DatumGetJsonbP(row.values[SPAN_LINK_ATTRIBUTES]);
 		if (links[n].attributes != NULL && nbad == NULL)
 			span_link_check_attributes(links[n].attributes);
 		else if (links[n].attributes != NULL && !JB_ROOT_IS_OBJECT(links[n].attributes))
@@ -122,26 +156,27 @@ span_link_read_array(ArrayType *array, int *nlinks, int *nbad)
 	}
 	pfree(elements);
 	pfree(nulls);
-	ReleaseTupleDesc(tupdesc);
+	link_tuple_end(&row);
 	*nlinks = n;
 	return links;
 }
 
-/* The columns of a link, for the heap_ functions. */
 static void
-span_link_columns(const SpanLink *link, Datum *values, bool *isnull)
+link_tuple_set(LinkTuple *row, const SpanLink *link)
 {
-	values[LINK_CONTEXT] = PointerGetDatum(link->context);
-	isnull[LINK_CONTEXT] = false;
-	values[LINK_ATTRIBUTES] = PointerGetDatum(link->attributes);
-	isnull[LINK_ATTRIBUTES] = link->attributes == NULL;
+	row->values[SPAN_LINK_CONTEXT] = PointerGetDatum(link->context);
+	row->nulls[SPAN_LINK_CONTEXT] = false;
+	row->values[SPAN_LINK_ATTRIBUTES] = PointerGetDatum(link->attributes);
+	row->nulls[SPAN_LINK_ATTRIBUTES] = link->attributes == NULL;
 }
 
-/*
- * Where a link's columns begin.  The bitmap of NULLs, one byte, fits into the padding that the header
- * needs anyway, so it is the same with and without attributes.
- */
-#define LINK_HOFF MAXALIGN(SizeofHeapTupleHeader + BITMAPLEN(LINK_NATTS))
+/* The size of the link as a composite datum, not aligned. */
+static Size
+link_tuple_size(LinkTuple *row, const SpanLink *link)
+{
+	link_tuple_set(row, link);
+	return row->hoff + heap_compute_data_size(row->desc, row->values, row->nulls);
+}
 
 /*
  * Writes the link at dest, which is zeroed, as a composite datum; returns its size, not aligned.
@@ -149,80 +184,80 @@ span_link_columns(const SpanLink *link, Datum *values, bool *isnull)
  * add the version of the row type), and only the length and the mask depend on the link.
  */
 static Size
-span_link_write(const SpanLink *link, TupleDesc tupdesc, HeapTupleHeader header, char *dest)
+link_tuple_write(LinkTuple *row, const SpanLink *link, HeapTupleHeader header, char *dest)
 {
 	HeapTupleHeader tuple = (HeapTupleHeader) dest;
-	Datum		values[LINK_NATTS];
-	bool		isnull[LINK_NATTS];
-	Size		data_size;
+	Size		size = link_tuple_size(row, link);
+	bool		has_nulls = link->attributes == NULL || row->desc->natts > SPAN_LINK_COLUMNS;
 
-	span_link_columns(link, values, isnull);
-	data_size = heap_compute_data_size(tupdesc, values, isnull);
 	memcpy(tuple, header, SizeofHeapTupleHeader);
-	tuple->t_hoff = LINK_HOFF;
-	HeapTupleHeaderSetDatumLength(tuple, LINK_HOFF + data_size);
-	heap_fill_tuple(tupdesc, values, isnull, dest + LINK_HOFF, data_size, &tuple->t_infomask,
-					isnull[LINK_ATTRIBUTES] ? tuple->t_bits : NULL);
-	return LINK_HOFF + data_size;
+	tuple->t_hoff = row->hoff;
+	HeapTupleHeaderSetDatumLength(tuple, size);
+	heap_fill_tuple(row->desc, row->values, row->nulls, dest + row->hoff, size - row->hoff,
+					&tuple->t_infomask, has_nulls ? tuple->t_bits : NULL);
+	return size;
 }
 
 /* The link as heap_form_tuple() makes it. */
 static HeapTuple
-span_link_form_tuple(const SpanLink *link, TupleDesc tupdesc)
+link_tuple_form(LinkTuple *row, const SpanLink *link)
 {
-	Datum		values[LINK_NATTS];
-	bool		isnull[LINK_NATTS];
-
-	span_link_columns(link, values, isnull);
-	return heap_form_tuple(tupdesc, values, isnull);
+	link_tuple_set(row, link);
+	return heap_form_tuple(row->desc, row->values, row->nulls);
 }
 
-ArrayType *
-span_link_build_array(const SpanLink *links, int nlinks)
+/* The size of the array.  Raises program_limit_exceeded when that is more than one can have. */
+static Size
+array_size(LinkTuple *row, const SpanLink *links, int nlinks)
 {
-	TupleDesc	tupdesc = span_link_tupdesc();
 	Size		size = ARR_OVERHEAD_NONULLS(1);
-	HeapTuple	first;
-	ArrayType  *array;
-	char	   *dest;
-
-	if (nlinks == 0)
-	{
-		array = construct_empty_array(tupdesc->tdtypeid);
-		ReleaseTupleDesc(tupdesc);
-		return array;
-	}
 
 	for (int i = 0; i < nlinks; i++)
 	{
-		Datum		values[LINK_NATTS];
-		bool		isnull[LINK_NATTS];
-
-		span_link_columns(&links[i], values, isnull);
-		size += MAXALIGN(LINK_HOFF + heap_compute_data_size(tupdesc, values, isnull));
+		size += MAXALIGN(link_tuple_size(row, &links[i]));
 		if (!AllocSizeIsValid(size))
 			ereport(ERROR,
 					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 					 errmsg("%d links need more memory than an array can have (%zu bytes)",
 							nlinks, (Size) MaxAllocSize)));
 	}
+	return size;
+}
 
+ArrayType *
+span_link_build_array(const SpanLink *links, int nlinks)
+{
+	LinkTuple		row;
+	Size		size;
+	HeapTuple	first;
+	ArrayType  *array;
+	char	   *dest;
+
+	link_tuple_begin(&row, span_link_type());
+	if (nlinks == 0)
+	{
+		array = construct_empty_array(row.desc->tdtypeid);
+		link_tuple_end(&row);
+		return array;
+	}
+
+	size = array_size(&row, links, nlinks);
 	array = palloc0(size);
 	SET_VARSIZE(array, size);
 	array->ndim = 1;
 	array->dataoffset = 0;		/* no NULL elements */
-	array->elemtype = tupdesc->tdtypeid;
+	array->elemtype = row.desc->tdtypeid;
 	ARR_DIMS(array)[0] = nlinks;
 	ARR_LBOUND(array)[0] = 1;
 
 	dest = (char *) array + ARR_OVERHEAD_NONULLS(1);
-	first = span_link_form_tuple(&links[0], tupdesc);
+	first = link_tuple_form(&row, &links[0]);
 	for (int i = 0; i < nlinks; i++)
-		dest += MAXALIGN(span_link_write(&links[i], tupdesc, first->t_data, dest));
+		dest += MAXALIGN(link_tuple_write(&row, &links[i], first->t_data, dest));
 	Assert(dest == (char *) array + size);
 
 	heap_freetuple(first);
-	ReleaseTupleDesc(tupdesc);
+	link_tuple_end(&row);
 	return array;
 }
 
@@ -301,7 +336,7 @@ Datum
 otel_span_link(PG_FUNCTION_ARGS)
 {
 	SpanLink	link;
-	TupleDesc	tupdesc;
+	LinkTuple		row;
 	HeapTuple	tuple;
 
 	if (PG_ARGISNULL(0))
@@ -311,8 +346,8 @@ otel_span_link(PG_FUNCTION_ARGS)
 	if (link.attributes != NULL)
 		span_link_check_attributes(link.attributes);
 
-	tupdesc = span_link_tupdesc();
-	tuple = span_link_form_tuple(&link, tupdesc);
-	ReleaseTupleDesc(tupdesc);
+	link_tuple_begin(&row, span_link_type());
+	tuple = link_tuple_form(&row, &link);
+	link_tuple_end(&row);
 	PG_RETURN_DATUM(HeapTupleGetDatum(tuple));
 }

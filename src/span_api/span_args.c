@@ -67,13 +67,21 @@ span_arg_attributes(FunctionCallInfo fcinfo, int n)
 SpanLink *
 span_arg_links(FunctionCallInfo fcinfo, int n, int *nlinks)
 {
+	ArrayType  *array;
 	SpanLink   *links;
 	int			nbad;
 
 	*nlinks = 0;
 	if (PG_ARGISNULL(n))
 		return NULL;
-	links = span_link_read_array(PG_GETARG_ARRAYTYPE_P(n), nlinks, &nbad);
+	array = PG_GETARG_ARRAYTYPE_P(n);
+	if (row_type_mismatch(&span_link_row_type, ARR_ELEMTYPE(array)))
+	{
+		span_misuse(ERRCODE_DATATYPE_MISMATCH,
+					"links are left out: type \"otel.span_link\" was altered", altered_hint());
+		return NULL;
+	}
+	links = span_link_read_array(array, nlinks, &nbad);
 	if (nbad > 0)
 		span_misuse(ERRCODE_INVALID_PARAMETER_VALUE, "attributes of a link must be a JSON object",
 					"Build links with otel.span_link, and their attributes with jsonb_build_object.");
