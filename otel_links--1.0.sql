@@ -366,6 +366,12 @@ CREATE FUNCTION otel.link_agg_transfn(state pg_catalog.internal, context otel.tr
     AS 'MODULE_PATHNAME', 'otel_link_agg_transfn';
 COMMENT ON FUNCTION otel.link_agg_transfn(pg_catalog.internal, otel.trace_context, pg_catalog.jsonb) IS 'aggregate transition function of otel.link_agg';
 
+CREATE FUNCTION otel.link_agg_merge_transfn(state pg_catalog.internal, links otel.span_link[])
+    RETURNS pg_catalog.internal LANGUAGE c IMMUTABLE PARALLEL SAFE
+    AS 'MODULE_PATHNAME', 'otel_link_agg_merge_transfn';
+COMMENT ON FUNCTION otel.link_agg_merge_transfn(pg_catalog.internal, otel.span_link[])
+    IS 'aggregate transition function of otel.link_agg';
+
 CREATE FUNCTION otel.link_agg_combine(state pg_catalog.internal, other pg_catalog.internal)
     RETURNS pg_catalog.internal LANGUAGE c IMMUTABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_link_agg_combine';
@@ -407,6 +413,18 @@ CREATE AGGREGATE otel.link_agg(context otel.trace_context, attributes pg_catalog
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE otel.link_agg(otel.trace_context, pg_catalog.jsonb) IS 'one link for each distinct pair of context and attributes, in the order of the input (in a parallel plan: of its parts); contexts that are NULL are skipped; NULL when there is none; raises invalid_parameter_value when attributes are neither NULL nor a JSON object';
+
+CREATE AGGREGATE otel.link_agg(links otel.span_link[]) (
+    SFUNC = otel.link_agg_merge_transfn,
+    STYPE = pg_catalog.internal,
+    FINALFUNC = otel.link_agg_finalfn,
+    COMBINEFUNC = otel.link_agg_combine,
+    SERIALFUNC = otel.link_agg_serialize,
+    DESERIALFUNC = otel.link_agg_deserialize,
+    PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE otel.link_agg(otel.span_link[])
+    IS 'the distinct links of several arrays, as of shards or replicas, in the order of the input; NULL arrays, NULL elements and links without a context are skipped; NULL when there is none; raises invalid_parameter_value when attributes are neither NULL nor a JSON object';
 
 CREATE FUNCTION otel.span_contexts(contexts otel.trace_context[], max_links pg_catalog.int4 DEFAULT NULL,
         OUT trace_id pg_catalog.text, OUT span_id pg_catalog.text, OUT trace_flags pg_catalog.int4,
@@ -736,3 +754,28 @@ COMMENT ON COLUMN otel.export_status.last_error IS 'what last went wrong; it sta
 COMMENT ON COLUMN otel.export_status.exporter_running IS 'does an exporter run?  It leaves when it is idle';
 COMMENT ON COLUMN otel.export_status.exporter_pid IS 'the exporter''s process id; NULL when none runs';
 COMMENT ON COLUMN otel.export_status.not_running_because IS 'why spans are pending while no exporter runs; NULL when that is not so';
+
+----------------------------------------------------------------------------------------------------
+-- Array types
+----------------------------------------------------------------------------------------------------
+
+-- PostgreSQL 17 makes the array type of a member a member as well. postgres_fdw ships a function only
+-- when its result type belongs to an extension of the server, and otel.link_agg() returns an array.
+DO $array_types$
+DECLARE
+    array_type pg_catalog.regtype;
+BEGIN
+    FOR array_type IN
+        SELECT t.typarray FROM pg_catalog.pg_type t
+         WHERE t.oid OPERATOR(pg_catalog.=) ANY (ARRAY['otel.trace_context'::pg_catalog.regtype,
+                   'otel.span_link'::pg_catalog.regtype, 'otel.span_event'::pg_catalog.regtype])
+           AND NOT EXISTS (
+               SELECT FROM pg_catalog.pg_depend d
+                WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass
+                  AND d.objid OPERATOR(pg_catalog.=) t.typarray
+                  AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char")
+    LOOP
+        EXECUTE pg_catalog.format('ALTER EXTENSION otel_links ADD TYPE %s', array_type);
+    END LOOP;
+END
+$array_types$;

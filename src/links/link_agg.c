@@ -1,5 +1,5 @@
 /*
- * link_agg.c: the aggregate otel.link_agg(context [, attributes]).
+ * link_agg.c: the aggregate otel.link_agg, of (context [, attributes]) or of (links otel.span_link[]).
  *
  * Its state is a LinkSet in the aggregate's memory context.  The final function only reads it, so
  * it may be called again and again, as a window does.
@@ -12,6 +12,7 @@
 #include "links/link_set.h"
 
 PG_FUNCTION_INFO_V1(otel_link_agg_transfn);
+PG_FUNCTION_INFO_V1(otel_link_agg_merge_transfn);
 PG_FUNCTION_INFO_V1(otel_link_agg_combine);
 PG_FUNCTION_INFO_V1(otel_link_agg_serialize);
 PG_FUNCTION_INFO_V1(otel_link_agg_deserialize);
@@ -56,6 +57,25 @@ otel_link_agg_transfn(PG_FUNCTION_ARGS)
 		state = link_set_create(context);
 	link_set_add(state, PG_GETARG_TRACE_CONTEXT_PP(1), attributes);
 	PG_RETURN_POINTER(state);
+}
+
+/* (state, links otel.span_link[]) → state: adds all links of an array */
+Datum
+otel_link_agg_merge_transfn(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = aggregate_context(fcinfo);
+	LinkSet    *state = state_arg(fcinfo, 0);
+	SpanLink   *links;
+	int			nlinks;
+
+	if (PG_ARGISNULL(1))
+		PG_RETURN_STATE(state);
+	links = span_link_read_array(PG_GETARG_ARRAYTYPE_P(1), &nlinks, NULL);
+	if (nlinks > 0 && state == NULL)
+		state = link_set_create(context);
+	for (int i = 0; i < nlinks; i++)
+		link_set_add(state, links[i].context, links[i].attributes);
+	PG_RETURN_STATE(state);
 }
 
 /* (state, state) → state: the first with the links of the second that it does not have */

@@ -64,6 +64,14 @@ CREATE TABLE batch (links otel.span_link[]);
 INSERT INTO batch SELECT otel.link_agg(trace_context, attributes ORDER BY id) FROM pending;
 SELECT links::text::otel.span_link[] = links AS same FROM batch;
 
+-- arrays are merged: what is NULL is skipped, each link is there once, in the order of its first appearance
+SELECT otel.link_agg(links ORDER BY n) FROM (
+    SELECT 1 AS n, links[2:3] AS links FROM batch UNION ALL SELECT 2, NULL UNION ALL SELECT 3, '{}'
+    UNION ALL SELECT 4, ARRAY[links[1], NULL, ROW(NULL, '{}')::otel.span_link, links[3]] FROM batch) AS shard;
+SELECT otel.link_agg(links) IS NULL AS none FROM (VALUES (NULL::otel.span_link[]), ('{}'), ('{NULL}')) AS v (links);
+SELECT otel.link_agg(links) IS NULL AS none FROM batch WHERE false;
+SELECT otel.link_agg(ARRAY[ROW('00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-1111111111111111-00', '[]')::otel.span_link]);
+
 --
 -- otel.span_links, otel.span_contexts, otel.links_json
 --
@@ -157,6 +165,11 @@ SELECT (SELECT array_agg(context ORDER BY o) FROM unnest(s.l) WITH ORDINALITY AS
 SELECT DISTINCT id / 10000 AS window, cardinality(otel.link_agg(c) OVER (ORDER BY id / 10000)) AS contexts,
        cardinality(otel.link_agg(c, a) OVER (ORDER BY id / 10000)) AS pairs
   FROM many ORDER BY 1;
+-- link_agg of arrays merges them as link_agg of the rows would have
+SELECT cardinality(otel.link_agg(l)) AS merged, (SELECT cardinality(otel.link_agg(c, a)) FROM many) AS of_rows
+  FROM (SELECT otel.link_agg(c, a) AS l FROM many GROUP BY id % 7) AS shard;
+SELECT count(*) FROM (SELECT unnest(otel.link_agg(l)) FROM (SELECT otel.link_agg(c, a) AS l FROM many GROUP BY id % 7) AS shard
+                      EXCEPT SELECT otel.span_link(c, a) FROM many) AS foreign_links;
 -- many small groups
 SELECT count(*), sum(cardinality(l)) FROM (SELECT otel.link_agg(c, a) AS l FROM many GROUP BY id % 3000) AS x;
 RESET ALL;
