@@ -552,6 +552,15 @@ CREATE FUNCTION otel.record_span(
 AS 'MODULE_PATHNAME', 'otel_record_span' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION otel.record_span(pg_catalog.text, pg_catalog.timestamptz, pg_catalog.timestamptz, otel.span_link[], pg_catalog.text, pg_catalog.jsonb, otel.trace_context, pg_catalog.bool, pg_catalog.text, pg_catalog.text) IS 'records a finished span in one call and returns its context; it never is the current context. Times are now when NULL; an end before the start is put at the start, with a warning. The rest as in otel.start_span and otel.end_span';
 
+CREATE FUNCTION otel.record_wait(
+    context     otel.trace_context,
+    since       pg_catalog.timestamptz,
+    name        pg_catalog.text   DEFAULT NULL,
+    attributes  pg_catalog.jsonb  DEFAULT NULL
+) RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'otel_record_wait' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION otel.record_wait(otel.trace_context, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.jsonb) IS 'records how long an item waited: a span in the trace of its context. The span is a child of the context, of kind consumer, lasts from since until now, and is linked to the innermost open span, which processes the item; its name is "wait " and the name of that span when NULL. Call it for each item of a batch: SELECT otel.record_wait(trace_context, created_at) FROM claimed. Records nothing when context or since is NULL, when the context is not sampled, and while no span that is recorded is open; a wait that begins after now is put right, with a warning';
+
 CREATE PROCEDURE otel.trace_job(
     name        pg_catalog.text,
     statement   pg_catalog.text,

@@ -251,8 +251,9 @@ span_forget(Span *span)
  * tracestate; a new trace id is random and says so (W3C Trace Context Level 2, section 3.2.2.5.2).
  */
 static void
-make_context(Span *span, const struct varlena *parent, const SpanLink *links, int nlinks)
+make_context(Span *span, const SpanStart *start)
 {
+	const struct varlena *parent = start->parent;
 	W3cTraceparent own;
 
 	if (parent)
@@ -271,12 +272,13 @@ make_context(Span *span, const struct varlena *parent, const SpanLink *links, in
 		own.trace_flags = W3C_FLAG_RANDOM;
 	}
 	span_random_id(own.span_id, sizeof(own.span_id));
-	span->recording = sampler_decide(own.trace_id, parent, links, nlinks);
+	span->recording = sampler_decide(own.trace_id, parent, start->links, start->nlinks);
 	if (span->recording)
 		own.trace_flags |= W3C_FLAG_SAMPLED;
 	span->context = trace_context_make(&own, parent ? TRACE_CONTEXT(parent)->trace_state : NULL,
 									   parent ? TRACE_STATE_LEN(parent) : 0);
-	remember_own(own.span_id);
+	if (!start->anonymous)
+		remember_own(own.span_id);
 }
 
 /* The oldest open span is given up, so that the newest has room.  One warning a session is enough. */
@@ -324,7 +326,7 @@ span_start(const SpanStart *start, bool push)
 	if (start->no_op)
 		span->context = parent ? (struct varlena *) PG_DETOAST_DATUM_COPY(PointerGetDatum(parent)) : NULL;
 	else
-		make_context(span, parent, start->links, start->nlinks);
+		make_context(span, start);
 	MemoryContextSwitchTo(caller);
 	if (span->recording)
 	{

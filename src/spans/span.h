@@ -108,6 +108,7 @@ typedef struct SpanStart
 	int			nlinks;
 	Jsonb	   *attributes;		/* an object, or NULL */
 	bool		no_op;			/* nothing is to be recorded, whatever the sampler says */
+	bool		anonymous;		/* nobody learns its id, so it need not be known as the session's own */
 } SpanStart;
 
 extern dlist_head span_open;	/* in order of their start */
