@@ -230,10 +230,16 @@ CREATE FUNCTION otel.traceparent(context otel.trace_context)
     AS 'MODULE_PATHNAME', 'otel_traceparent';
 COMMENT ON FUNCTION otel.traceparent(otel.trace_context) IS 'the traceparent header to send on: version 00, of the flags only sampled and random; NULL for NULL';
 
-CREATE FUNCTION otel.from_traceparent(traceparent pg_catalog.text, tracestate pg_catalog.text DEFAULT NULL)
-    RETURNS otel.trace_context LANGUAGE c IMMUTABLE PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_from_traceparent';
-COMMENT ON FUNCTION otel.from_traceparent(pg_catalog.text, pg_catalog.text) IS 'the context that two header values carry; NULL when traceparent is NULL or invalid, without a tracestate when that is NULL or invalid; never raises';
+CREATE FUNCTION otel.from_traceparent(
+    traceparent  pg_catalog.text,
+    tracestate   pg_catalog.text  DEFAULT NULL
+) RETURNS otel.trace_context
+AS 'MODULE_PATHNAME', 'otel_from_traceparent' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION otel.from_traceparent(pg_catalog.text, pg_catalog.text) IS
+'The context that two header values carry. The first may also be the type''s own text form, which brings '
+'its own tracestate. NULL when the traceparent is NULL or invalid; without a tracestate when that is NULL or '
+'invalid. Never raises. Turns a text column that holds traceparents into contexts, for every function that '
+'takes them';
 
 CREATE FUNCTION otel.from_ids(trace_id pg_catalog.text, span_id pg_catalog.text, trace_flags pg_catalog.int4,
                               trace_state pg_catalog.text DEFAULT NULL)
@@ -241,10 +247,44 @@ CREATE FUNCTION otel.from_ids(trace_id pg_catalog.text, span_id pg_catalog.text,
     AS 'MODULE_PATHNAME', 'otel_from_ids';
 COMMENT ON FUNCTION otel.from_ids(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.text) IS 'the context of ids (lower-case hexadecimal digits) and flags (0 to 255; NULL means none is set) that a table keeps in columns of their own; NULL when an id is NULL or invalid or the flags are out of range, without a tracestate when that is NULL or invalid; never raises';
 
-CREATE FUNCTION otel.extract(carrier pg_catalog.jsonb)
-    RETURNS otel.trace_context LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_extract';
-COMMENT ON FUNCTION otel.extract(pg_catalog.jsonb) IS 'the context in a carrier, a JSON object of header names (in any case) and values; NULL when its traceparent is missing, invalid, no string (or array of one), or there in two spellings; a tracestate may be an array, and is left out when it cannot be used; never raises; call it with its schema, because EXTRACT alone is SQL''s own';
+CREATE FUNCTION otel.extract(carrier pg_catalog.jsonb) RETURNS otel.trace_context
+AS 'MODULE_PATHNAME', 'otel_extract' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION otel.extract(pg_catalog.jsonb) IS
+'The context in a carrier, a JSON object of header names (in any case) and values. NULL when its '
+'traceparent is missing, invalid, neither a string nor an array of one, or there in two spellings. A '
+'tracestate may be an array of strings; it is left out when it cannot be used. A list of pairs of name and '
+'value is read as well. Never raises. Call it with its schema: EXTRACT alone is a keyword of SQL';
+
+CREATE FUNCTION otel.extract(carrier pg_catalog.jsonb, path pg_catalog.text[]) RETURNS otel.trace_context
+AS 'MODULE_PATHNAME', 'otel_extract_path' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION otel.extract(pg_catalog.jsonb, pg_catalog.text[]) IS
+'The context in the carrier at a path of keys, outermost first. NULL where there is none; otherwise as '
+'otel.extract(jsonb)';
+
+CREATE FUNCTION otel.extract(carrier pg_catalog.text) RETURNS otel.trace_context
+AS 'MODULE_PATHNAME', 'otel_extract_text' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION otel.extract(pg_catalog.text) IS
+'The context in what applications keep as text. Reads a traceparent, the type''s own text form, a JSON '
+'object of headers, a list of pairs of name and value in JSON (as Active Job keeps it) and '
+'java.util.Properties (traceparent=..., as Debezium keeps it). NULL for everything else; a tracestate that '
+'cannot be used is left out. Never raises';
+
+CREATE FUNCTION otel.extract(carrier pg_catalog.text, path pg_catalog.text[]) RETURNS otel.trace_context
+AS 'MODULE_PATHNAME', 'otel_extract_text_path' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION otel.extract(pg_catalog.text, pg_catalog.text[]) IS
+'The context in the carrier at a path of keys, outermost first, in JSON that is kept as text. NULL where '
+'there is none and for what is not JSON. Never raises';
+
+CREATE FUNCTION otel.extract(carrier pg_catalog.json) RETURNS otel.trace_context
+AS 'MODULE_PATHNAME', 'otel_extract_text' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION otel.extract(pg_catalog.json) IS
+'The context in a carrier of type json; otherwise as otel.extract(jsonb)';
+
+CREATE FUNCTION otel.extract(carrier pg_catalog.json, path pg_catalog.text[]) RETURNS otel.trace_context
+AS 'MODULE_PATHNAME', 'otel_extract_text_path' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION otel.extract(pg_catalog.json, pg_catalog.text[]) IS
+'The context in the carrier at a path of keys, outermost first. NULL where there is none; otherwise as '
+'otel.extract(jsonb)';
 
 CREATE FUNCTION otel.inject(context otel.trace_context)
     RETURNS pg_catalog.jsonb LANGUAGE c IMMUTABLE PARALLEL SAFE
@@ -282,10 +322,17 @@ CREATE FUNCTION otel.set_trace_context(
 AS 'MODULE_PATHNAME', 'otel_set_trace_context' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION otel.set_trace_context(pg_catalog.text, pg_catalog.text, pg_catalog.bool) IS 'sets otel.traceparent and otel.tracestate, by default until the end of the transaction. NULL or an invalid value counts as none; never raises for what it is given';
 
-CREATE FUNCTION otel.capture_trace_context()
-    RETURNS pg_catalog.trigger LANGUAGE c VOLATILE PARALLEL UNSAFE
-    AS 'MODULE_PATHNAME', 'otel_capture_trace_context';
-COMMENT ON FUNCTION otel.capture_trace_context() IS 'BEFORE INSERT or UPDATE, FOR EACH ROW trigger that puts the current context into a column: of type otel.trace_context, text or varchar (the traceparent), or jsonb (the carrier, merged into an object or put in the place of NULL; other JSON is left alone). Arguments: the column, by default trace_context, and keep (the default: a value that holds a valid context stays) or replace; without a current context the row stays as it is. Raises undefined_column, datatype_mismatch for another type or a generated column, and invalid_parameter_value for other arguments';
+CREATE FUNCTION otel.capture_trace_context() RETURNS pg_catalog.trigger
+AS 'MODULE_PATHNAME', 'otel_capture_trace_context' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION otel.capture_trace_context() IS
+'The trigger that puts the current context into a column, BEFORE INSERT or UPDATE, FOR EACH ROW. '
+'otel.capture_into() makes it. Arguments: the column, by default trace_context; keep (the default: a valid '
+'context that is there stays) or replace; and, for a carrier that is nested, the path of its object as text[]. A '
+'column of type otel.trace_context takes the context. In jsonb and json, the carrier is merged into an '
+'object, and takes the place of NULL and of JSON null. In text and varchar, a traceparent takes the place of '
+'NULL, the empty string and a context, and a JSON object gets the carrier. Anything else is left alone, and so is '
+'every row when there is no current context. Raises undefined_column; datatype_mismatch for another type or '
+'a generated column; and invalid_parameter_value for other arguments';
 
 CREATE FUNCTION otel.add_trace_context(table_name pg_catalog.regclass, column_name pg_catalog.name DEFAULT 'trace_context')
     RETURNS pg_catalog.void LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

@@ -2,40 +2,30 @@
  * capture_trigger.c: otel.capture_trace_context(), the trigger for rows that a column default does not
  * reach: of clients that name every column, of UPDATE and upserts, and of tables that belong to a library.
  *
- * Its arguments are the column (by default trace_context) and "keep" (the default) or "replace".  The
- * column may be otel.trace_context, text or varchar (gets the traceparent), or jsonb (its object gets the
- * carrier).  With keep, a value that holds a valid context stays; with replace, the current context takes
- * its place.  Where there is no current context the row stays as it is.
+ * Its arguments are the column (by default trace_context), "keep" (the default) or "replace", and the path
+ * of the carrier's object in a column of JSON.  With keep, a value that holds a valid context stays; with
+ * replace, the current context takes its place.  Where there is no current context the row stays as it is.
+ * What a column can take, and how a context is put into it, is capture_column.c's.
  *
  * A trigger that can never work raises, and says why; what a row holds never makes it raise.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
+#include "utils/array.h"
+#include "utils/fmgroids.h"
 #include "utils/rel.h"
-#include "utils/syscache.h"
 
+#include "capture/capture_column.h"
 #include "capture/current_context.h"
 #include "context/carrier.h"
 #include "settings.h"
-#include "context/trace_context.h"
 
 #define DEFAULT_COLUMN "trace_context"
-
-/* What the column can take. */
-typedef enum ColumnKind
-{
-	COLUMN_TRACE_CONTEXT,
-	COLUMN_TEXT,
-	COLUMN_JSONB
-} ColumnKind;
 
 static void
 check_trigger(FunctionCallInfo fcinfo)
@@ -52,11 +42,12 @@ check_trigger(FunctionCallInfo fcinfo)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("trigger \"%s\" must be BEFORE INSERT or UPDATE, FOR EACH ROW",
 						trigger->tg_trigger->tgname)));
-	if (trigger->tg_trigger->tgnargs > 2)
+	if (trigger->tg_trigger->tgnargs > 3)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("trigger \"%s\" has too many arguments", trigger->tg_trigger->tgname),
-				 errhint("They are the column, and keep or replace.")));
+				 errhint("Its arguments are a column name and, optionally, keep or replace "
+						 "and the path of the carrier.")));
 }
 
 static bool
@@ -72,6 +63,37 @@ replaces(const Trigger *trigger)
 				 errmsg("invalid argument for trigger \"%s\": \"%s\"", trigger->tgname, mode),
 				 errhint("The second argument is keep or replace.")));
 	return false;
+}
+
+/*
+ * The third argument, text[] as text.  It is read once for each query that fires the trigger, and kept with
+ * the function's other data.
+ */
+static const HeaderPath *
+find_path(FunctionCallInfo fcinfo, const Trigger *trigger)
+{
+	static const HeaderPath no_path;
+	HeaderPath *path = fcinfo->flinfo->fn_extra;
+	MemoryContext old_context;
+	Datum		array;
+
+	if (trigger->tgnargs < 3)
+		return &no_path;
+	if (path != NULL)
+		return path;
+
+	old_context = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+	path = palloc(sizeof(HeaderPath));
+	array = OidInputFunctionCall(F_ARRAY_IN, trigger->tgargs[2], TEXTOID, -1);
+	if (!carrier_path_read(DatumGetArrayTypeP(array), path))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("invalid argument for trigger \"%s\": \"%s\"",
+						trigger->tgname, trigger->tgargs[2]),
+				 errdetail("No key of a path can be null.")));
+	MemoryContextSwitchTo(old_context);
+	fcinfo->flinfo->fn_extra = path;
+	return path;
 }
 
 /* The number of the trigger's column. */
@@ -93,96 +115,21 @@ find_column(const TriggerData *trigger)
 	return number;
 }
 
-static bool
-is_trace_context_type(Oid type)
-{
-	Oid			schema = get_namespace_oid("otel", true);
-
-	return OidIsValid(schema) &&
-		type == GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
-								CStringGetDatum("trace_context"), ObjectIdGetDatum(schema));
-}
-
-static ColumnKind
-column_kind(const TriggerData *trigger, int number)
+static CaptureColumnKind
+find_kind(const TriggerData *trigger, int number)
 {
 	Form_pg_attribute column = TupleDescAttr(RelationGetDescr(trigger->tg_relation), number - 1);
+	CaptureColumnKind kind = capture_column_kind(column);
 
-	if (!column->attgenerated)
-	{
-		if (column->atttypid == JSONBOID)
-			return COLUMN_JSONB;
-		if (column->atttypid == TEXTOID ||
-			(column->atttypid == VARCHAROID &&
-			 (column->atttypmod < 0 || column->atttypmod - VARHDRSZ >= W3C_TRACEPARENT_LEN)))
-			return COLUMN_TEXT;
-		if (is_trace_context_type(column->atttypid))
-			return COLUMN_TRACE_CONTEXT;
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("column \"%s\" of relation \"%s\" cannot hold a trace context",
-					NameStr(column->attname), RelationGetRelationName(trigger->tg_relation)),
-			 errdetail("Trigger \"%s\" needs a column of type otel.trace_context, text, "
-					   "varchar of %d characters or more, or jsonb, that is not generated.",
-					   trigger->tg_trigger->tgname, W3C_TRACEPARENT_LEN),
-			 errtablecol(trigger->tg_relation, number)));
-}
-
-static bool
-text_holds_context(Datum value)
-{
-	text	   *traceparent = DatumGetTextPP(value);
-	W3cTraceparent ignored;
-
-	return w3c_parse_traceparent(VARDATA_ANY(traceparent), VARSIZE_ANY_EXHDR(traceparent),
-								 &ignored) == W3C_OK;
-}
-
-/* Does the column hold what "keep" keeps? */
-static bool
-holds_context(ColumnKind kind, Datum value)
-{
-	switch (kind)
-	{
-		case COLUMN_TRACE_CONTEXT:
-			return true;
-		case COLUMN_TEXT:
-			return text_holds_context(value);
-		case COLUMN_JSONB:
-			return carrier_extract(DatumGetJsonbP(value)) != NULL;
-	}
-	pg_unreachable();
-}
-
-static Datum
-traceparent_text(const struct varlena *context)
-{
-	char		traceparent[W3C_TRACEPARENT_LEN];
-
-	trace_context_propagated(TRACE_CONTEXT(context), traceparent);
-	return PointerGetDatum(cstring_to_text_with_len(traceparent, W3C_TRACEPARENT_LEN));
-}
-
-/* The column's new value.  False when there is no place in it: in jsonb that is no object. */
-static bool
-put_context(ColumnKind kind, const struct varlena *context, Datum *value, bool isnull)
-{
-	switch (kind)
-	{
-		case COLUMN_TRACE_CONTEXT:
-			*value = PointerGetDatum(context);
-			return true;
-		case COLUMN_TEXT:
-			*value = traceparent_text(context);
-			return true;
-		case COLUMN_JSONB:
-			if (!isnull && !JB_ROOT_IS_OBJECT(DatumGetJsonbP(*value)))
-				return false;
-			*value = JsonbPGetDatum(carrier_merge(isnull ? NULL : DatumGetJsonbP(*value), context));
-			return true;
-	}
-	pg_unreachable();
+	if (kind == CAPTURE_COLUMN_NONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of relation \"%s\" cannot hold a trace context",
+						NameStr(column->attname), RelationGetRelationName(trigger->tg_relation)),
+				 errdetail("Trigger \"%s\" needs a column of type %s, that is not generated.",
+						   trigger->tg_trigger->tgname, CAPTURE_COLUMN_TYPES),
+				 errtablecol(trigger->tg_relation, number)));
+	return kind;
 }
 
 PG_FUNCTION_INFO_V1(otel_capture_trace_context);
@@ -191,9 +138,10 @@ otel_capture_trace_context(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	const struct varlena *context;
+	const HeaderPath *path;
 	TupleDesc	descriptor;
 	HeapTuple	row;
-	ColumnKind	kind;
+	CaptureColumnKind kind;
 	int			number;
 	bool		replace;
 	Datum		value;
@@ -201,9 +149,11 @@ otel_capture_trace_context(PG_FUNCTION_ARGS)
 
 	check_trigger(fcinfo);
 	replace = replaces(trigger->tg_trigger);
+	path = find_path(fcinfo, trigger->tg_trigger);
 	number = find_column(trigger);
-	kind = column_kind(trigger, number);
-	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
+	kind = find_kind(trigger, number);
+	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ?
+		trigger->tg_newtuple : trigger->tg_trigtuple;
 
 	context = otel_propagate ? capture_current_context() : NULL;
 	if (context == NULL)
@@ -211,10 +161,12 @@ otel_capture_trace_context(PG_FUNCTION_ARGS)
 
 	descriptor = RelationGetDescr(trigger->tg_relation);
 	value = heap_getattr(row, number, descriptor, &isnull);
-	if (!isnull && !replace && holds_context(kind, value))
+	if (!isnull && !replace && capture_column_holds(kind, value, path))
 		return PointerGetDatum(row);
-	if (!put_context(kind, context, &value, isnull))
+	if (!capture_column_put(TupleDescAttr(descriptor, number - 1), kind, context, path,
+							&value, isnull))
 		return PointerGetDatum(row);
 	isnull = false;
-	return PointerGetDatum(heap_modify_tuple_by_cols(row, descriptor, 1, &number, &value, &isnull));
+	return PointerGetDatum(heap_modify_tuple_by_cols(row, descriptor, 1,
+													 &number, &value, &isnull));
 }

@@ -1,24 +1,29 @@
 /*
- * carrier.c: trace contexts from headers, ids and carriers, and back into carriers.
+ * carrier.c: trace contexts from headers, ids and jsonb carriers, and back into carriers.
  *
- * A carrier is a JSON object of header names and values, as HTTP servers and queue libraries keep them.
- * The from_* functions and extract() are lenient: what they cannot use becomes NULL, and a tracestate
- * that they cannot use is left out.  The cast from jsonb is strict: it raises and says why.
+ * A carrier is a JSON object of header names and values, as HTTP servers and queue libraries keep them;
+ * carriers that are kept as text are carrier_text.c's.  The from_* functions and extract() are lenient:
+ * what they cannot use becomes NULL, and a tracestate that they cannot use is left out.  The cast from
+ * jsonb is strict: it raises and says why.
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
-#include "spans/attribute_limits.h"
-#include "context/carrier.h"
 #include "compat.h"
+#include "context/carrier.h"
 #include "context/trace_context.h"
+#include "spans/attribute_limits.h"
 
 #define TRACEPARENT "traceparent"
 #define TRACESTATE "tracestate"
+
+/* Of what a jsonb object may take, this much is left free for the keys of a path. */
+#define ROOM_FOR_KEYS (1024 * 1024)
 
 /* A header as a carrier holds it. */
 typedef struct CarrierHeader
@@ -128,69 +133,149 @@ reject_second_spelling(CarrierHeader *header, const char *problem)
 	}
 }
 
+/* One header of a carrier, if it is one. */
+static void
+read_header(CarrierHeaders *headers, const JsonbValue *key, const JsonbValue *value)
+{
+	if (is_name(key, TRACEPARENT))
+	{
+		headers->traceparent.names++;
+		read_traceparent(&headers->traceparent, value);
+	}
+	else if (is_name(key, TRACESTATE))
+	{
+		headers->tracestate.names++;
+		read_tracestate(&headers->tracestate, value);
+	}
+}
+
+static void
+read_object(JsonbContainer *object, CarrierHeaders *headers)
+{
+	JsonbIterator *it = JsonbIteratorInit(object);
+	JsonbIteratorToken token;
+	JsonbValue	key;
+	JsonbValue	value;
+
+	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
+	{
+		if (token != WJB_KEY)
+			continue;
+		(void) JsonbIteratorNext(&it, &value, true);
+		read_header(headers, &key, &value);
+	}
+}
+
+/* A list of pairs, [["traceparent", "..."], ...]; elements that are no pair are skipped. */
+static void
+read_pairs(JsonbContainer *array, CarrierHeaders *headers)
+{
+	for (uint32 i = 0; i < JsonContainerSize(array); i++)
+	{
+		JsonbValue *pair = getIthJsonbValueFromContainer(array, i);
+		JsonbValue *key;
+
+		if (pair->type != jbvBinary || !JsonContainerIsArray(pair->val.binary.data) ||
+			JsonContainerSize(pair->val.binary.data) != 2)
+			continue;
+		key = getIthJsonbValueFromContainer(pair->val.binary.data, 0);
+		if (key->type == jbvString)
+			read_header(headers, key, getIthJsonbValueFromContainer(pair->val.binary.data, 1));
+	}
+}
+
+/* After the last header. */
+static void
+finish_headers(CarrierHeaders *headers)
+{
+	if (headers->traceparent.names == 0)
+		headers->traceparent.problem = "The carrier has no traceparent.";
+	reject_second_spelling(&headers->traceparent, "The carrier has more than one traceparent.");
+	reject_second_spelling(&headers->tracestate,
+						   "The carrier has more than one spelling of tracestate.");
+}
+
 /* The headers of a carrier; strings point into it. */
 static void
-read_carrier(Jsonb *carrier, CarrierHeaders *headers)
+read_carrier(JsonbContainer *carrier, CarrierHeaders *headers)
 {
-	JsonbIterator *it;
-	JsonbIteratorToken token;
-	JsonbValue	item;
-
 	memset(headers, 0, sizeof(*headers));
-	if (!JB_ROOT_IS_OBJECT(carrier))
+	if (!JsonContainerIsObject(carrier))
 	{
 		headers->traceparent.problem = "A carrier must be a JSON object.";
 		return;
 	}
-
-	it = JsonbIteratorInit(&carrier->root);
-	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
-	{
-		CarrierHeader *header = NULL;
-
-		if (token != WJB_KEY)
-			continue;
-		if (is_name(&item, TRACEPARENT))
-			header = &headers->traceparent;
-		else if (is_name(&item, TRACESTATE))
-			header = &headers->tracestate;
-
-		(void) JsonbIteratorNext(&it, &item, true);
-		if (header == NULL)
-			continue;
-		header->names++;
-		if (header == &headers->traceparent)
-			read_traceparent(header, &item);
-		else
-			read_tracestate(header, &item);
-	}
-	if (headers->traceparent.names == 0)
-		headers->traceparent.problem = "The carrier has no traceparent.";
-	reject_second_spelling(&headers->traceparent, "The carrier has more than one traceparent.");
-	reject_second_spelling(&headers->tracestate, "The carrier has more than one spelling of tracestate.");
+	read_object(carrier, headers);
+	finish_headers(headers);
 }
 
 struct varlena *
-carrier_extract(Jsonb *carrier)
+carrier_extract(JsonbContainer *carrier)
 {
 	CarrierHeaders headers;
 
-	read_carrier(carrier, &headers);
+	if (JsonContainerIsArray(carrier) && !JsonContainerIsScalar(carrier))
+	{
+		memset(&headers, 0, sizeof(headers));
+		read_pairs(carrier, &headers);
+		finish_headers(&headers);
+	}
+	else
+		read_carrier(carrier, &headers);
 	if (headers.traceparent.value == NULL)
 		return NULL;
 	return trace_context_from_headers(headers.traceparent.value, headers.traceparent.len,
 									  headers.tracestate.value, headers.tracestate.len);
 }
 
+JsonbContainer *
+carrier_find(JsonbContainer *document, const HeaderPath *path)
+{
+	for (int i = 0; i < path->depth; i++)
+	{
+		JsonbValue	key = {.type = jbvString};
+		JsonbValue *value;
+
+		if (!JsonContainerIsObject(document))
+			return NULL;
+		key.val.string.val = unconstify(char *, path->keys[i].start);
+		key.val.string.len = path->keys[i].len;
+		value = findJsonbValueFromContainer(document, JB_FOBJECT, &key);
+		if (value == NULL || value->type != jbvBinary)
+			return NULL;
+		document = value->val.binary.data;
+	}
+	return document;
+}
+
+/* NULL where there is none. */
+static Datum
+return_context(FunctionCallInfo fcinfo, struct varlena *context)
+{
+	if (context == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_POINTER(context);
+}
+
 PG_FUNCTION_INFO_V1(otel_extract);
 Datum
 otel_extract(PG_FUNCTION_ARGS)
 {
-	struct varlena *result = carrier_extract(PG_GETARG_JSONB_P(0));
+	return return_context(fcinfo, carrier_extract(&PG_GETARG_JSONB_P(0)->root));
+}
 
-	if (result == NULL)
+PG_FUNCTION_INFO_V1(otel_extract_path);
+Datum
+otel_extract_path(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *document = PG_GETARG_JSONB_P(0);
+	HeaderPath	path;
+	JsonbContainer *carrier;
+
+	if (!carrier_path_read(PG_GETARG_ARRAYTYPE_P(1), &path))
 		PG_RETURN_NULL();
-	PG_RETURN_POINTER(result);
+	carrier = carrier_find(&document->root, &path);
+	return return_context(fcinfo, carrier != NULL ? carrier_extract(carrier) : NULL);
 }
 
 /* The cast from jsonb. */
@@ -202,7 +287,7 @@ otel_trace_context_from_jsonb(PG_FUNCTION_ARGS)
 	struct varlena *result;
 	W3cError	error;
 
-	read_carrier(PG_GETARG_JSONB_P(0), &headers);
+	read_carrier(&PG_GETARG_JSONB_P(0)->root, &headers);
 	if (headers.traceparent.problem != NULL || headers.tracestate.problem != NULL)
 		ereturn(fcinfo->context, (Datum) 0,
 				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
@@ -270,15 +355,74 @@ is_no_header(JsonbValue *key, void *arg)
 	return !is_name(key, TRACEPARENT) && !is_name(key, TRACESTATE);
 }
 
-Jsonb *
-carrier_merge(Jsonb *object, const struct varlena *context)
+/* An object (NULL: an empty one) with the headers of a context in the place of its own. */
+static Jsonb *
+merge_headers(Jsonb *object, Jsonb *headers)
 {
-	Jsonb	   *carrier = make_carrier(context);
+	if (object == NULL)
+		return headers;
+	object = attributes_filter(object, is_no_header, NULL);
+	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(object),
+											  JsonbPGetDatum(headers)));
+}
+
+/* An object (NULL: an empty one) with this value under a key. */
+static Jsonb *
+put_member(Jsonb *object, const JsonSlice *key, Jsonb *value)
+{
+	Datum		name = PointerGetDatum(cstring_to_text_with_len(key->start, (int) key->len));
+	ArrayType  *path = construct_array(&name, 1, TEXTOID, -1, false, TYPALIGN_INT);
 
 	if (object == NULL)
-		return carrier;
-	object = attributes_filter(object, is_no_header, NULL);
-	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(object), JsonbPGetDatum(carrier)));
+		object = make_carrier(NULL);
+	return DatumGetJsonbP(DirectFunctionCall4(jsonb_set, JsonbPGetDatum(object),
+											  PointerGetDatum(path), JsonbPGetDatum(value),
+											  BoolGetDatum(true)));
+}
+
+/* Is there nothing, or JSON null? */
+static bool
+is_nothing(const Jsonb *document)
+{
+	JsonbValue	scalar;
+
+	return document == NULL ||
+		(JB_ROOT_IS_SCALAR(document) &&
+		 JsonbExtractScalar(&unconstify(Jsonb *, document)->root, &scalar) &&
+		 scalar.type == jbvNull);
+}
+
+Jsonb *
+carrier_put(Jsonb *document, const HeaderPath *path, const struct varlena *context)
+{
+	Jsonb	  **objects = palloc0(sizeof(Jsonb *) * (path->depth + 1));
+	Jsonb	   *headers = make_carrier(context);
+	Jsonb	   *result;
+
+	/* an object that the headers would make too large stays as it is */
+	if (document != NULL &&
+		VARSIZE(document) + VARSIZE(headers) > JENTRY_OFFLENMASK - ROOM_FOR_KEYS)
+		return NULL;
+	for (int i = 0; i <= path->depth; i++)
+	{
+		JsonbValue *child;
+
+		if (is_nothing(document))
+			break;
+		if (!JB_ROOT_IS_OBJECT(document))
+			return NULL;
+		objects[i] = document;
+		if (i == path->depth)
+			break;
+		child = getKeyJsonValueFromContainer(&document->root, path->keys[i].start,
+											 path->keys[i].len, NULL);
+		document = child != NULL ? JsonbValueToJsonb(child) : NULL;
+	}
+
+	result = merge_headers(objects[path->depth], headers);
+	for (int i = path->depth - 1; i >= 0; i--)
+		result = put_member(objects[i], &path->keys[i], result);
+	return result;
 }
 
 PG_FUNCTION_INFO_V1(otel_inject);
@@ -302,18 +446,16 @@ otel_from_traceparent(PG_FUNCTION_ARGS)
 {
 	text	   *traceparent;
 	text	   *tracestate;
-	struct varlena *result;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	traceparent = PG_GETARG_TEXT_PP(0);
 	tracestate = PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1);
-	result = trace_context_from_headers(VARDATA_ANY(traceparent), VARSIZE_ANY_EXHDR(traceparent),
-										tracestate ? VARDATA_ANY(tracestate) : NULL,
-										tracestate ? VARSIZE_ANY_EXHDR(tracestate) : 0);
-	if (result == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_POINTER(result);
+	return return_context(fcinfo,
+						  trace_context_from_text(VARDATA_ANY(traceparent),
+												  VARSIZE_ANY_EXHDR(traceparent),
+												  tracestate ? VARDATA_ANY(tracestate) : NULL,
+												  tracestate ? VARSIZE_ANY_EXHDR(tracestate) : 0));
 }
 
 /* Reads an id that is not all zero, of exactly its length. */

@@ -121,6 +121,21 @@ trace_context_from_headers(const char *traceparent, Size traceparent_len,
 	return result;
 }
 
+struct varlena *
+trace_context_from_text(const char *value, Size len, const char *tracestate, Size tracestate_len)
+{
+	struct varlena *result = trace_context_from_headers(value, len, tracestate, tracestate_len);
+	const char *semicolon;
+
+	if (result != NULL)
+		return result;
+	semicolon = memchr(value, ';', len);
+	if (semicolon == NULL)
+		return NULL;
+	return trace_context_from_headers(value, semicolon - value,
+									  semicolon + 1, value + len - (semicolon + 1));
+}
+
 char *
 trace_context_clip(const char *value, Size len)
 {
@@ -516,14 +531,19 @@ trace_context_propagated(const TraceContext *ctx, char out[W3C_TRACEPARENT_LEN])
 	w3c_format_traceparent(&tp, out);
 }
 
-PG_FUNCTION_INFO_V1(otel_traceparent);
-Datum
-otel_traceparent(PG_FUNCTION_ARGS)
+text *
+trace_context_traceparent(const struct varlena *value)
 {
-	struct varlena *value = PG_GETARG_TRACE_CONTEXT_PP(0);
 	text	   *result = palloc(VARHDRSZ + W3C_TRACEPARENT_LEN);
 
 	SET_VARSIZE(result, VARHDRSZ + W3C_TRACEPARENT_LEN);
 	trace_context_propagated(TRACE_CONTEXT(value), VARDATA(result));
-	PG_RETURN_TEXT_P(result);
+	return result;
+}
+
+PG_FUNCTION_INFO_V1(otel_traceparent);
+Datum
+otel_traceparent(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(trace_context_traceparent(PG_GETARG_TRACE_CONTEXT_PP(0)));
 }

@@ -48,12 +48,22 @@ extern struct varlena *trace_context_from_headers(const char *traceparent, Size 
 												  const char *tracestate, Size tracestate_len);
 
 /*
+ * The same for a text that holds a traceparent, or the type's text form (a traceparent, ";" and a tracestate).
+ * tracestate (may be NULL) goes with a traceparent that has none of its own.
+ */
+extern struct varlena *trace_context_from_text(const char *value, Size len,
+											   const char *tracestate, Size tracestate_len);
+
+/*
  * The strict reader that input functions and casts call: NULL when either header is invalid, and *error
  * then says what is wrong with which field.  tracestate may be NULL.  Never raises (but out of memory).
  */
 extern struct varlena *trace_context_parse(const char *traceparent, Size traceparent_len,
 										   const char *tracestate, Size tracestate_len,
 										   W3cError *error);
+
+/* The traceparent to propagate as text, in CurrentMemoryContext. */
+extern text *trace_context_traceparent(const struct varlena *value);
 
 /* A palloc'd copy of a value for an error message, cut to a few dozen bytes between characters. */
 extern char *trace_context_clip(const char *value, Size len);

@@ -4,7 +4,7 @@ SET client_min_messages = warning;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS otel_links;
-SELECT plan(53);
+SELECT plan(219);
 
 \set tp1 '00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01'
 \set tp2 '00-4bf92f3577b34da6a3ce929d0e0e4732-00f067aa0ba902b7-01'
@@ -68,10 +68,89 @@ SELECT is(vc, :'tp1', 'varchar gets the traceparent') FROM texts;
 UPDATE texts SET tp = :'tp2', vc = :'tp2' :from_1;
 SELECT is(tp, :'tp2', 'a traceparent in text is kept') FROM texts;
 SELECT is(vc, :'tp1', 'or replaced') FROM texts;
-UPDATE texts SET tp = 'nonsense' :from_1;
-SELECT is(tp, :'tp1', 'a text without a context is not kept') FROM texts;
-UPDATE texts SET tp = 'nonsense';
-SELECT is(tp, 'nonsense', 'but by no context') FROM texts;
+UPDATE texts SET tp = '', vc = '' :from_1;
+SELECT is(tp || vc, :'tp1' || :'tp1', 'the empty string is not kept') FROM texts;
+UPDATE texts SET tp = '', vc = '';
+SELECT is(tp || vc, '', 'but by no context') FROM texts;
+
+-- ---- a payload that is kept as text is never lost ----
+CREATE TABLE payloads (t text, v varchar(200), j json, b jsonb);
+CREATE FUNCTION pg_temp.payload(col text, mode text, value text, path text DEFAULT NULL) RETURNS text
+    LANGUAGE plpgsql AS $$
+    DECLARE result text;
+    BEGIN
+        EXECUTE format('CREATE OR REPLACE TRIGGER capture BEFORE INSERT ON payloads FOR EACH ROW
+                        EXECUTE FUNCTION otel.capture_trace_context(%L, %L%s)', col, mode, ', ' || quote_literal(path));
+        EXECUTE format('INSERT INTO payloads (%I) VALUES (%L) RETURNING %1$I', col, value) INTO result;
+        RETURN replace(replace(result, '00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01', '$1'),
+                       '00-4bf92f3577b34da6a3ce929d0e0e4732-00f067aa0ba902b7-01', '$2');
+    END $$;
+CREATE TEMPORARY TABLE payload_cases (
+    n int GENERATED ALWAYS AS IDENTITY, name text, cols text[], path text, value text, kept text, replaced text
+);
+-- $1 is the current context, $2 another; what is kept where nothing is said is what the client gave
+INSERT INTO payload_cases (name, cols, path, value, kept, replaced) VALUES
+('a JSON object, byte for byte', '{t,v}', NULL, E' {"job_class":"Report",\n "arguments":[1.50]} ',
+ E' {"job_class":"Report",\n "arguments":[1.50],"traceparent":"$1","tracestate":"a=1"} ', NULL),
+('a JSON object', '{j}', NULL, '{"b":1,  "a":{}}', '{"b":1,  "a":{},"traceparent":"$1","tracestate":"a=1"}', NULL),
+('an empty object', '{t,v,j}', NULL, '{ }', '{"traceparent":"$1","tracestate":"a=1" }', NULL),
+('duplicate keys stay', '{t,v,j}', NULL, '{"a":1,"a":2}', '{"a":1,"a":2,"traceparent":"$1","tracestate":"a=1"}', NULL),
+('an object with a carrier', '{t,v,j}', NULL, '{"traceparent":"$2","a":1}', '{"traceparent":"$2","a":1}',
+ '{"a":1,"traceparent":"$1","tracestate":"a=1"}'),
+('an object with a useless carrier', '{t,v,j}', NULL, '{"traceparent":"x","Tracestate":"b=2","a":1}',
+ '{"a":1,"traceparent":"$1","tracestate":"a=1"}', NULL),
+('a text', '{t,v}', NULL, 'to be done', 'to be done', NULL),
+('white space', '{t,v}', NULL, ' ', ' ', NULL),
+('text that is an array', '{t,v,j}', NULL, '[1, {"a": 2}]', '[1, {"a": 2}]', NULL),
+('text that is a JSON string', '{t,v,j}', NULL, '"$2"', '"$2"', NULL),
+('text that says null', '{t,v}', NULL, 'null', 'null', NULL),
+('JSON null counts as none', '{j}', NULL, ' null ', ' {"traceparent":"$1","tracestate":"a=1"} ', NULL),
+('JSON null counts as none', '{b}', NULL, 'null', '{"tracestate": "a=1", "traceparent": "$1"}', NULL),
+('NULL', '{j}', NULL, NULL, '{"traceparent":"$1","tracestate":"a=1"}', NULL),
+('an object that is not closed', '{t,v}', NULL, '{"a": 1', '{"a": 1', NULL),
+('YAML', '{t,v}', NULL, E'--- !ruby/object\na: 1\n', E'--- !ruby/object\na: 1\n', NULL),
+('almost a traceparent', '{t,v}', NULL, '$2-x', '$2-x', NULL),
+('a traceparent', '{t,v}', NULL, '$2', '$2', '$1'),
+('the type''s text form', '{t,v}', NULL, '$2;b=2', '$2;b=2', '$1'),
+('Properties', '{t,v}', NULL, 'traceparent=$2', 'traceparent=$2', NULL),
+-- a path
+('NULL', '{t,v,j}', '{otel}', NULL, '{"otel":{"traceparent":"$1","tracestate":"a=1"}}', NULL),
+('NULL', '{b}', '{dbos,otel}', NULL, '{"dbos": {"otel": {"tracestate": "a=1", "traceparent": "$1"}}}', NULL),
+('the empty string', '{t,v}', '{otel}', '', '{"otel":{"traceparent":"$1","tracestate":"a=1"}}', NULL),
+('objects that are missing are made', '{t,v,j}', '{a,"b\"c"}', '{"x":1}',
+ '{"x":1,"a":{"b\"c":{"traceparent":"$1","tracestate":"a=1"}}}', NULL),
+('objects that are missing are made', '{b}', '{a,b}', '{"x": 1, "a": {}}',
+ '{"a": {"b": {"tracestate": "a=1", "traceparent": "$1"}}, "x": 1}', NULL),
+('a null on the way counts as missing', '{t,v,j}', '{a,b}', '{"a":null,"x":1}',
+ '{"a":{"b":{"traceparent":"$1","tracestate":"a=1"}},"x":1}', NULL),
+('a null on the way counts as missing', '{b}', '{a,b}', '{"a": null, "x": 1}',
+ '{"a": {"b": {"tracestate": "a=1", "traceparent": "$1"}}, "x": 1}', NULL),
+('an object at the path', '{t,v,j}', '{a}', '{"a":{"traceparent":"$2","y":1},"traceparent":0}',
+ '{"a":{"traceparent":"$2","y":1},"traceparent":0}', '{"a":{"y":1,"traceparent":"$1","tracestate":"a=1"},"traceparent":0}'),
+('an object at the path', '{b}', '{a}', '{"a": {"y": 1, "traceparent": "$2"}, "traceparent": 0}',
+ '{"a": {"y": 1, "traceparent": "$2"}, "traceparent": 0}', '{"a": {"y": 1, "tracestate": "a=1", "traceparent": "$1"}, "traceparent": 0}'),
+('a list of pairs is kept, and has no place', '{t,v,j}', '{a}', '{"a":[["traceparent","$2"]]}', '{"a":[["traceparent","$2"]]}', NULL),
+('something else at the path', '{t,v,j,b}', '{a}', '{"a": "text"}', '{"a": "text"}', NULL),
+('something else on the way', '{t,v,j,b}', '{a,b}', '{"a": [1]}', '{"a": [1]}', NULL),
+('a key of the path that is there twice', '{t,v,j}', '{a}', '{"a":{},"a":{}}', '{"a":{},"a":{}}', NULL),
+('something else at all', '{t,v,j,b}', '{a}', '[1]', '[1]', NULL),
+('text that is not JSON', '{t,v}', '{a}', '$2', '$2', NULL);
+SELECT is(pg_temp.payload(col, 'keep', replace(value, '$2', :'tp2'), path), kept,
+          format('%s, in %s%s: keep', name, t.typname, ', with a path' || left(path, 0)))
+  FROM payload_cases, unnest(cols) col, pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+ WHERE attrelid = 'payloads'::regclass AND attname = col ORDER BY n, col :from_1;
+SELECT is(pg_temp.payload(col, 'replace', replace(value, '$2', :'tp2'), path), coalesce(replaced, kept),
+          format('%s, in %s%s: replace', name, t.typname, ', with a path' || left(path, 0)))
+  FROM payload_cases, unnest(cols) col, pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+ WHERE attrelid = 'payloads'::regclass AND attname = col ORDER BY n, col :from_1;
+SELECT is(pg_temp.payload('v', 'keep', '{"a":"' || repeat('ä', 102) || '"}'),
+          '{"a":"' || repeat('ä', 102) || '"}', 'a varchar that would become too long is left alone') :from_1;
+SELECT is(length(pg_temp.payload('v', 'keep', '{"a":"' || repeat('ä', 101) || '"}')), 147,
+          'its length counts characters: one of 200 is not too long') :from_1;
+SELECT is(pg_temp.payload('t', 'keep', '{"a":"' || repeat('x', 10000000) || '"}'),
+          '{"a":"' || repeat('x', 10000000) || '","traceparent":"$1","tracestate":"a=1"}', 'a payload of 10 MB') :from_1;
+SELECT is(pg_temp.payload('t', 'keep', repeat('{"a":', 100000) || repeat('}', 100000)),
+          repeat('{"a":', 100000) || repeat('}', 100000), 'one that is nested too deep is left alone') :from_1;
 
 -- ---- jsonb ----
 CREATE TABLE docs (id int, data jsonb);
@@ -85,7 +164,7 @@ SELECT is(pg_temp.captured(NULL), :'carrier1'::jsonb, 'NULL becomes the carrier'
 SELECT is(pg_temp.captured('{"a": 1}'), '{"a": 1}', 'without a context nothing is added');
 SELECT is(pg_temp.captured('[1]'), '[1]', 'an array is left alone') :from_1;
 SELECT is(pg_temp.captured('"text"'), '"text"', 'a string is left alone') :from_1;
-SELECT is(pg_temp.captured('null'), 'null', 'a JSON null is left alone') :from_1;
+SELECT is(pg_temp.captured('null'), :'carrier1'::jsonb, 'a JSON null counts as none') :from_1;
 SELECT is(pg_temp.captured(:'carrier2'), :'carrier2'::jsonb, 'a carrier that is there is kept, without our tracestate') :from_1;
 SELECT is(pg_temp.captured(format('{"TraceParent": "%s"}', :'tp2')::jsonb), jsonb_build_object('TraceParent', :'tp2'), 'in any spelling') :from_1;
 SELECT is(pg_temp.captured('{"traceparent": "nonsense", "tracestate": "b=2"}'), :'carrier1'::jsonb, 'one that holds no context is replaced') :from_1;
@@ -140,8 +219,12 @@ SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH ROW', '''g'''),
           '42804: column "g" of relation "wrong" cannot hold a trace context', 'a generated column');
 SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH ROW', '''vc'', ''always'''),
           '22023: invalid argument for trigger "t": "always"', 'neither keep nor replace');
-SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH ROW', '''vc'', ''keep'', ''x'''),
+SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH ROW', '''j'', ''keep'', ''{a}'', ''x'''),
           '22023: trigger "t" has too many arguments', 'too many arguments');
+SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH ROW', '''j'', ''keep'', ''a'''),
+          '22P02: malformed array literal: "a"', 'a path that is no array');
+SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH ROW', '''j'', ''keep'', ''{a,NULL}'''),
+          '22004: invalid argument for trigger "t": "{a,NULL}"', 'a path with NULL in it');
 SELECT is(pg_temp.complains('AFTER INSERT ON wrong FOR EACH ROW', '''vc'''),
           '39P01: trigger "t" must be BEFORE INSERT or UPDATE, FOR EACH ROW', 'AFTER');
 SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH STATEMENT', '''vc'''),

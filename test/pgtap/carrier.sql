@@ -51,7 +51,8 @@ INSERT INTO cases (name, carrier, extracted, strict) VALUES
 ('names that are only alike', '{"trace-parent": "$tp", "trace_parent": "$tp", "traceparen": "$tp"}', NULL, '22P02'),
 ('a carrier without headers', '{}', NULL, '22P02'),
 ('a carrier that is an array', '[{"traceparent": "$tp"}]', NULL, '22P02'),
-('a carrier that is an array of pairs', '["traceparent", "$tp"]', NULL, '22P02'),
+('a carrier that is one pair', '["traceparent", "$tp"]', NULL, '22P02'),
+('a carrier that is a list of pairs', '[["traceparent", "$tp"], ["tracestate", "a=1"]]', '$tp;a=1', '22P02'),
 ('a carrier that is a string', '"$tp"', NULL, '22P02'),
 ('a carrier that is null', 'null', NULL, '22P02'),
 ('a carrier that is SQL NULL', NULL, NULL, NULL);
@@ -106,8 +107,9 @@ SELECT is('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff;a=1'::otel.tr
 SELECT is(otel.from_traceparent(NULL, 'a=1')::text, NULL, 'from_traceparent: NULL for NULL');
 SELECT is(otel.from_traceparent('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', NULL)::text,
           '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', 'from_traceparent: tracestate NULL');
-SELECT is(otel.from_traceparent('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01;a=1')::text, NULL,
-          'from_traceparent: takes a header, not the text form');
+SELECT is(otel.from_traceparent('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01;a=1')::text,
+          '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01;a=1',
+          'from_traceparent: takes the type''s text form too');
 SELECT is(otel.trace_state(otel.from_traceparent('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
                                                  repeat(' ', 50000000) || 'a=1')), 'a=1',
           'from_traceparent: 50 MB of white space are no reason to fail');
