@@ -247,44 +247,36 @@ CREATE FUNCTION otel.from_ids(trace_id pg_catalog.text, span_id pg_catalog.text,
     AS 'MODULE_PATHNAME', 'otel_from_ids';
 COMMENT ON FUNCTION otel.from_ids(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.text) IS 'the context of ids (lower-case hexadecimal digits) and flags (0 to 255; NULL means none is set) that a table keeps in columns of their own; NULL when an id is NULL or invalid or the flags are out of range, without a tracestate when that is NULL or invalid; never raises';
 
-CREATE FUNCTION otel.extract(carrier pg_catalog.jsonb) RETURNS otel.trace_context
+CREATE FUNCTION otel.extract(
+    carrier  pg_catalog.jsonb,
+    path     pg_catalog.text[]  DEFAULT '{}'
+) RETURNS otel.trace_context
 AS 'MODULE_PATHNAME', 'otel_extract' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION otel.extract(pg_catalog.jsonb) IS
-'The context in a carrier, a JSON object of header names (in any case) and values. NULL when its '
-'traceparent is missing, invalid, neither a string nor an array of one, or there in two spellings. A '
-'tracestate may be an array of strings; it is left out when it cannot be used. A list of pairs of name and '
-'value is read as well. Never raises. Call it with its schema: EXTRACT alone is a keyword of SQL';
-
-CREATE FUNCTION otel.extract(carrier pg_catalog.jsonb, path pg_catalog.text[]) RETURNS otel.trace_context
-AS 'MODULE_PATHNAME', 'otel_extract_path' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.extract(pg_catalog.jsonb, pg_catalog.text[]) IS
-'The context in the carrier at a path of keys, outermost first. NULL where there is none; otherwise as '
-'otel.extract(jsonb)';
+'The context in a carrier, a JSON object of header names (in any case) and values. A path of keys, outermost '
+'first, names a carrier that is nested. NULL when the traceparent is missing, invalid, neither a string nor '
+'an array of one, or there in two spellings. A tracestate may be an array of strings; it is left out when it '
+'cannot be used. A list of pairs of name and value is read as well. Never raises. Call it with its schema: '
+'EXTRACT alone is a keyword of SQL';
 
-CREATE FUNCTION otel.extract(carrier pg_catalog.text) RETURNS otel.trace_context
+CREATE FUNCTION otel.extract(
+    carrier  pg_catalog.text,
+    path     pg_catalog.text[]  DEFAULT '{}'
+) RETURNS otel.trace_context
 AS 'MODULE_PATHNAME', 'otel_extract_text' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION otel.extract(pg_catalog.text) IS
+COMMENT ON FUNCTION otel.extract(pg_catalog.text, pg_catalog.text[]) IS
 'The context in what applications keep as text. Reads a traceparent, the type''s own text form, a JSON '
 'object of headers, a list of pairs of name and value in JSON (as Active Job keeps it) and '
-'java.util.Properties (traceparent=..., as Debezium keeps it). NULL for everything else; a tracestate that '
-'cannot be used is left out. Never raises';
+'java.util.Properties (traceparent=..., as Debezium keeps it); with a path, JSON only. NULL for everything '
+'else; a tracestate that cannot be used is left out. Never raises';
 
-CREATE FUNCTION otel.extract(carrier pg_catalog.text, path pg_catalog.text[]) RETURNS otel.trace_context
-AS 'MODULE_PATHNAME', 'otel_extract_text_path' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION otel.extract(pg_catalog.text, pg_catalog.text[]) IS
-'The context in the carrier at a path of keys, outermost first, in JSON that is kept as text. NULL where '
-'there is none and for what is not JSON. Never raises';
-
-CREATE FUNCTION otel.extract(carrier pg_catalog.json) RETURNS otel.trace_context
+CREATE FUNCTION otel.extract(
+    carrier  pg_catalog.json,
+    path     pg_catalog.text[]  DEFAULT '{}'
+) RETURNS otel.trace_context
 AS 'MODULE_PATHNAME', 'otel_extract_text' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION otel.extract(pg_catalog.json) IS
-'The context in a carrier of type json; otherwise as otel.extract(jsonb)';
-
-CREATE FUNCTION otel.extract(carrier pg_catalog.json, path pg_catalog.text[]) RETURNS otel.trace_context
-AS 'MODULE_PATHNAME', 'otel_extract_text_path' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.extract(pg_catalog.json, pg_catalog.text[]) IS
-'The context in the carrier at a path of keys, outermost first. NULL where there is none; otherwise as '
-'otel.extract(jsonb)';
+'The context in a carrier of type json. Otherwise as for jsonb';
 
 CREATE FUNCTION otel.inject(context otel.trace_context)
     RETURNS pg_catalog.jsonb LANGUAGE c IMMUTABLE PARALLEL SAFE

@@ -261,13 +261,6 @@ PG_FUNCTION_INFO_V1(otel_extract);
 Datum
 otel_extract(PG_FUNCTION_ARGS)
 {
-	return return_context(fcinfo, carrier_extract(&PG_GETARG_JSONB_P(0)->root));
-}
-
-PG_FUNCTION_INFO_V1(otel_extract_path);
-Datum
-otel_extract_path(PG_FUNCTION_ARGS)
-{
 	Jsonb	   *document = PG_GETARG_JSONB_P(0);
 	HeaderPath	path;
 	JsonbContainer *carrier;

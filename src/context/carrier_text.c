@@ -16,8 +16,6 @@
 #include "context/carrier.h"
 #include "context/trace_context.h"
 
-static const HeaderPath no_path;
-
 bool
 carrier_path_read(ArrayType *array, HeaderPath *path)
 {
@@ -27,9 +25,13 @@ carrier_path_read(ArrayType *array, HeaderPath *path)
 	JsonSlice  *keys;
 	JsonSlice  *quoted;
 
+	/* nearly always there is none */
+	path->depth = 0;
+	if (ARR_NDIM(array) == 0)
+		return true;
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
-	keys = palloc(sizeof(JsonSlice) * (count + 1));
-	quoted = palloc(sizeof(JsonSlice) * (count + 1));
+	keys = palloc(sizeof(JsonSlice) * count);
+	quoted = palloc(sizeof(JsonSlice) * count);
 	for (int i = 0; i < count; i++)
 	{
 		StringInfoData json;
@@ -143,33 +145,18 @@ carrier_text_put(const char *value, Size len, const HeaderPath *path,
 	return result;
 }
 
-static Datum
-extract_text(FunctionCallInfo fcinfo, const HeaderPath *path)
-{
-	text	   *carrier = PG_GETARG_TEXT_PP(0);
-	struct varlena *result = carrier_text_extract(VARDATA_ANY(carrier),
-												  VARSIZE_ANY_EXHDR(carrier), path);
-
-	if (result == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_POINTER(result);
-}
-
 /* Of text and of json, which is stored as text. */
 PG_FUNCTION_INFO_V1(otel_extract_text);
 Datum
 otel_extract_text(PG_FUNCTION_ARGS)
 {
-	return extract_text(fcinfo, &no_path);
-}
-
-PG_FUNCTION_INFO_V1(otel_extract_text_path);
-Datum
-otel_extract_text_path(PG_FUNCTION_ARGS)
-{
+	text	   *carrier = PG_GETARG_TEXT_PP(0);
 	HeaderPath	path;
+	struct varlena *result = NULL;
 
-	if (!carrier_path_read(PG_GETARG_ARRAYTYPE_P(1), &path))
+	if (carrier_path_read(PG_GETARG_ARRAYTYPE_P(1), &path))
+		result = carrier_text_extract(VARDATA_ANY(carrier), VARSIZE_ANY_EXHDR(carrier), &path);
+	if (result == NULL)
 		PG_RETURN_NULL();
-	return extract_text(fcinfo, &path);
+	PG_RETURN_POINTER(result);
 }
