@@ -1,4 +1,4 @@
-# Two modules from one tree: otel_links (here) and otel_links_exporter (src/exporter).
+# Two modules from one tree: otel_links (here) and otel_links_http (src/http), which alone needs libcurl.
 #
 # demo, check and the others below are scripts that need nothing installed, so not PGXS either.
 COMMANDS     = demo bench check check-interop check-matrix check-fresh check-packages docs fuzz dist deb
@@ -20,9 +20,9 @@ EXTENSION    = otel_links
 DATA         = $(sort $(notdir $(wildcard $(srcdir)/otel_links--*.sql)))
 MODULE_big   = otel_links
 PGFILEDESC   = "otel_links - trace contexts on rows, span links for the jobs that process them"
-ROOMS        = context links queue spans capture span_api
+ROOMS        = context links queue spans capture span_api exporter exporter/otlp
 SOURCES      = $(sort $(wildcard $(srcdir)/src/*.c $(ROOMS:%=$(srcdir)/src/%/*.c)))
-OBJS         = $(SOURCES:$(srcdir)/%.c=%.o) src/exporter/exporter_entry.o
+OBJS         = $(SOURCES:$(srcdir)/%.c=%.o)
 REGRESS      = $(sort $(patsubst $(srcdir)/test/sql/%.sql,%,$(wildcard $(srcdir)/test/sql/*.sql)))
 ISOLATION    = $(sort $(patsubst $(srcdir)/test/specs/%.spec,%,$(wildcard $(srcdir)/test/specs/*.spec)))
 REGRESS_OPTS = --inputdir=$(srcdir)/test
@@ -35,23 +35,23 @@ include $(PGXS)
 
 # PGXS makes no folders for a build outside of the sources.
 ifneq ($(abspath $(srcdir)),$(CURDIR))
-$(shell $(MKDIR_P) $(ROOMS:%=src/%) src/exporter)
+$(shell $(MKDIR_P) $(ROOMS:%=src/%) src/http)
 endif
 
-EXPORTER = $(MAKE) -C src/exporter -f $(abspath $(srcdir))/src/exporter/Makefile \
-	VPATH=$(abspath $(srcdir))/src/exporter PG_CONFIG='$(PG_CONFIG)'
-.PHONY: exporter exporter-install exporter-uninstall exporter-clean
-all: exporter
-install: exporter-install
-uninstall: exporter-uninstall
-clean distclean maintainer-clean: exporter-clean
-exporter:
-	$(EXPORTER) all
-exporter-install: exporter
-	$(EXPORTER) install
-exporter-uninstall:
-	$(EXPORTER) uninstall
-exporter-clean:
-	test ! -d src/exporter || $(EXPORTER) clean
+HTTP = $(MAKE) -C src/http -f $(abspath $(srcdir))/src/http/Makefile \
+	VPATH=$(abspath $(srcdir))/src/http PG_CONFIG='$(PG_CONFIG)'
+.PHONY: http http-install http-uninstall http-clean
+all: http
+install: http-install
+uninstall: http-uninstall
+clean distclean maintainer-clean: http-clean
+http:
+	$(HTTP) all
+http-install: http
+	$(HTTP) install
+http-uninstall:
+	$(HTTP) uninstall
+http-clean:
+	test ! -d src/http || $(HTTP) clean
 
 endif

@@ -7,14 +7,19 @@
  * Settings without an OpenTelemetry name have no variable.
  *
  * Nothing here keeps a server or a session from starting: what a string may not be warns and is replaced
- * by the default, as the OpenTelemetry environment specification asks.  Numbers are PostgreSQL's own
- * integers: nonsense in a configuration file, in ALTER DATABASE … SET or in the environment warns and is
- * ignored; only an interactive SET of such a value is an error.
+ * by the default, as the OpenTelemetry environment specification asks.  Numbers and choices are
+ * PostgreSQL's own integers and enums: nonsense in a configuration file, in ALTER DATABASE … SET or in the
+ * environment warns and is as if it were not set; only an interactive SET of such a value is an error.
+ * Choices have hidden words, which pg_settings does not list: the empty string, which is as if not set, and
+ * what OpenTelemetry knows and we do not offer.
+ *
+ * Settings that only a superuser may change are those of the exporter.  What the environment has for them
+ * and makes no sense is reported by the exporter, never to a client.
  *
  * The library may be loaded in the middle of a query with parallel workers, when PostgreSQL takes no value
  * for a setting without GUC_ALLOW_IN_PARALLEL, also none that was given before the library was loaded.
  *
- * The exporter reads its settings by name (src/exporter/config.c): the variables behind them are static.
+ * Names that look like ours and are not, such as otel.exporter_oltp_endpoint, warn when the library is loaded.
  */
 #include "postgres.h"
 
@@ -39,21 +44,43 @@ bool		otel_session_context = true;
 bool		otel_propagate = true;
 bool		otel_strict;
 bool		otel_sdk_disabled;
-TracesSampler otel_sampler;
+int			otel_traces_sampler;
 double		otel_sampler_ratio = 1.0;
-LinkOverflow otel_link_overflow;
+int			otel_link_overflow;
 int			otel_span_link_count_limit;
 int			otel_span_event_count_limit;
 int			otel_event_attribute_count_limit;
 int			otel_link_attribute_count_limit;
 int			otel_queue_max_size;
 int			otel_bsp_max_export_batch_size;
+int			otel_traces_exporter;
+char	   *otel_exporter_otlp_endpoint;
+char	   *otel_exporter_otlp_traces_endpoint;
+int			otel_exporter_otlp_protocol;
+int			otel_exporter_otlp_traces_protocol;
+int			otel_exporter_otlp_compression;
+int			otel_exporter_otlp_traces_compression;
+char	   *otel_exporter_otlp_headers_file;
+char	   *otel_exporter_otlp_certificate;
+char	   *otel_exporter_otlp_traces_certificate;
+char	   *otel_exporter_otlp_client_certificate;
+char	   *otel_exporter_otlp_traces_client_certificate;
+char	   *otel_exporter_otlp_client_key;
+char	   *otel_exporter_otlp_traces_client_key;
+int			otel_exporter_otlp_timeout;
+int			otel_exporter_otlp_traces_timeout;
+int			otel_bsp_schedule_delay;
+int			otel_bsp_export_timeout;
+int			otel_exporter_idle_timeout;
+int			otel_retention;
+char	   *otel_service_name;
+char	   *otel_resource_attributes;
 uint64		otel_capture_generation = 1;
 
 static char *propagators;
-static char *traces_sampler;
 static char *traces_sampler_arg;
-static char *link_overflow;
+static char *unread_headers;
+static char *unread_traces_headers;
 static int	attribute_count_limit;
 static int	attribute_value_length_limit;
 static int	span_attribute_count_limit;
@@ -61,17 +88,48 @@ static int	span_attribute_value_length_limit;
 
 #define POOLER_STATEMENT_NAMES "PGBOUNCER_%"
 
-/* The words of a setting that is a choice; the first is the default. */
-static const char *const sampler_words[] = {
-	"parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio",
-	"always_on", "always_off", "traceidratio", "linksbased_parentbased_always_on", NULL
+/* The words of the settings that are a choice.  Hidden are those that nobody is advised to write. */
+static const struct config_enum_entry sampler_options[] = {
+	{"always_on", SAMPLER_ALWAYS_ON, false},
+	{"always_off", SAMPLER_ALWAYS_OFF, false},
+	{"traceidratio", SAMPLER_TRACEIDRATIO, false},
+	{"parentbased_always_on", SAMPLER_PARENTBASED_ALWAYS_ON, false},
+	{"parentbased_always_off", SAMPLER_PARENTBASED_ALWAYS_OFF, false},
+	{"parentbased_traceidratio", SAMPLER_PARENTBASED_TRACEIDRATIO, false},
+	{"linksbased_parentbased_always_on", SAMPLER_LINKSBASED_PARENTBASED_ALWAYS_ON, false},
+	{"", SAMPLER_PARENTBASED_ALWAYS_ON, true},
+	{NULL, 0, false}
 };
-static const char *const overflow_words[] = {"drop", "split", NULL};
-static const char *const exporter_words[] = {"otlp", "none", NULL};
-static const char *const protocol_words[] = {"http/protobuf", "http/json", NULL};
-static const char *const traces_protocol_words[] = {"", "http/protobuf", "http/json", NULL};
-static const char *const compression_words[] = {"none", "gzip", NULL};
-static const char *const traces_compression_words[] = {"", "none", "gzip", NULL};
+static const struct config_enum_entry overflow_options[] = {
+	{"drop", LINK_OVERFLOW_DROP, false},
+	{"split", LINK_OVERFLOW_SPLIT, false},
+	{NULL, 0, false}
+};
+static const struct config_enum_entry exporter_options[] = {
+	{"otlp", TRACES_EXPORTER_OTLP, false},
+	{"none", TRACES_EXPORTER_NONE, false},
+	{"", TRACES_EXPORTER_OTLP, true},
+	{NULL, 0, false}
+};
+static const struct config_enum_entry protocol_options[] = {
+	{"http/protobuf", OTLP_PROTOCOL_HTTP_PROTOBUF, false},
+	{"http/json", OTLP_PROTOCOL_HTTP_JSON, false},
+	{"grpc", OTLP_PROTOCOL_GRPC, true},
+	{"", OTLP_PROTOCOL_UNSET, true},
+	{NULL, 0, false}
+};
+static const struct config_enum_entry compression_options[] = {
+	{"none", OTLP_COMPRESSION_NONE, false},
+	{"gzip", OTLP_COMPRESSION_GZIP, false},
+	{"", OTLP_COMPRESSION_UNSET, true},
+	{NULL, 0, false}
+};
+
+/* Beginnings of names that are ours alone. */
+static const char *const families[] = {
+	"otel.attribute_", "otel.bsp_", "otel.event_", "otel.exporter_", "otel.link_", "otel.queue_",
+	"otel.span_", "otel.traces_"
+};
 
 int
 otel_effective_attribute_count_limit(void)
@@ -106,81 +164,22 @@ use_default(const char *setting, char **newval, const char *fallback)
 	return true;
 }
 
-/* Accepts one of the words in any case and keeps it as it is written here; its number is the extra. */
+/*
+ * gRPC is OpenTelemetry's default in some languages and not offered here.  Where the server's environment
+ * names it, the exporter says so.
+ */
 static bool
-check_word(const char *setting, const char *const *words, char **newval, void **extra)
+check_protocol(int *newval, void **extra, GucSource source)
 {
-	int		   *number = guc_malloc(LOG, sizeof(int));
-
-	if (number == NULL)
-		return false;
-	*number = 0;
-	for (int i = 0; words[i]; i++)
-	{
-		if (pg_strcasecmp(*newval, words[i]) == 0)
-		{
-			memcpy(*newval, words[i], strlen(words[i]));
-			*number = i;
-			*extra = number;
-			return true;
-		}
-	}
-	*extra = number;
-	return use_default(setting, newval, words[0]);
-}
-
-static bool
-check_traces_sampler(char **newval, void **extra, GucSource source)
-{
-	return check_word("otel.traces_sampler", sampler_words, newval, extra);
-}
-
-static void
-assign_traces_sampler(const char *newval, void *extra)
-{
-	otel_sampler = (TracesSampler) *(int *) extra;
-}
-
-static bool
-check_link_overflow(char **newval, void **extra, GucSource source)
-{
-	return check_word("otel.link_overflow", overflow_words, newval, extra);
-}
-
-static void
-assign_link_overflow(const char *newval, void *extra)
-{
-	otel_link_overflow = (LinkOverflow) *(int *) extra;
-}
-
-static bool
-check_traces_exporter(char **newval, void **extra, GucSource source)
-{
-	return check_word("otel.traces_exporter", exporter_words, newval, extra);
-}
-
-static bool
-check_protocol(char **newval, void **extra, GucSource source)
-{
-	return check_word("otel.exporter_otlp_protocol", protocol_words, newval, extra);
-}
-
-static bool
-check_traces_protocol(char **newval, void **extra, GucSource source)
-{
-	return check_word("otel.exporter_otlp_traces_protocol", traces_protocol_words, newval, extra);
-}
-
-static bool
-check_compression(char **newval, void **extra, GucSource source)
-{
-	return check_word("otel.exporter_otlp_compression", compression_words, newval, extra);
-}
-
-static bool
-check_traces_compression(char **newval, void **extra, GucSource source)
-{
-	return check_word("otel.exporter_otlp_traces_compression", traces_compression_words, newval, extra);
+	if (*newval != OTLP_PROTOCOL_GRPC)
+		return true;
+	if (source != PGC_S_ENV_VAR)
+		ereport(WARNING,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("protocol \"grpc\" is not supported"),
+				 errdetail("\"http/protobuf\" is used instead.")));
+	*newval = OTLP_PROTOCOL_HTTP_PROTOBUF;
+	return true;
 }
 
 /* A ratio from 0 to 1; the empty string is 1, as OpenTelemetry has it. */
@@ -311,6 +310,18 @@ show_nothing(void)
 
 /* ---- which settings were changed in this transaction ---- */
 
+/* Every setting there is, also those that nobody has defined. */
+static struct config_generic **
+all_settings(int *count)
+{
+#if PG_VERSION_NUM >= 160000
+	return get_guc_variables(count);
+#else
+	*count = GetNumConfigOptions();
+	return get_guc_variables();
+#endif
+}
+
 /*
  * The setting's entry in PostgreSQL's own table.  It is allocated once and never moves; the search is
  * done once a backend.
@@ -321,9 +332,10 @@ find_setting(const char *name)
 #if PG_VERSION_NUM >= 160000
 	return find_option(name, false, true, DEBUG5);
 #else
-	struct config_generic **all = get_guc_variables();
+	int			count;
+	struct config_generic **all = all_settings(&count);
 
-	for (int i = 0; i < GetNumConfigOptions(); i++)
+	for (int i = 0; i < count; i++)
 	{
 		if (strcmp(all[i]->name, name) == 0)
 			return all[i];
@@ -370,15 +382,30 @@ otel_literals_changed_in_transaction(void)
 
 /* ---- definitions ---- */
 
+/* The value of a word, in any case, of a choice. */
+static bool
+find_option_value(const struct config_enum_entry *options, const char *word, int *value)
+{
+	for (; options->name; options++)
+	{
+		if (pg_strcasecmp(options->name, word) == 0)
+		{
+			*value = options->val;
+			return true;
+		}
+	}
+	return false;
+}
+
 /*
  * Makes a value the one that is left when the setting's line is taken out of the configuration file.
  * PostgreSQL reads the variables of its own settings again then, and knows nothing of ours.
  */
 static void
-set_boot_value(const char *name, const char *value)
+set_boot_value(struct config_generic *setting, const char *value)
 {
-	struct config_generic *setting = find_setting(name);
 	int			number;
+	void	   *extra = NULL;
 
 	switch (setting->vartype)
 	{
@@ -386,9 +413,14 @@ set_boot_value(const char *name, const char *value)
 			guc_as(setting, bool)->boot_val = pg_strcasecmp(value, "true") == 0;
 			break;
 		case PGC_INT:
-			if (parse_int(value, &number, setting->flags, NULL) &&
-				number >= guc_as(setting, int)->min && number <= guc_as(setting, int)->max)
+			if (parse_int(value, &number, setting->flags, NULL))
 				guc_as(setting, int)->boot_val = number;
+			break;
+		case PGC_ENUM:
+			if (find_option_value(guc_as(setting, enum)->options, value, &number) &&
+				(guc_as(setting, enum)->check_hook == NULL ||
+				 guc_as(setting, enum)->check_hook(&number, &extra, PGC_S_ENV_VAR)))
+				guc_as(setting, enum)->boot_val = number;
 			break;
 		case PGC_STRING:
 			guc_as(setting, string)->boot_val = MemoryContextStrdup(TopMemoryContext, value);
@@ -398,32 +430,81 @@ set_boot_value(const char *name, const char *value)
 	}
 }
 
-/*
- * Takes the server's environment variable as the setting's default.  Booleans follow OpenTelemetry, not
- * PostgreSQL: "true" in any case is true, and only "false" is false without a warning.
- */
+/* The OpenTelemetry variable of a setting; out has room for NAMEDATALEN * 2 bytes. */
 static void
-apply_environment(const char *name, bool is_bool)
+variable_name(const char *name, char *out)
+{
+	int			i;
+
+	for (i = 0; name[i] && i < NAMEDATALEN * 2 - 1; i++)
+		out[i] = name[i] == '.' ? '_' : pg_ascii_toupper((unsigned char) name[i]);
+	out[i] = '\0';
+}
+
+/* What the server's environment has for a setting; NULL when that is nothing, or empty. */
+static const char *
+environment_value(const char *name)
 {
 	char		variable[NAMEDATALEN * 2];
 	const char *value;
-	int			i;
 
-	for (i = 0; name[i] && i < (int) sizeof(variable) - 1; i++)
-		variable[i] = name[i] == '.' ? '_' : pg_ascii_toupper((unsigned char) name[i]);
-	variable[i] = '\0';
-
+	variable_name(name, variable);
 	value = getenv(variable);
-	if (value == NULL || *value == '\0')
-		return;
-	if (is_bool && pg_strcasecmp(value, "true") != 0 && pg_strcasecmp(value, "false") != 0)
+	return value && *value ? value : NULL;
+}
+
+/*
+ * May the setting have this value?  Booleans follow OpenTelemetry, not PostgreSQL: only "true" and "false"
+ * in any case.  Strings are left to their check hooks, which warn.
+ */
+static bool
+value_is_valid(struct config_generic *setting, const char *value)
+{
+	int			number;
+
+	switch (setting->vartype)
 	{
-		ereport(WARNING,
-				(errmsg("ignoring environment variable %s: it is neither \"true\" nor \"false\"",
-						variable)));
+		case PGC_BOOL:
+			return pg_strcasecmp(value, "true") == 0 || pg_strcasecmp(value, "false") == 0;
+		case PGC_INT:
+			return parse_int(value, &number, setting->flags, NULL) &&
+				number >= guc_as(setting, int)->min && number <= guc_as(setting, int)->max;
+		case PGC_ENUM:
+			return find_option_value(guc_as(setting, enum)->options, value, &number);
+		default:
+			return true;
+	}
+}
+
+/* What is said of a variable that is not followed. */
+static char *
+environment_complaint(const char *name, const char *value)
+{
+	char		variable[NAMEDATALEN * 2];
+
+	variable_name(name, variable);
+	return psprintf("ignoring invalid value of environment variable %s: \"%.*s\"", variable,
+					pg_mbcliplen(value, strlen(value), 64), value);
+}
+
+/* Takes the server's environment variable as the setting's default. */
+static void
+apply_environment(const char *name)
+{
+	struct config_generic *setting = find_setting(name);
+	const char *value = environment_value(name);
+
+	if (value == NULL)
+		return;
+	if (!value_is_valid(setting, value))
+	{
+		if (setting->context != PGC_SUSET)
+			ereport(WARNING,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg_internal("%s", environment_complaint(name, value))));
 		return;
 	}
-	set_boot_value(name, value);
+	set_boot_value(setting, value);
 	if (GUC_ALLOW_IN_PARALLEL != 0 || !IsInParallelMode())
 		(void) set_config_option(name, value, PGC_POSTMASTER, PGC_S_ENV_VAR,
 								 GUC_ACTION_SET, true, WARNING, false);
@@ -432,7 +513,7 @@ apply_environment(const char *name, bool is_bool)
 typedef struct StringSetting
 {
 	const char *name;
-	char	  **variable;		/* NULL: read by name */
+	char	  **variable;
 	const char *boot;
 	GucContext	context;
 	bool		from_environment;
@@ -445,7 +526,7 @@ typedef struct StringSetting
 typedef struct IntSetting
 {
 	const char *name;
-	int		   *variable;		/* NULL: read by name */
+	int		   *variable;
 	int			boot;
 	int			min;
 	GucContext	context;
@@ -453,6 +534,42 @@ typedef struct IntSetting
 	bool		from_environment;
 	const char *description;
 } IntSetting;
+
+typedef struct EnumSetting
+{
+	const char *name;
+	int		   *variable;
+	int			boot;
+	const struct config_enum_entry *options;
+	GucContext	context;
+	bool		from_environment;
+	GucEnumCheckHook check;
+	const char *description;
+} EnumSetting;
+
+static const EnumSetting enum_settings[] = {
+	{"otel.traces_sampler", &otel_traces_sampler, SAMPLER_PARENTBASED_ALWAYS_ON, sampler_options,
+		PGC_USERSET, true, NULL,
+	"Which spans are recorded; linksbased_parentbased_always_on: those with a sampled link."},
+	{"otel.link_overflow", &otel_link_overflow, LINK_OVERFLOW_DROP, overflow_options,
+		PGC_USERSET, false, NULL,
+	"What becomes of links above the limit: drop counts them, split records further spans."},
+	{"otel.traces_exporter", &otel_traces_exporter, TRACES_EXPORTER_OTLP, exporter_options,
+		PGC_SUSET, true, NULL,
+	"otlp exports the spans in the queue, none holds them back."},
+	{"otel.exporter_otlp_protocol", &otel_exporter_otlp_protocol, OTLP_PROTOCOL_HTTP_PROTOBUF,
+		protocol_options, PGC_SUSET, true, check_protocol,
+	"The encoding of requests."},
+	{"otel.exporter_otlp_traces_protocol", &otel_exporter_otlp_traces_protocol, OTLP_PROTOCOL_UNSET,
+		protocol_options, PGC_SUSET, true, check_protocol,
+	"The protocol for traces, before otel.exporter_otlp_protocol."},
+	{"otel.exporter_otlp_compression", &otel_exporter_otlp_compression, OTLP_COMPRESSION_NONE,
+		compression_options, PGC_SUSET, true, NULL,
+	"The compression of requests."},
+	{"otel.exporter_otlp_traces_compression", &otel_exporter_otlp_traces_compression,
+		OTLP_COMPRESSION_UNSET, compression_options, PGC_SUSET, true, NULL,
+	"The compression for traces, before otel.exporter_otlp_compression."},
+};
 
 static const StringSetting string_settings[] = {
 	{"otel.traceparent", &otel_traceparent_setting, "", PGC_USERSET, false, NULL, assign_captured, NULL,
@@ -465,52 +582,34 @@ static const StringSetting string_settings[] = {
 	{"otel.pooler_statement_names", &otel_pooler_statement_names, POOLER_STATEMENT_NAMES, PGC_USERSET,
 		false, check_pooler_statement_names, assign_captured, NULL,
 	"LIKE patterns, separated by commas, of prepared statement names that a pooler makes."},
-	{"otel.traces_sampler", &traces_sampler, "parentbased_always_on", PGC_USERSET, true,
-		check_traces_sampler, assign_traces_sampler, NULL,
-	"Which spans are recorded: always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off, "
-	"parentbased_traceidratio, or linksbased_parentbased_always_on (sampled when any link is)."},
 	{"otel.traces_sampler_arg", &traces_sampler_arg, "", PGC_USERSET, true,
 		check_sampler_arg, assign_sampler_arg, NULL,
 	"The ratio of the traceidratio samplers, from 0 to 1."},
-	{"otel.link_overflow", &link_overflow, "drop", PGC_USERSET, false,
-		check_link_overflow, assign_link_overflow, NULL,
-	"What becomes of links above the limit: drop counts them, split records further spans."},
-	{"otel.traces_exporter", NULL, "otlp", PGC_SUSET, true, check_traces_exporter, NULL, NULL,
-	"otlp exports the spans in the queue, none holds them back."},
-	{"otel.exporter_otlp_endpoint", NULL, "http://localhost:4318", PGC_SUSET, true, NULL, NULL, NULL,
+	{"otel.exporter_otlp_endpoint", &otel_exporter_otlp_endpoint, OTEL_DEFAULT_ENDPOINT, PGC_SUSET, true, NULL, NULL, NULL,
 	"Base URL of the collector; v1/traces is appended to its path."},
-	{"otel.exporter_otlp_traces_endpoint", NULL, "", PGC_SUSET, true, NULL, NULL, NULL,
+	{"otel.exporter_otlp_traces_endpoint", &otel_exporter_otlp_traces_endpoint, "", PGC_SUSET, true, NULL, NULL, NULL,
 	"URL for traces, used as it is."},
-	{"otel.exporter_otlp_protocol", NULL, "http/protobuf", PGC_SUSET, true, check_protocol, NULL, NULL,
-	"http/protobuf or http/json."},
-	{"otel.exporter_otlp_traces_protocol", NULL, "", PGC_SUSET, true, check_traces_protocol, NULL, NULL,
-	"The protocol for traces, before otel.exporter_otlp_protocol."},
-	{"otel.exporter_otlp_compression", NULL, "none", PGC_SUSET, true, check_compression, NULL, NULL,
-	"none or gzip."},
-	{"otel.exporter_otlp_traces_compression", NULL, "", PGC_SUSET, true,
-		check_traces_compression, NULL, NULL,
-	"The compression for traces, before otel.exporter_otlp_compression."},
-	{"otel.exporter_otlp_headers", NULL, "", PGC_SUSET, false, check_headers, NULL, show_nothing,
+	{"otel.exporter_otlp_headers", &unread_headers, "", PGC_SUSET, false, check_headers, NULL, show_nothing,
 	"Not read: headers come from the server's environment or otel.exporter_otlp_headers_file."},
-	{"otel.exporter_otlp_traces_headers", NULL, "", PGC_SUSET, false, check_headers, NULL, show_nothing,
+	{"otel.exporter_otlp_traces_headers", &unread_traces_headers, "", PGC_SUSET, false, check_headers, NULL, show_nothing,
 	"Not read: headers come from the server's environment or otel.exporter_otlp_headers_file."},
-	{"otel.exporter_otlp_headers_file", NULL, "", PGC_SUSET, false, NULL, NULL, NULL,
+	{"otel.exporter_otlp_headers_file", &otel_exporter_otlp_headers_file, "", PGC_SUSET, false, NULL, NULL, NULL,
 	"File with request headers, key=value, one a line."},
-	{"otel.exporter_otlp_certificate", NULL, "", PGC_SUSET, true, NULL, NULL, NULL,
+	{"otel.exporter_otlp_certificate", &otel_exporter_otlp_certificate, "", PGC_SUSET, true, NULL, NULL, NULL,
 	"File with the CA certificates that the collector's certificate is verified with."},
-	{"otel.exporter_otlp_traces_certificate", NULL, "", PGC_SUSET, true, NULL, NULL, NULL,
+	{"otel.exporter_otlp_traces_certificate", &otel_exporter_otlp_traces_certificate, "", PGC_SUSET, true, NULL, NULL, NULL,
 	"The CA certificates for traces, before otel.exporter_otlp_certificate."},
-	{"otel.exporter_otlp_client_certificate", NULL, "", PGC_SUSET, true, NULL, NULL, NULL,
+	{"otel.exporter_otlp_client_certificate", &otel_exporter_otlp_client_certificate, "", PGC_SUSET, true, NULL, NULL, NULL,
 	"File with the client certificate."},
-	{"otel.exporter_otlp_traces_client_certificate", NULL, "", PGC_SUSET, true, NULL, NULL, NULL,
+	{"otel.exporter_otlp_traces_client_certificate", &otel_exporter_otlp_traces_client_certificate, "", PGC_SUSET, true, NULL, NULL, NULL,
 	"The client certificate for traces, before otel.exporter_otlp_client_certificate."},
-	{"otel.exporter_otlp_client_key", NULL, "", PGC_SUSET, true, NULL, NULL, NULL,
+	{"otel.exporter_otlp_client_key", &otel_exporter_otlp_client_key, "", PGC_SUSET, true, NULL, NULL, NULL,
 	"File with the client certificate's key."},
-	{"otel.exporter_otlp_traces_client_key", NULL, "", PGC_SUSET, true, NULL, NULL, NULL,
+	{"otel.exporter_otlp_traces_client_key", &otel_exporter_otlp_traces_client_key, "", PGC_SUSET, true, NULL, NULL, NULL,
 	"The client key for traces, before otel.exporter_otlp_client_key."},
-	{"otel.service_name", NULL, "", PGC_SUSET, true, NULL, NULL, NULL,
+	{"otel.service_name", &otel_service_name, "", PGC_SUSET, true, NULL, NULL, NULL,
 	"The resource's service.name."},
-	{"otel.resource_attributes", NULL, "", PGC_SUSET, true, NULL, NULL, NULL,
+	{"otel.resource_attributes", &otel_resource_attributes, "", PGC_SUSET, true, NULL, NULL, NULL,
 	"The resource's attributes: key=value, separated by commas, percent-encoded."},
 };
 
@@ -533,30 +632,23 @@ static const IntSetting int_settings[] = {
 	"Attributes an event may have."},
 	{"otel.link_attribute_count_limit", &otel_link_attribute_count_limit, 128, 0, PGC_USERSET, 0, true,
 	"Attributes a link may have."},
-	{"otel.exporter_otlp_timeout", NULL, 10000, 0, PGC_SUSET, GUC_UNIT_MS, true,
+	{"otel.exporter_otlp_timeout", &otel_exporter_otlp_timeout, 10000, 0, PGC_SUSET, GUC_UNIT_MS, true,
 	"How long one request to the collector may take."},
-	{"otel.exporter_otlp_traces_timeout", NULL, -1, -1, PGC_SUSET, GUC_UNIT_MS, true,
+	{"otel.exporter_otlp_traces_timeout", &otel_exporter_otlp_traces_timeout, -1, -1, PGC_SUSET, GUC_UNIT_MS, true,
 	"The same for traces; -1 leaves it to otel.exporter_otlp_timeout."},
-	{"otel.bsp_schedule_delay", NULL, 5000, 0, PGC_SUSET, GUC_UNIT_MS, true,
+	{"otel.bsp_schedule_delay", &otel_bsp_schedule_delay, 5000, 0, PGC_SUSET, GUC_UNIT_MS, true,
 	"How long the exporter waits between two looks at the queue."},
-	{"otel.bsp_export_timeout", NULL, 30000, 0, PGC_SUSET, GUC_UNIT_MS, true,
+	{"otel.bsp_export_timeout", &otel_bsp_export_timeout, 30000, 0, PGC_SUSET, GUC_UNIT_MS, true,
 	"How long the export of one batch may take."},
 	{"otel.bsp_max_export_batch_size", &otel_bsp_max_export_batch_size, 512, 1, PGC_SUSET, 0, true,
 	"Spans in one request at most."},
-	{"otel.exporter_idle_timeout", NULL, 30000, 0, PGC_SUSET, GUC_UNIT_MS, false,
+	{"otel.exporter_idle_timeout", &otel_exporter_idle_timeout, 30000, 0, PGC_SUSET, GUC_UNIT_MS, false,
 	"How long the exporter stays without work."},
-	{"otel.retention", NULL, 0, 0, PGC_SUSET, GUC_UNIT_S, false,
+	{"otel.retention", &otel_retention, 0, 0, PGC_SUSET, GUC_UNIT_S, false,
 	"How long exported spans are kept in otel.exported_spans; 0 keeps none."},
 	{"otel.queue_max_size", &otel_queue_max_size, 1024 * 1024, 64, PGC_SUSET, GUC_UNIT_KB, false,
 	"Size of the queue above which the oldest spans are dropped."},
 };
-
-/*
- * Settings that are read by name still need a variable each.  They are as many as the tables have rows;
- * a backend never looks at them.
- */
-static char *strings_by_name[lengthof(string_settings)];
-static int	ints_by_name[lengthof(int_settings)];
 
 static void
 assign_session_context(bool newval, void *extra)
@@ -577,34 +669,126 @@ define_booleans(void)
 	DefineCustomBoolVariable("otel.sdk_disabled",
 							 "Makes spans no-ops; capture and propagation go on.",
 							 NULL, &otel_sdk_disabled, false, PGC_USERSET, GUC_ALLOW_IN_PARALLEL, NULL, NULL, NULL);
-	apply_environment("otel.sdk_disabled", true);
+	apply_environment("otel.sdk_disabled");
+}
+
+static void
+define_enums(void)
+{
+	for (int i = 0; i < (int) lengthof(enum_settings); i++)
+	{
+		const EnumSetting *s = &enum_settings[i];
+
+		DefineCustomEnumVariable(s->name, s->description, NULL, s->variable, s->boot, s->options,
+								 s->context, GUC_ALLOW_IN_PARALLEL, s->check, NULL, NULL);
+		if (s->from_environment)
+			apply_environment(s->name);
+	}
+}
+
+static void
+define_strings(void)
+{
+	for (int i = 0; i < (int) lengthof(string_settings); i++)
+	{
+		const StringSetting *s = &string_settings[i];
+
+		DefineCustomStringVariable(s->name, s->description, NULL, s->variable, s->boot, s->context,
+								   GUC_ALLOW_IN_PARALLEL | (s->show ? GUC_SUPERUSER_ONLY : 0),
+								   s->check, s->assign, s->show);
+		if (s->from_environment)
+			apply_environment(s->name);
+	}
+}
+
+static void
+define_integers(void)
+{
+	for (int i = 0; i < (int) lengthof(int_settings); i++)
+	{
+		const IntSetting *s = &int_settings[i];
+
+		DefineCustomIntVariable(s->name, s->description, NULL, s->variable, s->boot,
+								s->min, INT_MAX, s->context, GUC_ALLOW_IN_PARALLEL | s->unit,
+								NULL, NULL, NULL);
+		if (s->from_environment)
+			apply_environment(s->name);
+	}
+}
+
+/* ---- names and values that are nobody's ---- */
+
+static bool
+is_in_our_families(const char *name)
+{
+	for (int i = 0; i < (int) lengthof(families); i++)
+	{
+		if (pg_strncasecmp(name, families[i], strlen(families[i])) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Not in background workers: parallel ones come with every query, and the exporter with every job. */
+static void
+warn_unknown_names(void)
+{
+	struct config_generic **all;
+	int			count;
+
+	if (MyBackendType == B_BG_WORKER)
+		return;
+	all = all_settings(&count);
+	for (int i = 0; i < count; i++)
+	{
+		if ((all[i]->flags & GUC_CUSTOM_PLACEHOLDER) && is_in_our_families(all[i]->name))
+			ereport(WARNING,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("otel_links has no parameter \"%s\"", all[i]->name),
+					 errhint("Is it misspelled?")));
+	}
+}
+
+static void
+report_environment_of(const char *name, void (*report) (const char *message))
+{
+	const char *value = environment_value(name);
+
+	if (value == NULL)
+		return;
+	if (!value_is_valid(find_setting(name), value))
+		report(environment_complaint(name, value));
+	else if (strstr(name, "_protocol") && pg_strcasecmp(value, "grpc") == 0)
+		report(psprintf("%s: \"http/protobuf\" is used instead",
+						environment_complaint(name, value)));
+}
+
+void
+settings_report_environment(void (*report) (const char *message))
+{
+	const char *file = getenv("OTEL_CONFIG_FILE");
+
+	for (int i = 0; i < (int) lengthof(enum_settings); i++)
+	{
+		if (enum_settings[i].from_environment && enum_settings[i].context == PGC_SUSET)
+			report_environment_of(enum_settings[i].name, report);
+	}
+	for (int i = 0; i < (int) lengthof(int_settings); i++)
+	{
+		if (int_settings[i].from_environment && int_settings[i].context == PGC_SUSET)
+			report_environment_of(int_settings[i].name, report);
+	}
+	if (file && *file)
+		report("ignoring environment variable OTEL_CONFIG_FILE: configuration files of OpenTelemetry "
+			   "are not read");
 }
 
 void
 settings_define(void)
 {
 	define_booleans();
-	for (int i = 0; i < (int) lengthof(string_settings); i++)
-	{
-		const StringSetting *s = &string_settings[i];
-
-		DefineCustomStringVariable(s->name, s->description, NULL,
-								   s->variable ? s->variable : &strings_by_name[i], s->boot,
-								   s->context,
-								   GUC_ALLOW_IN_PARALLEL | (s->show ? GUC_SUPERUSER_ONLY : 0),
-								   s->check, s->assign, s->show);
-		if (s->from_environment)
-			apply_environment(s->name, false);
-	}
-	for (int i = 0; i < (int) lengthof(int_settings); i++)
-	{
-		const IntSetting *s = &int_settings[i];
-
-		DefineCustomIntVariable(s->name, s->description, NULL,
-								s->variable ? s->variable : &ints_by_name[i], s->boot,
-								s->min, INT_MAX, s->context, GUC_ALLOW_IN_PARALLEL | s->unit,
-								NULL, NULL, NULL);
-		if (s->from_environment)
-			apply_environment(s->name, false);
-	}
+	define_enums();
+	define_strings();
+	define_integers();
+	warn_unknown_names();
 }

@@ -2,8 +2,8 @@
  * settings.h: every setting of the extension.  The setting otel.foo_bar is the C variable otel_foo_bar
  * (or otel_foo_bar_setting, where a SQL function has the name).
  *
- * Strings that choose among a few words have an enum beside them, which never holds nonsense: a value
- * that is none of the words warns, and the default takes its place.
+ * Settings that choose among a few words are enum settings; their variables are ints, as PostgreSQL wants
+ * them, and hold one of the values of the enum named beside them.
  */
 #ifndef OTEL_LINKS_SETTINGS_H
 #define OTEL_LINKS_SETTINGS_H
@@ -27,6 +27,30 @@ typedef enum LinkOverflow
 	LINK_OVERFLOW_SPLIT
 } LinkOverflow;
 
+typedef enum TracesExporter
+{
+	TRACES_EXPORTER_OTLP,
+	TRACES_EXPORTER_NONE
+} TracesExporter;
+
+/* Of the settings for traces, UNSET leaves the choice to the general one. */
+typedef enum OtlpProtocol
+{
+	OTLP_PROTOCOL_UNSET,
+	OTLP_PROTOCOL_HTTP_PROTOBUF,
+	OTLP_PROTOCOL_HTTP_JSON,
+	OTLP_PROTOCOL_GRPC			/* never in a variable: it warns and becomes HTTP_PROTOBUF */
+} OtlpProtocol;
+
+typedef enum OtlpCompression
+{
+	OTLP_COMPRESSION_UNSET,
+	OTLP_COMPRESSION_NONE,
+	OTLP_COMPRESSION_GZIP
+} OtlpCompression;
+
+#define OTEL_DEFAULT_ENDPOINT "http://localhost:4318"
+
 /* capture */
 extern char *otel_traceparent_setting;
 extern char *otel_tracestate_setting;
@@ -37,9 +61,9 @@ extern bool otel_propagate;		/* does otel.propagators name tracecontext? */
 /* spans */
 extern bool otel_strict;
 extern bool otel_sdk_disabled;
-extern TracesSampler otel_sampler;	/* otel.traces_sampler */
+extern int	otel_traces_sampler;	/* TracesSampler */
 extern double otel_sampler_ratio;	/* otel.traces_sampler_arg, 1 when there is none */
-extern LinkOverflow otel_link_overflow;
+extern int	otel_link_overflow; /* LinkOverflow */
 extern int	otel_span_link_count_limit;
 extern int	otel_span_event_count_limit;
 extern int	otel_event_attribute_count_limit;
@@ -48,6 +72,30 @@ extern int	otel_link_attribute_count_limit;
 /* the queue */
 extern int	otel_queue_max_size;	/* kB */
 extern int	otel_bsp_max_export_batch_size;
+extern int	otel_traces_exporter;	/* TracesExporter */
+
+/* the exporter */
+extern char *otel_exporter_otlp_endpoint;
+extern char *otel_exporter_otlp_traces_endpoint;
+extern int	otel_exporter_otlp_protocol;	/* OtlpProtocol */
+extern int	otel_exporter_otlp_traces_protocol;
+extern int	otel_exporter_otlp_compression; /* OtlpCompression */
+extern int	otel_exporter_otlp_traces_compression;
+extern char *otel_exporter_otlp_headers_file;
+extern char *otel_exporter_otlp_certificate;
+extern char *otel_exporter_otlp_traces_certificate;
+extern char *otel_exporter_otlp_client_certificate;
+extern char *otel_exporter_otlp_traces_client_certificate;
+extern char *otel_exporter_otlp_client_key;
+extern char *otel_exporter_otlp_traces_client_key;
+extern int	otel_exporter_otlp_timeout; /* ms, as the next four */
+extern int	otel_exporter_otlp_traces_timeout;	/* -1: as otel_exporter_otlp_timeout */
+extern int	otel_bsp_schedule_delay;
+extern int	otel_bsp_export_timeout;
+extern int	otel_exporter_idle_timeout;
+extern int	otel_retention;		/* s */
+extern char *otel_service_name;
+extern char *otel_resource_attributes;
 
 /* The span's own limit where it is set, else the general one; -1 is none. */
 extern int	otel_effective_attribute_count_limit(void);
@@ -68,5 +116,11 @@ extern bool otel_literals_changed_in_transaction(void);
 
 /* Defines them all.  From _PG_init only. */
 extern void settings_define(void);
+
+/*
+ * Reports each variable of the server's environment that only the exporter reads and whose value it does not
+ * follow, as a message for people.  Clients never hear of those: they are the exporter's to report.
+ */
+extern void settings_report_environment(void (*report) (const char *message));
 
 #endif

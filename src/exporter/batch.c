@@ -15,20 +15,20 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "batch.h"
+#include "exporter/batch.h"
 #include "compat.h"
 #include "queue/queue_tables.h"
-#include "lifecycle.h"
-#include "otlp.h"
+#include "exporter/lifecycle.h"
+#include "exporter/otlp/otlp_span.h"
 
 /* Rows that can neither be encoded nor moved are passed over; more than these end in a restart. */
 #define MAX_SKIPPED 64
 
-static QueueRow skipped[MAX_SKIPPED];
+static BatchRow skipped[MAX_SKIPPED];
 static int	nskipped;
 
 void
-batch_skip(const QueueRow *row)
+batch_skip(const BatchRow *row)
 {
 	if (nskipped == MAX_SKIPPED)
 		ereport(ERROR,
@@ -38,7 +38,7 @@ batch_skip(const QueueRow *row)
 }
 
 static bool
-is_skipped(QueueRow *row)
+is_skipped(BatchRow *row)
 {
 	for (int i = 0; i < nskipped; i++)
 	{
@@ -56,10 +56,10 @@ is_stray(TupleTableSlot *slot)
 		DatumGetObjectId(slot->tts_values[QUEUE_ORIGIN_DATABASE]) != MyDatabaseId;
 }
 
-static QueueRow
+static BatchRow
 row_of_slot(TupleTableSlot *slot)
 {
-	QueueRow	row;
+	BatchRow	row;
 	bool		isnull;
 
 	row.tid = slot->tts_tid;
@@ -73,7 +73,7 @@ static bool
 add_row(Batch *batch, const SpanTypes *types, TupleTableSlot *slot, size_t max_bytes)
 {
 	size_t		before = batch->spans.buf.len;
-	QueueRow	row = row_of_slot(slot);
+	BatchRow	row = row_of_slot(slot);
 
 	otlp_append_span(&batch->spans, types, slot->tts_values, slot->tts_isnull);
 	if (batch->spans.buf.len > max_bytes && batch->count > 0)
@@ -139,8 +139,8 @@ batch_read(Batch *batch, const ExporterConfig *config, const ItemPointerData *fr
 	MemoryContext context = CurrentMemoryContext;
 
 	memset(batch, 0, sizeof(*batch));
-	batch->rows = palloc(sizeof(QueueRow) * config->max_batch_size);
-	batch->strays = palloc(sizeof(QueueRow) * config->max_batch_size);
+	batch->rows = palloc(sizeof(BatchRow) * config->max_batch_size);
+	batch->strays = palloc(sizeof(BatchRow) * config->max_batch_size);
 	batch->spans.json = config->json;
 	buffer_init(&batch->spans.buf);
 	batch->next = *from;

@@ -6,29 +6,29 @@
 
 #include "postgres.h"
 #include "storage/itemptr.h"
-#include "config.h"
-#include "resource.h"
-#include "writer.h"
+#include "exporter/config.h"
+#include "exporter/otlp/resource.h"
+#include "exporter/otlp/writer.h"
 
 /* A row that was read.  xmin tells whether another row has taken its place since. */
-typedef struct QueueRow
+typedef struct BatchRow
 {
 	ItemPointerData tid;
 	TransactionId xmin;
 	size_t		end;			/* where its span ends in the encoded spans */
-} QueueRow;
+} BatchRow;
 
 typedef struct Batch
 {
-	QueueRow   *rows;			/* those to be sent, in the order of their spans */
+	BatchRow   *rows;			/* those to be sent, in the order of their spans */
 	int			count;
 	Writer		spans;
 	Envelope	envelope;
 
-	QueueRow   *strays;			/* rows that another server or database recorded: not to be sent */
+	BatchRow   *strays;			/* rows that another server or database recorded: not to be sent */
 	int			nstrays;
 
-	QueueRow	damaged;		/* a row that could not be encoded; valid when damage is set */
+	BatchRow	damaged;		/* a row that could not be encoded; valid when damage is set */
 	const char *damage;			/* why */
 
 	Oid			filenode;		/* of the queue: another one means that rows have moved */
@@ -47,6 +47,6 @@ extern void batch_read(Batch *batch, const ExporterConfig *config, const ItemPoi
 					   size_t max_bytes);
 
 /* From now on batch_read() passes over this row. */
-extern void batch_skip(const QueueRow *row);
+extern void batch_skip(const BatchRow *row);
 
 #endif

@@ -15,13 +15,13 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "bound.h"
+#include "exporter/bound.h"
 #include "compat.h"
 #include "queue/queue_tables.h"
 #include "queue/file_room.h"
-#include "lifecycle.h"
-#include "row_bytes.h"
-#include "settle.h"
+#include "exporter/lifecycle.h"
+#include "exporter/row_bytes.h"
+#include "exporter/settle.h"
 
 /* Rows dropped in one transaction. */
 #define DROP_BATCH 10000
@@ -129,7 +129,7 @@ find_surplus(const ExporterConfig *config)
 
 /* Drops some of the surplus; returns the bytes that those had. */
 static int64
-drop_some(const ExporterConfig *config, const Surplus *surplus, QueueRow *rows)
+drop_some(const ExporterConfig *config, const Surplus *surplus, BatchRow *rows)
 {
 	Settlement	settlement = {0};
 	Relation	queue;
@@ -143,7 +143,7 @@ drop_some(const ExporterConfig *config, const Surplus *surplus, QueueRow *rows)
 	while (bytes < surplus->bytes && settlement.count < DROP_BATCH &&
 		   (tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
 	{
-		QueueRow   *row = &rows[settlement.count];
+		BatchRow   *row = &rows[settlement.count];
 
 		if (end_time(tuple, RelationGetDescr(queue)) > surplus->until)
 			continue;
@@ -170,14 +170,14 @@ bound_enforce(const ExporterConfig *config, void (*tick) (void))
 	static TimestampTz next_count;
 	TimestampTz start = GetCurrentTimestamp();
 	MemoryContext context = CurrentMemoryContext;
-	QueueRow   *rows;
+	BatchRow   *rows;
 	Surplus		surplus;
 
 	if (start < next_count)
 		return;
 	surplus = find_surplus(config);
 	MemoryContextSwitchTo(context);
-	rows = surplus.bytes > 0 ? palloc(sizeof(QueueRow) * DROP_BATCH) : NULL;
+	rows = surplus.bytes > 0 ? palloc(sizeof(BatchRow) * DROP_BATCH) : NULL;
 	while (surplus.bytes > 0)
 	{
 		int64		dropped = drop_some(config, &surplus, rows);

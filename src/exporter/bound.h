@@ -4,7 +4,7 @@
 #ifndef OTEL_EXPORTER_BOUND_H
 #define OTEL_EXPORTER_BOUND_H
 
-#include "config.h"
+#include "exporter/config.h"
 
 /*
  * Drops the oldest spans, counting them, while the spans in the queue take more than the setting says.  In no

@@ -1,96 +1,70 @@
 /*
  * config.c: the exporter's settings.
  *
- * They are defined in otel_links.so (src/settings.c), to which this library is not linked; they are read
- * by name.  Where the traces form of a setting has a value, it wins over the general one
+ * Where the traces form of a setting has a value, it wins over the general one
  * (opentelemetry.io/docs/specs/otel/protocol/exporter).
  */
 #include "postgres.h"
 
-#include <curl/curl.h>
-
-#include "utils/guc.h"
-
-#include "config.h"
+#include "exporter/config.h"
+#include "settings.h"
 
 /* A batch's rows are kept in an array; what fits into BATCH_MAX_BYTES is fewer. */
 #define MAX_BATCH_SIZE 65536
 
+#define TRACES_PATH "v1/traces"
+
 static const char *
-string_setting(const char *name)
+first_set(const char *traces, const char *general)
 {
-	const char *value = GetConfigOption(name, true, false);
-
-	return value ? pstrdup(value) : "";
+	return pstrdup(*traces ? traces : general);
 }
 
-static int
-int_setting(const char *name, int fallback)
+/* Is it a URL that begins with http:// or https:// and names a host? */
+static bool
+is_http_url(const char *url)
 {
-	const char *value = GetConfigOption(name, true, false);
-
-	return value ? atoi(value) : fallback;
+	if (pg_strncasecmp(url, "http://", strlen("http://")) == 0)
+		url += strlen("http://");
+	else if (pg_strncasecmp(url, "https://", strlen("https://")) == 0)
+		url += strlen("https://");
+	else
+		return false;
+	return *url != '\0' && strchr("/?#", *url) == NULL;
 }
 
-/* otel.exporter_otlp_traces_X where it is set, else otel.exporter_otlp_X */
+/* The base endpoint with v1/traces appended to its path, whatever query follows. */
 static const char *
-signal_setting(const char *name)
+append_traces_path(const char *base)
 {
-	const char *value = string_setting(psprintf("otel.exporter_otlp_traces_%s", name));
+	size_t		path_end = strcspn(base, "?#");
+	size_t		len = path_end;
 
-	return *value ? value : string_setting(psprintf("otel.exporter_otlp_%s", name));
+	while (len > 0 && base[len - 1] == '/')
+		len--;
+	return psprintf("%.*s/%s%s", (int) len, base, TRACES_PATH, base + path_end);
 }
 
-/* The base endpoint with v1/traces appended to its path; NULL when it is no URL. */
 static const char *
-traces_url(const char *base)
+traces_url(void)
 {
-	CURLU	   *url = curl_url();
-	char	   *path = NULL;
-	char	   *full = NULL;
-	const char *result = NULL;
+	const char *url = otel_exporter_otlp_traces_endpoint;
 
-	if (url && curl_url_set(url, CURLUPART_URL, base, 0) == CURLUE_OK &&
-		curl_url_get(url, CURLUPART_PATH, &path, 0) == CURLUE_OK)
-	{
-		size_t		len = strlen(path);
-
-		while (len > 0 && path[len - 1] == '/')
-			len--;
-		if (curl_url_set(url, CURLUPART_PATH, psprintf("%.*s/v1/traces", (int) len, path),
-						 0) == CURLUE_OK &&
-			curl_url_get(url, CURLUPART_URL, &full, 0) == CURLUE_OK)
-			result = pstrdup(full);
-	}
-	curl_free(full);
-	curl_free(path);
-	curl_url_cleanup(url);
-	return result;
-}
-
-static void
-read_endpoint(ExporterConfig *config)
-{
-	const char *endpoint = string_setting("otel.exporter_otlp_traces_endpoint");
-
-	if (*endpoint)
-	{
-		config->url = endpoint;
-		return;
-	}
-	endpoint = string_setting("otel.exporter_otlp_endpoint");
-	config->url = traces_url(*endpoint ? endpoint : "http://localhost:4318");
+	if (*url)
+		return is_http_url(url) ? pstrdup(url) : NULL;
+	url = *otel_exporter_otlp_endpoint ? otel_exporter_otlp_endpoint : OTEL_DEFAULT_ENDPOINT;
+	return is_http_url(url) ? append_traces_path(url) : NULL;
 }
 
 /* One request is one export: the shorter of the exporter's and the batch processor's time-out counts. */
 static long
 request_timeout(void)
 {
-	int			timeout = int_setting("otel.exporter_otlp_traces_timeout", -1);
-	int			export = int_setting("otel.bsp_export_timeout", 30000);
+	int			timeout = otel_exporter_otlp_traces_timeout;
+	int			export = otel_bsp_export_timeout;
 
 	if (timeout < 0)
-		timeout = int_setting("otel.exporter_otlp_timeout", 10000);
+		timeout = otel_exporter_otlp_timeout;
 	if (timeout == 0 || export == 0)
 		return Max(timeout, export);
 	return Min(timeout, export);
@@ -99,21 +73,30 @@ request_timeout(void)
 void
 config_read(ExporterConfig *config)
 {
-	config->enabled = pg_strcasecmp(string_setting("otel.traces_exporter"), "none") != 0;
-	config->json = pg_strcasecmp(signal_setting("protocol"), "http/json") == 0;
-	config->gzip = pg_strcasecmp(signal_setting("compression"), "gzip") == 0;
-	config->certificate = signal_setting("certificate");
-	config->client_certificate = signal_setting("client_certificate");
-	config->client_key = signal_setting("client_key");
-	config->headers_file = string_setting("otel.exporter_otlp_headers_file");
-	config->service_name = string_setting("otel.service_name");
-	config->resource_attributes = string_setting("otel.resource_attributes");
+	OtlpProtocol protocol = otel_exporter_otlp_traces_protocol;
+	OtlpCompression compression = otel_exporter_otlp_traces_compression;
+
+	if (protocol == OTLP_PROTOCOL_UNSET)
+		protocol = otel_exporter_otlp_protocol;
+	if (compression == OTLP_COMPRESSION_UNSET)
+		compression = otel_exporter_otlp_compression;
+	config->enabled = otel_traces_exporter != TRACES_EXPORTER_NONE;
+	config->json = protocol == OTLP_PROTOCOL_HTTP_JSON;
+	config->gzip = compression == OTLP_COMPRESSION_GZIP;
+	config->url = traces_url();
+	config->certificate = first_set(otel_exporter_otlp_traces_certificate,
+									otel_exporter_otlp_certificate);
+	config->client_certificate = first_set(otel_exporter_otlp_traces_client_certificate,
+										   otel_exporter_otlp_client_certificate);
+	config->client_key = first_set(otel_exporter_otlp_traces_client_key,
+								   otel_exporter_otlp_client_key);
+	config->headers_file = pstrdup(otel_exporter_otlp_headers_file);
+	config->service_name = pstrdup(otel_service_name);
+	config->resource_attributes = pstrdup(otel_resource_attributes);
 	config->request_timeout_ms = request_timeout();
-	config->schedule_delay_ms = int_setting("otel.bsp_schedule_delay", 5000);
-	config->idle_timeout_ms = int_setting("otel.exporter_idle_timeout", 30000);
-	config->max_batch_size = Min(Max(int_setting("otel.bsp_max_export_batch_size", 512), 1),
-								 MAX_BATCH_SIZE);
-	config->retention_s = int_setting("otel.retention", 0);
-	config->queue_max_bytes = (int64) int_setting("otel.queue_max_size", 1024 * 1024) * 1024;
-	read_endpoint(config);
+	config->schedule_delay_ms = otel_bsp_schedule_delay;
+	config->idle_timeout_ms = otel_exporter_idle_timeout;
+	config->max_batch_size = Min(otel_bsp_max_export_batch_size, MAX_BATCH_SIZE);
+	config->retention_s = otel_retention;
+	config->queue_max_bytes = (int64) otel_queue_max_size * 1024;
 }

@@ -15,10 +15,10 @@
  */
 #include "postgres.h"
 
-#include "deliver.h"
-#include "http.h"
-#include "response.h"
-#include "settle.h"
+#include "exporter/deliver.h"
+#include "exporter/response.h"
+#include "exporter/settle.h"
+#include "exporter/transport.h"
 
 /*
  * A single span of more than LARGE_SPAN bytes is set aside after so many requests in a row that were cut
@@ -37,7 +37,7 @@ typedef struct Sending
 	bool		accepted;		/* some of it was taken */
 	bool		set_aside;		/* some of it was refused */
 	bool		gave_up;		/* on a large span; the fault is that span's */
-	char		error[sizeof(((HttpResult *) NULL)->message)];	/* the last; empty when there was none */
+	char		error[sizeof(((Answer *) NULL)->message)];	/* the last; empty when there was none */
 } Sending;
 
 /* One line when exporting starts to fail, one when it works again, and not one an attempt. */
@@ -77,23 +77,23 @@ start_of(const Sending *s, int row)
 }
 
 static void
-post(Sending *s, int from, int to, HttpResult *result)
+post(Sending *s, int from, int to, Answer *result)
 {
 	size_t		start = start_of(s, from);
 	size_t		end = start_of(s, to);
-	ByteBuffer		body;
+	ByteBuffer	body;
 
 	buffer_init(&body);
 	buffer_reserve(&body, end - start + 4096);
 	envelope_put_request(&s->batch->envelope, s->batch->spans.buf.data + start, end - start, &body);
-	http_post(s->config, body.data, body.len, s->tick, result);
+	transport_post(s->config, body.data, body.len, s->tick, result);
 	pfree(body.data);
-	if (result->outcome == HTTP_TOO_LARGE || (result->cut_short && to - from > 1))
+	if (result->outcome == OUTCOME_TOO_LARGE || (result->cut_short && to - from > 1))
 		s->delivery->too_large = end - start;
 }
 
 static void
-settle_range(Sending *s, int from, int to, Verdict verdict, const HttpResult *result)
+settle_range(Sending *s, int from, int to, Verdict verdict, const Answer *result)
 {
 	Settlement	settlement = {0};
 
@@ -107,7 +107,7 @@ settle_range(Sending *s, int from, int to, Verdict verdict, const HttpResult *re
 }
 
 static void
-set_aside(Sending *s, int from, int to, const HttpResult *result)
+set_aside(Sending *s, int from, int to, const Answer *result)
 {
 	settle_range(s, from, to, VERDICT_FAILED, result);
 	s->set_aside = true;
@@ -116,11 +116,11 @@ set_aside(Sending *s, int from, int to, const HttpResult *result)
 
 /* After one more request with these rows that got no answer: is it time to give up on them? */
 static bool
-gives_up(const Sending *s, int from, int to, const HttpResult *result)
+gives_up(const Sending *s, int from, int to, const Answer *result)
 {
-	static QueueRow stuck;
+	static BatchRow stuck;
 	static int	attempts;
-	QueueRow   *row = &s->batch->rows[from];
+	BatchRow   *row = &s->batch->rows[from];
 
 	if (!result->cut_short || to - from > 1 || start_of(s, to) - start_of(s, from) <= LARGE_SPAN)
 	{
@@ -133,26 +133,26 @@ gives_up(const Sending *s, int from, int to, const HttpResult *result)
 	return ++attempts >= LARGE_SPAN_ATTEMPTS;
 }
 
-static void handle(Sending *s, int from, int to, const HttpResult *result);
+static void handle(Sending *s, int from, int to, const Answer *result);
 
 static void
 send_range(Sending *s, int from, int to)
 {
-	HttpResult	result;
+	Answer	result;
 
 	post(s, from, to, &result);
 	handle(s, from, to, &result);
 }
 
 static void
-bisect(Sending *s, int from, int to, const HttpResult *whole)
+bisect(Sending *s, int from, int to, const Answer *whole)
 {
 	int			middle = from + (to - from) / 2;
-	HttpResult	left;
-	HttpResult	right;
+	Answer	left;
+	Answer	right;
 
 	post(s, from, middle, &left);
-	if (left.outcome != HTTP_BAD_REQUEST)
+	if (left.outcome != OUTCOME_BAD_REQUEST)
 	{
 		handle(s, from, middle, &left);
 		if (!s->stop)
@@ -160,7 +160,7 @@ bisect(Sending *s, int from, int to, const HttpResult *whole)
 		return;
 	}
 	post(s, middle, to, &right);
-	if (right.outcome == HTTP_BAD_REQUEST)
+	if (right.outcome == OUTCOME_BAD_REQUEST)
 	{
 		set_aside(s, from, to, whole);
 		return;
@@ -172,17 +172,17 @@ bisect(Sending *s, int from, int to, const HttpResult *whole)
 
 /* Does what the answer to the request with rows from to to-1 asks for. */
 static void
-handle(Sending *s, int from, int to, const HttpResult *result)
+handle(Sending *s, int from, int to, const Answer *result)
 {
 	switch (result->outcome)
 	{
-		case HTTP_ACCEPTED:
+		case OUTCOME_ACCEPTED:
 			settle_range(s, from, to, VERDICT_EXPORTED, result);
 			s->accepted = true;
 			if (result->message[0])
 				strlcpy(s->error, result->message, sizeof(s->error));
 			break;
-		case HTTP_RETRY:
+		case OUTCOME_RETRY:
 			if (gives_up(s, from, to, result))
 			{
 				set_aside(s, from, to, result);
@@ -195,17 +195,17 @@ handle(Sending *s, int from, int to, const HttpResult *result)
 			settle_error(result->message, s->config);
 			strlcpy(s->error, result->message, sizeof(s->error));
 			break;
-		case HTTP_REFUSED:
+		case OUTCOME_REFUSED:
 			set_aside(s, from, to, result);
 			s->stop = true;
 			s->delivery->keep_position = true;	/* of what was not sent any more */
 			s->delivery->retry_after_ms = result->retry_after_ms;
 			break;
-		case HTTP_TOO_LARGE:
-		case HTTP_BAD_REQUEST:
+		case OUTCOME_TOO_LARGE:
+		case OUTCOME_BAD_REQUEST:
 			if (to - from == 1)
 				set_aside(s, from, to, result);
-			else if (result->outcome == HTTP_BAD_REQUEST)
+			else if (result->outcome == OUTCOME_BAD_REQUEST)
 				bisect(s, from, to, result);
 			else
 			{

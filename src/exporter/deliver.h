@@ -5,8 +5,8 @@
 #define OTEL_EXPORTER_DELIVER_H
 
 #include "postgres.h"
-#include "batch.h"
-#include "config.h"
+#include "exporter/batch.h"
+#include "exporter/config.h"
 
 typedef struct Delivery
 {

@@ -16,9 +16,9 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "expire.h"
+#include "exporter/expire.h"
 #include "queue/queue_tables.h"
-#include "lifecycle.h"
+#include "exporter/lifecycle.h"
 #include "queue/quiet_heap.h"
 
 /* Blocks read in one step, not rows: so deleted ones count, too.  Some 10,000 rows, and milliseconds. */

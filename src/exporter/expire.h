@@ -4,7 +4,7 @@
 #ifndef OTEL_EXPORTER_EXPIRE_H
 #define OTEL_EXPORTER_EXPIRE_H
 
-#include "config.h"
+#include "exporter/config.h"
 
 /*
  * Removes some of what otel.retention no longer keeps, when it is time to look, in one short transaction.

@@ -1,22 +1,34 @@
 /*
- * headers.h: what OpenTelemetry writes as key=value lists: request headers and resource attributes.
+ * headers.h: the headers of a request, which may carry keys.
  */
 #ifndef OTEL_EXPORTER_HEADERS_H
 #define OTEL_EXPORTER_HEADERS_H
 
 #include "postgres.h"
 
-/* Called for each pair, decoded and NUL-terminated.  False stops the reading. */
-typedef bool (*pair_callback) (const char *key, const char *value, void *arg);
+#include "nodes/pg_list.h"
+
+#include "exporter/config.h"
+
+typedef struct RequestHeaders
+{
+	const char **lines;			/* "name: value", as HttpRequest wants them */
+	int			count;
+	List	   *values;			/* what must not be shown */
+	MemoryContext context;		/* of all this */
+} RequestHeaders;
 
 /*
- * Reads pairs separated by commas (or, in a file, by line ends as well), values percent-decoded, white space
- * around both trimmed.  False at the first that is no pair, holds a broken escape, a control character or a
- * NUL, or that the callback refuses; pairs before it have been handed over.  Allocates in CurrentMemoryContext.
+ * Reads OTEL_EXPORTER_OTLP_TRACES_HEADERS of the server's environment (OTEL_EXPORTER_OTLP_HEADERS only where
+ * that is not set: its keys may be for another collector) and then the headers file, a later header replacing
+ * an earlier one of the same name.  Read for every request, so that a key that was rotated in the file counts
+ * at once.  Malformed lists warn, once, and are ignored whole.
  */
-extern bool pairs_read(const char *list, bool lines, pair_callback callback, void *arg);
+extern void headers_make(RequestHeaders *headers, const ExporterConfig *config);
 
-/* The names of RFC 9110: a token. */
-extern bool header_name_is_valid(const char *name);
+/* Replaces the headers' values in a text by stars (redact.h): a server may quote what it does not like. */
+extern void headers_redact(const RequestHeaders *headers, char *text);
+
+extern void headers_free(RequestHeaders *headers);
 
 #endif

@@ -38,7 +38,7 @@
 
 #include "queue/queue_tables.h"
 #include "queue/exporter_guard.h"
-#include "lifecycle.h"
+#include "exporter/lifecycle.h"
 
 /* Writers hold the guard in ShareLock for a moment while they probe; an exporter holds it for good. */
 #define GUARD_ATTEMPTS 50

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "redact.h"
+#include "exporter/redact.h"
 
 /* Less than this says nothing; hiding it would only garble messages. */
 #define MIN_SECRET_LENGTH 4

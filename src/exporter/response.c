@@ -3,7 +3,7 @@
  */
 #include <string.h>
 
-#include "response.h"
+#include "exporter/response.h"
 
 /* JSON nested deeper than this is refused: the reader recurses. */
 #define MAX_DEPTH 32

@@ -22,10 +22,10 @@
 #include "compat.h"
 #include "queue/queue_tables.h"
 #include "queue/file_room.h"
-#include "lifecycle.h"
+#include "exporter/lifecycle.h"
 #include "queue/quiet_heap.h"
-#include "row_bytes.h"
-#include "settle.h"
+#include "exporter/row_bytes.h"
+#include "exporter/settle.h"
 
 /* Counting the bytes of otel.failed_spans reads it; this many times as long passes before it is done again. */
 #define PAUSE_FACTOR 20

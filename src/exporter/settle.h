@@ -5,8 +5,8 @@
 #define OTEL_EXPORTER_SETTLE_H
 
 #include "postgres.h"
-#include "batch.h"
-#include "config.h"
+#include "exporter/batch.h"
+#include "exporter/config.h"
 
 typedef enum Verdict
 {
@@ -17,7 +17,7 @@ typedef enum Verdict
 
 typedef struct Settlement
 {
-	const QueueRow *rows;
+	const BatchRow *rows;
 	int			count;
 	Oid			filenode;		/* as the batch had it */
 	Verdict		verdict;

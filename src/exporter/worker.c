@@ -3,7 +3,7 @@
  *
  * Its loop: read a batch in a short transaction, send it with none open, settle it in another.  Where
  * nothing is left it waits; where the collector does not take spans it waits longer each time.  It comes
- * and goes as lifecycle.c and src/exporter_guard.h say.
+ * and goes as lifecycle.c and queue/exporter_guard.h say.
  *
  * An error, such as a full disk or a damaged page gives, does not end it: that would free the guard, and every
  * commit would register another worker to fail alike.  It waits as after a failure of the collector and goes
@@ -32,19 +32,17 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "batch.h"
-#include "bound.h"
+#include "exporter/batch.h"
+#include "exporter/bound.h"
 #include "compat.h"
-#include "config.h"
-#include "deliver.h"
-#include "expire.h"
+#include "exporter/config.h"
+#include "exporter/deliver.h"
+#include "exporter/expire.h"
 #include "queue/exporter_guard.h"
-#include "http.h"
-#include "lifecycle.h"
-#include "settle.h"
-#include "text.h"
-
-OTEL_LINKS_MODULE_MAGIC("otel_links_exporter");
+#include "exporter/lifecycle.h"
+#include "exporter/otlp/utf8.h"
+#include "exporter/settle.h"
+#include "exporter/transport.h"
 
 pg_noreturn extern PGDLLEXPORT void otel_exporter_main(Datum arg);
 
@@ -389,12 +387,11 @@ prepare(void)
 
 	memcpy(&flags, MyBgworkerEntry->bgw_extra, sizeof(flags));
 	lifecycle_begin();
-	text_init();
+	utf8_init();
 	lifecycle_commit();
 	settle_started();
 	if (flags & EXPORTER_RESUME)
 		lifecycle_leave_if_empty();
-	http_init();
 	exporter.idle_since = GetCurrentTimestamp();
 	begin_whole_pass();
 	exporter.prepared = true;
@@ -428,6 +425,7 @@ recover(void)
 	ErrorData  *error;
 
 	MemoryContextSwitchTo(exporter.batch_context);
+	transport_cancel();
 	error = CopyErrorData();
 	if (strncmp(exporter.trouble, error->message, sizeof(exporter.trouble) - 1) != 0)
 		EmitErrorReport();
@@ -451,9 +449,6 @@ otel_exporter_main(Datum arg)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	lifecycle_start(DatumGetObjectId(arg));
-
-	/* It defines the settings.  Loaded by now, unless a session that has an earlier library registered this. */
-	load_file("otel_links", false);
 
 	exporter.config_context = AllocSetContextCreate(TopMemoryContext, "otel exporter settings",
 													ALLOCSET_SMALL_SIZES);

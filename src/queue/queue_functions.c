@@ -18,7 +18,6 @@
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "utils/lsyscache.h"
-#include "utils/guc.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
@@ -27,6 +26,7 @@
 #include "queue/queue_tables.h"
 #include "queue/exporter_guard.h"
 #include "queue/worker_start.h"
+#include "settings.h"
 #include "queue/quiet_heap.h"
 
 /* How long force_flush() sleeps between looks at the queue: doubled from the first to the last. */
@@ -130,7 +130,6 @@ Datum
 otel_force_flush(PG_FUNCTION_ARGS)
 {
 	int			timeout_ms = PG_GETARG_INT32(0);
-	const char *exporter = GetConfigOption("otel.traces_exporter", true, false);
 	Oid			extension = get_extension_oid("otel_links", false);
 	Relation	queue;
 	Snapshot	since;
@@ -139,7 +138,7 @@ otel_force_flush(PG_FUNCTION_ARGS)
 	int64		exported;
 
 	/* Nothing exports here: not on a standby, nor where spans are held back on purpose. */
-	if (RecoveryInProgress() || (exporter && strcmp(exporter, "none") == 0))
+	if (RecoveryInProgress() || otel_traces_exporter == TRACES_EXPORTER_NONE)
 		PG_RETURN_INT64(0);
 
 	queue = export_table_open("span_queue", AccessShareLock);

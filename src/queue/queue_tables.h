@@ -6,33 +6,13 @@
 #define OTEL_LINKS_QUEUE_TABLES_H
 
 #include "postgres.h"
-#include "access/table.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_class.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 /*
  * Opens one of them by name.  An error when it is gone, or when a superuser has put something else in its place,
- * which could not be read as a table.  Both libraries do so, which share no symbol, so it is inline.
+ * which could not be read as a table.
  */
-static inline Relation
-export_table_open(const char *name, LOCKMODE mode)
-{
-	Oid			schema = get_namespace_oid("otel", true);
-	Oid			table = OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
-	Relation	rel = OidIsValid(table) ? try_table_open(table, mode) : NULL;
-
-	if (rel == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("table \"otel.%s\" does not exist", name)));
-	if (rel->rd_rel->relkind != RELKIND_RELATION)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"otel.%s\" is not a table", name)));
-	return rel;
-}
+extern Relation export_table_open(const char *name, LOCKMODE mode);
 
 /* otel.span_queue */
 enum

@@ -10,9 +10,6 @@
 #define OTEL_LINKS_QUIET_HEAP_H
 
 #include "postgres.h"
-#include "access/heapam.h"
-#include "access/htup_details.h"
-#include "access/xact.h"
 #include "utils/rel.h"
 
 /*
@@ -20,38 +17,9 @@
  * UPDATE gave further columns, while this process still has the older library, keeps NULL in those.  Values
  * that live in another table's TOAST are copied.  Returns where the row is.
  */
-static inline ItemPointerData
-quiet_insert(Relation rel, Datum *values, bool *nulls, int columns)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-	HeapTuple	tuple;
-	ItemPointerData tid;
-
-	if (desc->natts > columns)
-	{
-		Datum	   *all_values = palloc0(desc->natts * sizeof(Datum));
-		bool	   *all_nulls = palloc(desc->natts * sizeof(bool));
-
-		memcpy(all_values, values, columns * sizeof(Datum));
-		memset(all_nulls, true, desc->natts * sizeof(bool));
-		memcpy(all_nulls, nulls, columns * sizeof(bool));
-		tuple = heap_form_tuple(desc, all_values, all_nulls);
-		pfree(all_values);
-		pfree(all_nulls);
-	}
-	else
-		tuple = heap_form_tuple(desc, values, nulls);
-	heap_insert(rel, tuple, GetCurrentCommandId(true), HEAP_INSERT_NO_LOGICAL, NULL);
-	tid = tuple->t_self;
-	heap_freetuple(tuple);
-	return tid;
-}
+extern ItemPointerData quiet_insert(Relation rel, Datum *values, bool *nulls, int columns);
 
 /* The row must be visible to the transaction; somebody else's deletion at the same time is an error. */
-static inline void
-quiet_delete(Relation rel, ItemPointer tid)
-{
-	simple_heap_delete(rel, tid);
-}
+extern void quiet_delete(Relation rel, ItemPointer tid);
 
 #endif

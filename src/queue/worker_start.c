@@ -8,18 +8,19 @@
 #include "access/xlog.h"
 #include "catalog/namespace.h"
 #include "commands/sequence.h"
+#include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "storage/latch.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "queue/exporter_guard.h"
 #include "queue/worker_start.h"
+#include "settings.h"
 
 /* How often, at most, one session says that it found no free worker slot. */
 #define COMPLAINT_INTERVAL_MS (60 * 1000)
@@ -113,14 +114,13 @@ exporter_start_if_needed(Oid extension_oid)
 {
 	LOCKTAG		guard;
 	BackgroundWorker worker;
-	const char *exporter = GetConfigOption("otel.traces_exporter", true, false);
 	BackgroundWorkerHandle *fresh;
 	BgwHandleStatus status = BGWH_STOPPED;
 	MemoryContext old;
 	bool		starts = true;
 	pid_t		pid;
 
-	if (RecoveryInProgress() || (exporter && pg_strcasecmp(exporter, "none") == 0))
+	if (RecoveryInProgress() || otel_traces_exporter == TRACES_EXPORTER_NONE)
 		return false;
 
 	exporter_guard_tag(&guard, extension_oid);
@@ -174,7 +174,7 @@ exporter_register_launcher(void)
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
 	worker.bgw_restart_time = 5;
-	strlcpy(worker.bgw_library_name, EXPORTER_LIBRARY, BGW_MAXLEN);
+	strlcpy(worker.bgw_library_name, "otel_links", BGW_MAXLEN);
 	strlcpy(worker.bgw_function_name, "otel_launcher_main", BGW_MAXLEN);
 	strlcpy(worker.bgw_name, "otel_links launcher", BGW_MAXLEN);
 	strlcpy(worker.bgw_type, "otel_links launcher", BGW_MAXLEN);

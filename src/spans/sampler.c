@@ -78,7 +78,7 @@ bool
 sampler_decide(const uint8 *trace_id, const struct varlena *parent,
 			   const SpanLink *links, int nlinks)
 {
-	switch (otel_sampler)
+	switch ((TracesSampler) otel_traces_sampler)
 	{
 		case SAMPLER_ALWAYS_ON:
 			return true;

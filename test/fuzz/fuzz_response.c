@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "response.h"
+#include "exporter/response.h"
 
 #define REQUIRE(condition) \
 	do { \

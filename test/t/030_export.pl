@@ -5,6 +5,7 @@ use JSON::PP;
 use OtelExport;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Session;
 use Test::More;
 
 my $receiver = OtelExport->receiver;
@@ -151,12 +152,47 @@ my ($code, $out, $err) = $node->psql('postgres', 'SET ROLE app; SELECT otel.retr
 like($err, qr/permission denied/, 'nor may it call otel.retry_failed()');
 is($node->safe_psql('postgres', 'SET ROLE monitor; SELECT exported > 0 FROM otel.export_status'), 't', 'pg_monitor sees the status');
 
-# Backends have neither libcurl nor the exporter
-my $maps = $node->safe_psql('postgres', q{
-	SELECT otel.record_span('maps', now()) IS NOT NULL;
-	SELECT otel.force_flush(0);
-	SELECT pg_read_file('/proc/self/maps', 0, 1000000)});
-like($maps, qr/otel_links\.so/, 'a backend that records has otel_links mapped');
-unlike($maps, qr/libcurl|otel_links_exporter/, 'and neither libcurl nor the exporter');
+# What a backend has mapped that captures and records
+my $session = Session->new($node, 'postgres');
+$session->ask('CREATE TABLE captured (context otel.trace_context DEFAULT otel.current_trace_context())');
+$session->quit;
+SKIP:
+{
+	skip 'needs /proc', 3 unless -r '/proc/self/smaps';
+	$session = Session->new($node, 'postgres');
+	my $pid = $session->ask('SELECT pg_backend_pid()');
+	my @before = libraries($pid);
+	$session->ask('INSERT INTO captured DEFAULT VALUES');
+	$session->ask(q{SELECT otel.record_span('mapped', now()) IS NOT NULL});
+	$session->ask('SELECT otel.force_flush(0)');
+	my %before = map { $_ => 1 } @before;
+	my @more = grep { !$before{$_} } libraries($pid);
+	is_deeply(\@more, ['otel_links.so'], 'capture and recording bring a backend otel_links.so, no libcurl and no libz');
+	is(scalar(grep { /libcurl/ } @before, @more), 0, 'nor is libcurl there from elsewhere');
+	cmp_ok(own_kilobytes($pid), '<', 32, 'whose private memory is less than 32 kB');
+	$session->quit;
+}
+
+# The shared libraries of a process.
+sub libraries
+{
+	my ($pid) = @_;
+	my %seen = map { $_ => 1 } slurp_file("/proc/$pid/maps") =~ m{/([^/\s]+\.so[.\d]*)$}mg;
+	my @names = sort keys %seen;
+	return @names;
+}
+
+# The memory that a process has of our libraries for itself alone, in kB.
+sub own_kilobytes
+{
+	my ($pid) = @_;
+	my ($ours, $total) = (0, 0);
+	foreach my $line (split /\n/, slurp_file("/proc/$pid/smaps"))
+	{
+		$ours = $line =~ /otel_links/ if $line =~ /^[0-9a-f]+-[0-9a-f]+ /;
+		$total += $1 if $ours && $line =~ /^Anonymous: +(\d+) kB/;
+	}
+	return $total;
+}
 
 done_testing();

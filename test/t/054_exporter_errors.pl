@@ -52,20 +52,25 @@ sub arrived
 is(parallel_workers(), 2, 'a parallel query has its workers');
 
 # A library that is not there
-$tree->remove_library('otel_links_exporter');
+$tree->remove_library('otel_links_http');
 my $offset = -s $node->logfile;
 record_in_sessions('unloaded', 10);
-ok(said('otel_links_exporter'), 'without the library of the exporter the status names it');
+ok(said('could not access file "otel_links_http"'), 'without otel_links_http the status says what is missing');
 record_in_sessions('further', 10);
 is(parallel_workers(), 2, 'a parallel query still has its workers');
-is(scalar(() = slurp_file($node->logfile, $offset) =~ /otel_links exporter cannot be loaded/g), 1, 'the log says so once');
+is(scalar(() = slurp_file($node->logfile, $offset) =~ /ERROR: +could not access file "otel_links_http"/g), 1, 'the log says once that otel_links_http is missing');
 is(OtelExport::status($node, 'pending'), 20, 'the spans wait');
 $node->safe_psql('postgres', 'CREATE DATABASE other');
 $node->safe_psql('other', 'CREATE EXTENSION otel_links');
 OtelExport::record($node, 'other', 1, 'other');
 OtelExport::wait_sql($node, 'SELECT exporter_running FROM otel.export_status', 'other');
 is($node->psql('postgres', 'DROP DATABASE other'), 0, 'DROP DATABASE is not in its way');
-$tree->restore_library('otel_links_exporter');
+
+# The library is there, and libcurl is not
+$tree->replace_in_library('otel_links_http', 'libcurl', 'libmiss');
+ok(said('could not load library.*libmiss'), 'without libcurl the status names it');
+$tree->remove_library('otel_links_http');
+$tree->restore_library('otel_links_http');
 arrived('unloaded', 10, 'once it is there, all arrive, although no span was recorded since');
 arrived('further', 10, 'the later ones, too');
 

@@ -3,7 +3,7 @@
 #   my $tree = PrivateTree->new;
 #   PostgreSQL::Test::Cluster->new('main', install_path => $tree->path);
 #   append_to_file($tree->extension_file('otel_links--1.0--9.9.sql'), …);
-#   $tree->remove_library('otel_links_exporter');  $tree->restore_library('otel_links_exporter');
+#   $tree->remove_library('otel_links_http');  $tree->restore_library('otel_links_http');
 #
 # A server finds its files relative to its program, so that programs are copied; all else is linked to.  Where
 # they do not run then, the test is skipped.
@@ -68,6 +68,18 @@ sub restore_library
 {
 	my ($link, $file) = library(@_);
 	symlink $file, $link or die "symlink: $!";
+}
+
+# Puts a copy of the library there that has other bytes, as many, in the place of some.
+sub replace_in_library
+{
+	my ($self, $name, $from, $to) = @_;
+	my ($link, $file) = library($self, $name);
+	my $bytes = slurp_file($file);
+	die 'the replacement is not as long' if length $from != length $to;
+	$bytes =~ s/\Q$from\E/$to/g or die "$from is not in $file";
+	append_to_file($link, $bytes);
+	chmod 0755, $link;
 }
 
 1;

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "redact.h"
-#include "response.h"
+#include "exporter/redact.h"
+#include "exporter/response.h"
 
 static int	ntests = 0;
 static int	nfailed = 0;

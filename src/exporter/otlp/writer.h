@@ -1,7 +1,7 @@
 /*
  * writer.h: OTLP fields, written as Protocol Buffers or as JSON.
  *
- * The rows are walked once, by code that knows messages and fields (otlp.c, attributes.c); the two
+ * The rows are walked once, by code that knows messages and fields (otlp_span.c, key_values.c); the two
  * encodings differ only here.  A field has its number and its lowerCamelCase name side by side.  OTLP's
  * JSON is proto3's with three exceptions: ids are hex, enums are integers, and 64-bit integers are
  * strings (opentelemetry.io/docs/specs/otlp, "JSON Protobuf Encoding").
@@ -9,17 +9,17 @@
  * As in proto3, a scalar that is 0 or empty is left out, but for the put_* of an AnyValue's members,
  * where what is written says which kind it is.
  */
-#ifndef OTEL_EXPORTER_WRITER_H
-#define OTEL_EXPORTER_WRITER_H
+#ifndef OTEL_OTLP_WRITER_H
+#define OTEL_OTLP_WRITER_H
 
-#include "buffer.h"
+#include "exporter/otlp/buffer.h"
 #include "common/base64.h"
-#include "json.h"
-#include "protobuf.h"
+#include "exporter/otlp/json.h"
+#include "exporter/otlp/protobuf.h"
 
 typedef struct Writer
 {
-	ByteBuffer		buf;
+	ByteBuffer	buf;
 	bool		json;
 } Writer;
 

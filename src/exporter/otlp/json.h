@@ -4,10 +4,10 @@
  * Commas need no bookkeeping: a member is preceded by one unless the last byte written opens an object or
  * a list, and no string can end in such a byte, because it ends in a quote.
  */
-#ifndef OTEL_EXPORTER_JSON_H
-#define OTEL_EXPORTER_JSON_H
+#ifndef OTEL_OTLP_JSON_H
+#define OTEL_OTLP_JSON_H
 
-#include "buffer.h"
+#include "exporter/otlp/buffer.h"
 
 static inline void
 json_separator(ByteBuffer *b)

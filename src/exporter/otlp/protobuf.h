@@ -2,10 +2,10 @@
  * protobuf.h: the wire format of Protocol Buffers, as much as OTLP needs to write
  * (protobuf.dev/programming-guides/encoding).
  */
-#ifndef OTEL_EXPORTER_PROTOBUF_H
-#define OTEL_EXPORTER_PROTOBUF_H
+#ifndef OTEL_OTLP_PROTOBUF_H
+#define OTEL_OTLP_PROTOBUF_H
 
-#include "buffer.h"
+#include "exporter/otlp/buffer.h"
 #include "port/pg_bswap.h"
 
 typedef enum PbWireType

@@ -5,8 +5,8 @@
  * context is the one that was current at buffer_init(); growing may raise out_of_memory, and
  * program_limit_exceeded above the maximum.
  */
-#ifndef OTEL_EXPORTER_BUFFER_H
-#define OTEL_EXPORTER_BUFFER_H
+#ifndef OTEL_OTLP_BUFFER_H
+#define OTEL_OTLP_BUFFER_H
 
 #include "postgres.h"
 #include "utils/memutils.h"

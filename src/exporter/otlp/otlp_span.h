@@ -1,12 +1,12 @@
 /*
- * otlp.h: a row of the queue as an OTLP Span.
+ * otlp_span.h: a row of the queue as an OTLP Span.
  */
-#ifndef OTEL_EXPORTER_OTLP_H
-#define OTEL_EXPORTER_OTLP_H
+#ifndef OTEL_OTLP_OTLP_SPAN_H
+#define OTEL_OTLP_OTLP_SPAN_H
 
 #include "postgres.h"
 #include "access/tupdesc.h"
-#include "writer.h"
+#include "exporter/otlp/writer.h"
 
 /* The composite types in the queue's arrays, looked up once a batch. */
 typedef struct SpanTypes

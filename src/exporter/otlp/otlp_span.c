@@ -1,5 +1,5 @@
 /*
- * otlp.c: rows of the queue as OTLP spans (trace.proto).
+ * otlp_span.c: rows of the queue as OTLP spans (trace.proto).
  *
  * Measured on one core with spans of 128 links, two attributes each (bench/export): nearly all time goes
  * into the links, so they are read from the array in place.
@@ -17,11 +17,11 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
-#include "attributes.h"
+#include "exporter/otlp/key_values.h"
 #include "queue/queue_tables.h"
-#include "otlp.h"
-#include "otlp_fields.h"
-#include "text.h"
+#include "exporter/otlp/otlp_span.h"
+#include "exporter/otlp/fields.h"
+#include "exporter/otlp/utf8.h"
 #include "context/trace_context.h"
 
 /* otel.span_link and otel.span_event: columns by position from 0 */
@@ -81,7 +81,7 @@ put_text(Writer *w, Field f, Datum value)
 	const char *s = VARDATA_ANY(t);
 	int			len = VARSIZE_ANY_EXHDR(t);
 
-	text_to_utf8_lossy(&s, &len);
+	utf8_convert_lossy(&s, &len);
 	put_string(w, f, s, len);
 }
 
@@ -209,7 +209,7 @@ put_link(Writer *w, TupleDesc desc, Datum row, uint32 dropped, bool is_remote)
 	put_id(w, LINK_SPAN_ID, ctx->span_id, W3C_SPAN_ID_SIZE);
 	state = ctx->trace_state;
 	state_len = TRACE_STATE_LEN(context);
-	text_to_utf8_lossy(&state, &state_len);
+	utf8_convert_lossy(&state, &state_len);
 	put_string(w, LINK_TRACE_STATE, state, state_len);
 	if (!nulls[LINK_COLUMN_ATTRIBUTES])
 		put_attributes(w, LINK_ATTRIBUTES, DatumGetJsonbP(values[LINK_COLUMN_ATTRIBUTES]));

@@ -1,5 +1,5 @@
 /*
- * text.c: text of the database as UTF-8.
+ * utf8.c: text of the database as UTF-8.
  *
  * A database in UTF-8 is checked all the same, and one in SQL_ASCII may hold anything: one span with a
  * broken string would otherwise make collectors refuse its whole batch.
@@ -10,12 +10,12 @@
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
-#include "text.h"
+#include "exporter/otlp/utf8.h"
 
 static Oid	conversion;			/* InvalidOid: none is needed, or there is none */
 
 void
-text_init(void)
+utf8_init(void)
 {
 	int			encoding = GetDatabaseEncoding();
 
@@ -36,7 +36,7 @@ is_ascii(const char *s, int len)
 }
 
 bool
-text_to_utf8(const char **s, int *len)
+utf8_convert(const char **s, int *len)
 {
 	int			encoding = GetDatabaseEncoding();
 	unsigned char *converted;
@@ -63,11 +63,11 @@ text_to_utf8(const char **s, int *len)
 }
 
 void
-text_to_utf8_lossy(const char **s, int *len)
+utf8_convert_lossy(const char **s, int *len)
 {
 	char	   *copy;
 
-	if (text_to_utf8(s, len))
+	if (utf8_convert(s, len))
 		return;
 	copy = palloc(*len);
 	for (int i = 0; i < *len; i++)

@@ -1,12 +1,12 @@
 /*
- * attributes.h: jsonb as OTLP attributes.
+ * key_values.h: jsonb as OTLP attributes.
  */
-#ifndef OTEL_EXPORTER_ATTRIBUTES_H
-#define OTEL_EXPORTER_ATTRIBUTES_H
+#ifndef OTEL_OTLP_KEY_VALUES_H
+#define OTEL_OTLP_KEY_VALUES_H
 
 #include "postgres.h"
 #include "utils/jsonb.h"
-#include "writer.h"
+#include "exporter/otlp/writer.h"
 
 /*
  * Writes the members of an object as the repeated KeyValue in a field; anything but an object, and a

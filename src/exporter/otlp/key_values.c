@@ -1,5 +1,5 @@
 /*
- * attributes.c: jsonb as OTLP attributes (common.proto's KeyValue and AnyValue).
+ * key_values.c: jsonb as OTLP attributes (common.proto's KeyValue and AnyValue).
  */
 #include "postgres.h"
 
@@ -10,9 +10,9 @@
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 
-#include "attributes.h"
-#include "otlp_fields.h"
-#include "text.h"
+#include "exporter/otlp/key_values.h"
+#include "exporter/otlp/fields.h"
+#include "exporter/otlp/utf8.h"
 
 /*
  * Readers of Protocol Buffers refuse messages nested more than 100 deep, and a JSON object costs three
@@ -62,7 +62,7 @@ put_number(Writer *w, Numeric number)
 static void
 put_text_value(Writer *w, const char *s, int len)
 {
-	if (text_to_utf8(&s, &len))
+	if (utf8_convert(&s, &len))
 		put_string_always(w, ANY_VALUE_STRING, s, len);
 	else
 		put_bytes(w, ANY_VALUE_BYTES, s, len);
@@ -92,7 +92,7 @@ put_members(Writer *w, Field f, JsonbContainer *object, int depth)
 		len = key.val.string.len;
 		if (len == 0)
 			continue;
-		text_to_utf8_lossy(&name, &len);
+		utf8_convert_lossy(&name, &len);
 		item = begin_item(w, f);
 		put_string_always(w, KEY_VALUE_KEY, name, len);
 		any = begin_message(w, KEY_VALUE_VALUE);

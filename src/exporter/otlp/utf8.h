@@ -1,21 +1,21 @@
 /*
- * text.h: text of the database as UTF-8, the only encoding OTLP knows.
+ * utf8.h: text of the database as UTF-8, the only encoding OTLP knows.
  */
-#ifndef OTEL_EXPORTER_TEXT_H
-#define OTEL_EXPORTER_TEXT_H
+#ifndef OTEL_OTLP_UTF8_H
+#define OTEL_OTLP_UTF8_H
 
 #include "postgres.h"
 
 /* Finds the conversion from the database's encoding.  In a transaction, once. */
-extern void text_init(void);
+extern void utf8_init(void);
 
 /*
  * Makes *s (of *len bytes, in the database's encoding) valid UTF-8, in CurrentMemoryContext where it must
  * be converted; false, with nothing changed, when it cannot be.  In a transaction.  Never raises.
  */
-extern bool text_to_utf8(const char **s, int *len);
+extern bool utf8_convert(const char **s, int *len);
 
 /* The same, but what cannot be converted becomes ASCII with a question mark for every other byte. */
-extern void text_to_utf8_lossy(const char **s, int *len);
+extern void utf8_convert_lossy(const char **s, int *len);
 
 #endif

@@ -1,12 +1,12 @@
 /*
- * otlp_fields.h: the fields of OTLP's messages that the exporter writes, from opentelemetry-proto:
+ * fields.h: the fields of OTLP's messages that the exporter writes, from opentelemetry-proto:
  * collector/trace/v1/trace_service.proto, trace/v1/trace.proto, common/v1/common.proto,
  * resource/v1/resource.proto.
  */
-#ifndef OTEL_EXPORTER_OTLP_FIELDS_H
-#define OTEL_EXPORTER_OTLP_FIELDS_H
+#ifndef OTEL_OTLP_FIELDS_H
+#define OTEL_OTLP_FIELDS_H
 
-#include "writer.h"
+#include "exporter/otlp/writer.h"
 
 #define FIELD(number_, name_) ((Field) {(number_), (name_)})
 

@@ -20,12 +20,12 @@
 #include "utils/lsyscache.h"
 #include "utils/uuid.h"
 
-#include "attributes.h"
+#include "exporter/otlp/key_values.h"
 #include "compat.h"
-#include "headers.h"
-#include "otlp_fields.h"
-#include "resource.h"
-#include "text.h"
+#include "exporter/pairs.h"
+#include "exporter/otlp/fields.h"
+#include "exporter/otlp/resource.h"
+#include "exporter/otlp/utf8.h"
 
 /* The first with stable conventions for databases, whose attributes the spans of trace_job() have. */
 #define SCHEMA_URL "https://opentelemetry.io/schemas/1.33.0"
@@ -72,7 +72,7 @@ utf8(const char *value)
 {
 	int			len = strlen(value);
 
-	text_to_utf8_lossy(&value, &len);
+	utf8_convert_lossy(&value, &len);
 	return pnstrdup(value, len);
 }
 

@@ -1,12 +1,12 @@
 /*
  * resource.h: what stands around the spans of a request: resource, scope and schema.
  */
-#ifndef OTEL_EXPORTER_RESOURCE_H
-#define OTEL_EXPORTER_RESOURCE_H
+#ifndef OTEL_OTLP_RESOURCE_H
+#define OTEL_OTLP_RESOURCE_H
 
 #include "postgres.h"
-#include "config.h"
-#include "writer.h"
+#include "exporter/config.h"
+#include "exporter/otlp/writer.h"
 
 /* The resource and the scope as they are encoded, the same for all requests of a batch. */
 typedef struct Envelope

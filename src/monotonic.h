@@ -1,0 +1,29 @@
+/*
+ * monotonic.h: time that only ever moves forward, for deadlines and pauses.
+ *
+ * The wall clock may be set back by hours, and a deadline taken from it then lies hours away.  Timestamps
+ * that people read or that are compared with rows stay with the wall clock.
+ */
+#ifndef OTEL_LINKS_MONOTONIC_H
+#define OTEL_LINKS_MONOTONIC_H
+
+#include "postgres.h"
+#include "portability/instr_time.h"
+
+/* Microseconds since some moment before the server's start; never 0, so 0 can mean "not set". */
+static inline int64
+monotonic_us(void)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	return (int64) INSTR_TIME_GET_MICROSEC(now) + 1;
+}
+
+static inline int64
+monotonic_ms(void)
+{
+	return monotonic_us() / 1000 + 1;
+}
+
+#endif
