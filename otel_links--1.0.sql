@@ -733,6 +733,11 @@ CREATE SEQUENCE otel.exporter_start_failures;
 REVOKE ALL ON otel.exporter_start_failures FROM PUBLIC;
 COMMENT ON SEQUENCE otel.exporter_start_failures IS 'counts how often a session found no free background worker slot for the exporter';
 
+-- Unlogged: after a crash nobody has a claim.
+CREATE UNLOGGED SEQUENCE otel.exporter_starting MINVALUE 0 START 0;
+REVOKE ALL ON otel.exporter_starting FROM PUBLIC;
+COMMENT ON SEQUENCE otel.exporter_starting IS 'not counted in: its value is when a session last asked for an exporter that has not arrived yet, in microseconds since 2000, else 0 (src/queue/start_claim.c)';
+
 CREATE FUNCTION otel.force_flush(timeout_ms pg_catalog.int4 DEFAULT 30000) RETURNS pg_catalog.int8
     LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 1000
     AS 'MODULE_PATHNAME', 'otel_force_flush';

@@ -38,6 +38,7 @@
 
 #include "queue/queue_tables.h"
 #include "queue/exporter_guard.h"
+#include "queue/start_claim.h"
 #include "exporter/lifecycle.h"
 
 /* Writers hold the guard in ShareLock for a moment while they probe; an exporter holds it for good. */
@@ -180,6 +181,7 @@ lifecycle_start(Oid database)
 
 	StartTransactionCommand();
 	extension = get_extension_oid("otel_links", true);
+	start_claim_drop();
 	if (!OidIsValid(extension) || !take_guard())
 	{
 		CommitTransactionCommand();
@@ -197,6 +199,7 @@ hand_over(void)
 {
 	BackgroundWorker worker;
 
+	(void) start_claim_take();
 	CommitTransactionCommand();
 	release_guard();
 	exporter_describe(&worker, MyDatabaseId, 0);

@@ -1,6 +1,6 @@
 /*
- * worker_start.c: starting and waking the exporter of this database (exporter_guard.h says how the two
- * sides meet).
+ * worker_start.c: starting and waking the exporter of this database (exporter_guard.h says how
+ * the two sides meet).
  */
 #include "postgres.h"
 
@@ -13,12 +13,12 @@
 #include "storage/latch.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
-#include "storage/procarray.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "queue/exporter_guard.h"
+#include "queue/start_claim.h"
 #include "queue/worker_start.h"
 #include "settings.h"
 
@@ -32,7 +32,7 @@
 /* The worker this session registered last, until it has started. */
 static BackgroundWorkerHandle *registered;
 
-/* The exporter this session saw last.  Both may be out of date: a latch set in vain does no harm. */
+/* The exporter this session woke last; out of date, perhaps: a latch set in vain does no harm. */
 static PGPROC *exporter_proc;
 static int	exporter_pid;
 
@@ -44,25 +44,30 @@ exporter_known(void)
 		exporter_proc->databaseId == MyDatabaseId;
 }
 
-/* Finds who holds the guard.  Walks the whole lock table, so its answer is kept. */
-static void
-find_exporter(const LOCKTAG *guard)
+/*
+ * Finds the exporter of this database among the server's processes, whose number max_connections
+ * bounds.  The lock table, which knows who holds the guard, may have a hundred thousand entries,
+ * and walking it took the first span of a session 29 ms.
+ */
+static bool
+find_exporter(void)
 {
-	LockData   *locks = GetLockStatusData();
-
-	exporter_proc = NULL;
-	for (int i = 0; i < locks->nelements; i++)
+	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
 	{
-		LockInstanceData *lock = &locks->locks[i];
+		PGPROC	   *proc = &ProcGlobal->allProcs[i];
+		int			pid = proc->pid;
+		const char *type;
 
-		if (memcmp(&lock->locktag, guard, sizeof(LOCKTAG)) == 0 &&
-			(lock->holdMask & LOCKBIT_ON(ExclusiveLock)))
-		{
-			exporter_pid = lock->pid;
-			exporter_proc = BackendPidGetProc(exporter_pid);
-			break;
-		}
+		if (pid == 0 || proc->databaseId != MyDatabaseId)
+			continue;
+		type = GetBackgroundWorkerTypeByPid(pid);
+		if (type == NULL || strcmp(type, EXPORTER_NAME) != 0)
+			continue;
+		exporter_proc = proc;
+		exporter_pid = pid;
+		return true;
 	}
+	return false;
 }
 
 /* Is there no exporter?  Takes the guard as writers do, for a moment. */
@@ -76,10 +81,9 @@ guard_is_free(const LOCKTAG *guard)
 }
 
 /*
- * Counts, where that is allowed, and now and then logs that no worker could be registered.  The status view
- * reads the count.
- * False when there was nothing to complain of: many sessions that commit at once when no exporter runs
- * register as many, and the one that is to stay may be among those that took up the slots.
+ * Counts, where that is allowed, and now and then logs that no worker could be registered.  The
+ * status view reads the count.  False when there was nothing to complain of: the exporter that
+ * another session started may have taken the last slot.
  */
 static bool
 complain_no_slot(const LOCKTAG *guard)
@@ -125,29 +129,28 @@ exporter_start_if_needed(Oid extension_oid)
 
 	exporter_guard_tag(&guard, extension_oid);
 	if (!guard_is_free(&guard))
-	{
-		if (!exporter_known())
-			find_exporter(&guard);
 		return true;
-	}
 
 	/*
-	 * One that has been registered and not forked yet will see our rows.  One that has been forked and
-	 * does not hold the guard may be on its way in or out: only another one is sure to see them, and one
-	 * too many leaves as soon as it finds the guard taken.
+	 * One that has been registered and not forked yet will see our rows.  One that has been
+	 * forked and does not hold the guard may be on its way in or out: only another one is sure to
+	 * see them, and one too many leaves as soon as it finds the guard taken.
 	 */
 	if (registered)
 		status = GetBackgroundWorkerPid(registered, &pid);
-	if (status == BGWH_NOT_YET_STARTED)
+	if (status == BGWH_NOT_YET_STARTED || !start_claim_take())
 		return true;
 
 	exporter_describe(&worker, MyDatabaseId, 0);
 	old = MemoryContextSwitchTo(TopMemoryContext);	/* the handle outlives the transaction */
 	if (!RegisterDynamicBackgroundWorker(&worker, &fresh))
+	{
+		start_claim_drop();
 		starts = !complain_no_slot(&guard);
+	}
 	else
 	{
-		/* What looks gone may have failed, and keep a slot until it is started again: it is replaced. */
+		/* What looks gone may have failed, and keep a slot until it is started again. */
 		if (registered && status == BGWH_STOPPED)
 			TerminateBackgroundWorker(registered);
 		if (registered)
@@ -161,7 +164,7 @@ exporter_start_if_needed(Oid extension_oid)
 void
 exporter_wake(void)
 {
-	if (exporter_known())
+	if (exporter_known() || find_exporter())
 		SetLatch(&exporter_proc->procLatch);
 }
 

@@ -1,6 +1,6 @@
 -- Export as SQL sees it: what there is, who may do what, and what needs no collector.
 BEGIN;
-SELECT plan(38);
+SELECT plan(39);
 
 SELECT has_table('otel', t, 'otel.' || t || ' is a table')
   FROM unnest(ARRAY['span_queue', 'failed_spans', 'exported_spans', 'exporter_state']) t;
@@ -30,7 +30,7 @@ SELECT ok(NOT has_function_privilege('somebody', 'otel.retry_failed()', 'EXECUTE
 SELECT ok(NOT has_any_column_privilege('somebody', 'otel.' || t, 'SELECT'), 'not anybody may read otel.' || t)
   FROM unnest(ARRAY['span_queue', 'failed_spans', 'exported_spans', 'exporter_state', 'export_status']) t;
 SELECT ok(NOT has_sequence_privilege('somebody', 'otel.' || s, 'USAGE, SELECT, UPDATE'), 'nor use otel.' || s)
-  FROM unnest(ARRAY['dropped_spans', 'exporter_start_failures']) s;
+  FROM unnest(ARRAY['dropped_spans', 'exporter_start_failures', 'exporter_starting']) s;
 SELECT ok(has_table_privilege('pg_monitor', 'otel.export_status', 'SELECT'), 'pg_monitor may read the status');
 SELECT ok(NOT has_any_column_privilege('pg_monitor', 'otel.span_queue', 'SELECT'), 'and not the spans');
 
