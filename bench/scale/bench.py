@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Which part of a queue with traces gives first; bench/scale/run says how to call it.
 
-First what each part can do alone on this machine: capture, claim and link, export to a collector that
-answers after 0, 5, 20 and 50 ms. From that the table says, for three loads, which part is the first to have
-less than the load's busiest hour needs. Then a day of the first load at 1/100 of its rate, in less than a
-minute, with an outage of the collector in its busiest hour: nothing may be lost.
+First what each part can do alone on this machine: capture, claim and link, export to a collector
+that answers after 0, 5, 20 and 50 ms. From that the table says, for three loads, which part is the
+first to have less than the load's busiest hour needs. Then a day of the first load at 1/100 of its
+rate, in less than a minute, with an outage of the collector in its busiest hour: nothing may be
+lost.
 """
 
 import contextlib
@@ -23,9 +24,9 @@ HERE = pathlib.Path(__file__).parent
 DELAYS_MS = (0, 5, 20, 50)
 BATCH = 100
 ROWS_A_DAY = 1_000_000_000
-PEAK = 2.5                      # the busiest hour's rate, in times of the day's average
+PEAK = 2.5  # the busiest hour's rate, in times of the day's average
 SCALE = 100
-OUTAGE_S = 3                    # five minutes at 1/100
+OUTAGE_S = 3  # five minutes at 1/100
 
 SCHEMA = """
 CREATE EXTENSION otel_links;
@@ -54,15 +55,21 @@ CREATE FUNCTION fill(n bigint) RETURNS void LANGUAGE sql AS $$
 $$;
 """
 
-INSERT = ("\\set r random(1, 9000000000000000)\n"
-          "INSERT INTO jobs (payload) VALUES ('make a report') "
-          "/*traceparent='00-4bf92f3577b34da6:r-00f067aa0ba902b7-01'*/;\n")
+INSERT = (
+    "\\set r random(1, 9000000000000000)\n"
+    "INSERT INTO jobs (payload) VALUES ('make a report') "
+    "/*traceparent='00-4bf92f3577b34da6:r-00f067aa0ba902b7-01'*/;\n"
+)
 
 
 @contextlib.contextmanager
 def collector(delay_ms):
-    process = subprocess.Popen([sys.executable, HERE / "slow_collector.py", str(delay_ms)],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, HERE / "slow_collector.py", str(delay_ms)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
         yield f"http://127.0.0.1:{int(process.stdout.readline())}"
     finally:
@@ -76,8 +83,11 @@ def value(connection, query, *arguments):
 
 def set_system(connection, **settings):
     for name, setting in settings.items():
-        connection.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(
-            sql.Identifier("otel", name), sql.Literal(setting)))
+        connection.execute(
+            sql.SQL("ALTER SYSTEM SET {} = {}").format(
+                sql.Identifier("otel", name), sql.Literal(setting)
+            )
+        )
     connection.execute("SELECT pg_reload_conf()")
     for name, setting in settings.items():
         while value(connection, "SELECT current_setting(%s)", "otel." + name) != setting:
@@ -94,14 +104,29 @@ def pgbench(script, seconds, clients=4):
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(script)
         file.flush()
-        out = subprocess.run(["pgbench", "-n", "-c", str(clients), "-j", "1", "-T", str(math.ceil(seconds)),
-                              "-f", file.name], check=True, stdout=subprocess.PIPE,
-                             stderr=subprocess.DEVNULL, text=True).stdout
+        out = subprocess.run(
+            [
+                "pgbench",
+                "-n",
+                "-c",
+                str(clients),
+                "-j",
+                "1",
+                "-T",
+                str(math.ceil(seconds)),
+                "-f",
+                file.name,
+            ],
+            check=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ).stdout
     return float(next(line for line in out.splitlines() if line.startswith("tps")).split()[2])
 
 
 def capture_capacity(connection, seconds):
-    """Rows a second that four sessions insert, each in a transaction of its own, and the WAL of one."""
+    """Rows a second that four sessions insert, a transaction each, and the WAL of one."""
     script = INSERT.replace(":r", "a3ce929d0e0e4736")
     connection.execute("TRUNCATE jobs")
     rates = []
@@ -110,25 +135,29 @@ def capture_capacity(connection, seconds):
 
 
 def link_capacity(connection, seconds):
-    """Batches of 100 rows a second that one runner claims, links and records; WAL and queue bytes of a span."""
+    """Batches of 100 rows a second that one runner works on; WAL and queue bytes of a span."""
     batches = max(int(400 * seconds), 50)
     connection.execute("TRUNCATE jobs, otel.span_queue")
     connection.execute("SELECT fill(%s)", (batches * BATCH,))
     connection.execute("VACUUM ANALYZE jobs")
     start = time.monotonic()
-    wal = wal_during(connection,
-                     lambda: connection.execute("CALL work_until_empty(%s, %s)", (batches, BATCH)))
+    wal = wal_during(
+        connection, lambda: connection.execute("CALL work_until_empty(%s, %s)", (batches, BATCH))
+    )
     seconds = time.monotonic() - start
-    rows, size = connection.execute("SELECT count(*), pg_total_relation_size('otel.span_queue') "
-                                    "FROM otel.span_queue").fetchone()
+    rows, size = connection.execute(
+        "SELECT count(*), pg_total_relation_size('otel.span_queue') FROM otel.span_queue"
+    ).fetchone()
     return rows / seconds, wal / rows, size / rows
 
 
 def queue_spans(connection, spans, links):
     connection.execute(f"""
-        SELECT count(otel.record_span('process jobs', now(), links => links, kind => 'consumer', root => true))
+        SELECT count(otel.record_span('process jobs', now(), links => links, kind => 'consumer',
+                                      root => true))
           FROM generate_series(1, {spans}),
-               (SELECT otel.link_agg(otel.from_ids(md5(i::text), left(md5((-i)::text), 16), 1)) AS links
+               (SELECT otel.link_agg(otel.from_ids(md5(i::text), left(md5((-i)::text), 16), 1))
+                       AS links
                   FROM generate_series(1, {links}) i) l""")
 
 
@@ -146,7 +175,8 @@ def export_capacity(connection, delay_ms, links, spans):
         connection.execute("SELECT otel.force_flush(600000)")
         seconds = time.monotonic() - start
         left = connection.execute(
-            "SELECT pending, failed, dropped, last_error FROM otel.export_status").fetchone()
+            "SELECT pending, failed, dropped, last_error FROM otel.export_status"
+        ).fetchone()
         if any(left[:3]):
             raise SystemExit(f"pending, failed, dropped, last error: {left}")
         set_system(connection, traces_exporter="none")
@@ -154,12 +184,12 @@ def export_capacity(connection, delay_ms, links, spans):
 
 
 def shape(hour):
-    """The share of an hour in the day: a quiet night, the busiest hour at three in the afternoon."""
+    """The share of an hour in the day: a quiet night, the busiest at three in the afternoon."""
     return max(0.1, 1 + (PEAK - 1) * math.cos((hour - 15) / 24 * 2 * math.pi))
 
 
 def day(connection, seconds):
-    """A day of a billion rows at 1/100 of its rate: inserting, working, exporting, an outage at 15 o'clock."""
+    """A day of a billion rows at 1/100 of its rate, with an outage at 15 o'clock."""
     hour = seconds / 24
     rate = ROWS_A_DAY / 86_400 / SCALE
     stop = threading.Event()
@@ -185,7 +215,12 @@ def day(connection, seconds):
     exported = value(connection, "SELECT exported FROM otel.export_status")
     most = {"waiting": 0, "bytes": 0, "age": 0.0}
     with collector(20) as url:
-        set_system(connection, exporter_otlp_endpoint=url, traces_exporter="otlp", bsp_schedule_delay="50ms")
+        set_system(
+            connection,
+            exporter_otlp_endpoint=url,
+            traces_exporter="otlp",
+            bsp_schedule_delay="50ms",
+        )
         inserter, worker = threading.Thread(target=insert), threading.Thread(target=work)
         before = value(connection, "SELECT pg_current_wal_insert_lsn()")
         start = time.monotonic()
@@ -201,9 +236,13 @@ def day(connection, seconds):
                 set_system(connection, exporter_otlp_endpoint="http://127.0.0.1:9" if down else url)
             waiting, size, age = connection.execute(
                 "SELECT pending, queue_bytes, coalesce(extract(epoch FROM oldest_age), 0)::float8 "
-                "FROM otel.export_status").fetchone()
-            most = {"waiting": max(most["waiting"], waiting), "bytes": max(most["bytes"], size),
-                    "age": max(most["age"], age)}
+                "FROM otel.export_status"
+            ).fetchone()
+            most = {
+                "waiting": max(most["waiting"], waiting),
+                "bytes": max(most["bytes"], size),
+                "age": max(most["age"], age),
+            }
         inserter.join()
         time.sleep(0.5)
         stop.set()
@@ -211,50 +250,78 @@ def day(connection, seconds):
         connection.execute("SELECT otel.force_flush(60000)")
         wal = float(value(connection, "SELECT pg_current_wal_insert_lsn() - %s::pg_lsn", before))
         status = connection.execute(
-            "SELECT exported, pending, failed, dropped FROM otel.export_status").fetchone()
+            "SELECT exported, pending, failed, dropped FROM otel.export_status"
+        ).fetchone()
         set_system(connection, traces_exporter="none")
     left = value(connection, "SELECT count(*) FROM jobs")
-    print(f"\na day at 1/{SCALE} of a billion rows, {seconds} s, collector 20 ms away, an outage of "
-          f"{OUTAGE_S} s: {inserted[0]:,} rows, {status[0] - exported:,} batch spans exported, "
-          f"{left} rows left, {status[1]} pending, {status[2]} failed, {status[3]} dropped")
-    print(f"at most {most['waiting']:,} spans ({most['bytes'] / 1e6:,.1f} MB) waited, the oldest "
-          f"{most['age']:.1f} s; {wal / inserted[0]:,.0f} bytes of WAL a row, work and export included")
+    print(
+        f"\na day at 1/{SCALE} of a billion rows, {seconds} s, collector 20 ms away, an outage of "
+        f"{OUTAGE_S} s: {inserted[0]:,} rows, {status[0] - exported:,} batch spans exported, "
+        f"{left} rows left, {status[1]} pending, {status[2]} failed, {status[3]} dropped"
+    )
+    print(
+        f"at most {most['waiting']:,} spans ({most['bytes'] / 1e6:,.1f} MB) waited, the oldest "
+        f"{most['age']:.1f} s; {wal / inserted[0]:,.0f} bytes of WAL a row, everything included"
+    )
 
 
 def main():
     seconds, day_seconds = float(sys.argv[1]), float(sys.argv[2])
     with psycopg.connect(autocommit=True) as connection:
         connection.execute(SCHEMA)
-        set_system(connection, exporter_idle_timeout="1h", bsp_schedule_delay="10ms", queue_max_size="100GB")
+        set_system(
+            connection,
+            exporter_idle_timeout="1h",
+            bsp_schedule_delay="10ms",
+            queue_max_size="100GB",
+        )
         rows, row_wal = capture_capacity(connection, seconds)
         batches, span_wal, span_bytes = link_capacity(connection, seconds)
-        print(f"capture: {rows:,.0f} rows/s in transactions of their own, four sessions; "
-              f"{row_wal:,.0f} bytes of WAL a row")
-        print(f"claim and link: {batches:,.0f} batches of {BATCH} rows/s, one runner; {span_wal:,.0f} bytes "
-              f"of WAL a batch (its rows' deletion included), {span_bytes:,.0f} bytes of the queue a span")
+        print(
+            f"capture: {rows:,.0f} rows/s in transactions of their own, four sessions; "
+            f"{row_wal:,.0f} bytes of WAL a row"
+        )
+        print(
+            f"claim and link: {batches:,.0f} batches of {BATCH} rows/s; {span_wal:,.0f} "
+            f"bytes of WAL a batch (its rows' deletion included), {span_bytes:,.0f} bytes of the "
+            "queue a span"
+        )
         export = {}
         print(f"\n{'export, spans/s':30}" + "".join(f"{delay:>9} ms" for delay in DELAYS_MS))
         for links, spans in ((0, 60_000), (BATCH, 6_000)):
-            export[links] = [export_capacity(connection, delay, links, int(spans * seconds))
-                             for delay in DELAYS_MS]
-            print(f"{f'{links} links a span':30}" + "".join(f"{rate:12,.0f}" for rate in export[links]))
+            export[links] = [
+                export_capacity(connection, delay, links, int(spans * seconds))
+                for delay in DELAYS_MS
+            ]
+            print(
+                f"{f'{links} links a span':30}"
+                + "".join(f"{rate:12,.0f}" for rate in export[links])
+            )
 
         peak_rows = ROWS_A_DAY / 86_400 * PEAK
-        loads = (("a billion rows a day, batches of 100", peak_rows, peak_rows / BATCH, BATCH),
-                 ("a billion rows a day, a span a row", peak_rows, peak_rows, 0),
-                 ("100,000 spans a second", 0, 100_000, 0))
-        print(f"\nfirst ceiling in the busiest hour, {PEAK} times the average "
-              "(capacity / need; below 1 it does not hold)")
+        loads = (
+            ("a billion rows a day, batches of 100", peak_rows, peak_rows / BATCH, BATCH),
+            ("a billion rows a day, a span a row", peak_rows, peak_rows, 0),
+            ("100,000 spans a second", 0, 100_000, 0),
+        )
+        print(
+            f"\nfirst ceiling in the busiest hour, {PEAK} times the average "
+            "(capacity / need; below 1 it does not hold)"
+        )
         for name, need_rows, need_spans, links in loads:
-            ratios = {f"export at {delay} ms": rate / need_spans
-                      for delay, rate in zip(DELAYS_MS, export[links])}
+            ratios = {
+                f"export at {delay} ms": rate / need_spans
+                for delay, rate in zip(DELAYS_MS, export[links])
+            }
             if need_rows:
                 ratios["capture, this machine"] = rows / need_rows
             if links:
                 ratios["one job runner"] = batches / need_spans
             by_ratio = sorted(ratios.items(), key=lambda item: item[1])
-            print(f"  {name}: need {need_rows:,.0f} rows/s, {need_spans:,.0f} spans/s; "
-                  + ", ".join(f"{part} {ratio:.2f}" for part, ratio in by_ratio))
+            print(
+                f"  {name}: need {need_rows:,.0f} rows/s, {need_spans:,.0f} spans/s; "
+                + ", ".join(f"{part} {ratio:.2f}" for part, ratio in by_ratio)
+            )
         day(connection, day_seconds)
 
 

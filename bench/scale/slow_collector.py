@@ -1,6 +1,6 @@
-"""A collector that takes any request and answers 200 after a while; as little work as Python can make of it.
+"""A collector that answers any request with 200 after a while, with as little work as possible.
 
-    slow_collector.py DELAY_MS      prints its port, ends when its standard input closes
+slow_collector.py DELAY_MS      prints its port, ends when its standard input closes
 """
 
 import socket
@@ -34,7 +34,7 @@ def serve(connection, delay):
                 connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
             left = body_length(head) - len(rest)
             while left > 0:
-                got = connection.recv_into(buffer[:min(left, len(buffer))])
+                got = connection.recv_into(buffer[: min(left, len(buffer))])
                 if not got:
                     return
                 left -= got

@@ -1,6 +1,7 @@
-# Tables sharded over two servers with postgres_fdw: rows inserted through the coordinating server are
-# captured on it, rows inserted on a shard are captured there; two job runners at the same time, one on each
-# shard, link every row exactly once; what is shipped to the shards; and a shard whose extension is missing.
+# Tables sharded over two servers with postgres_fdw: rows inserted through the coordinating server
+# are captured on it, rows inserted on a shard are captured there; two job runners at the same
+# time, one on each shard, link every row exactly once; what is shipped to the shards; and a shard
+# whose extension is missing.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -30,9 +31,11 @@ EOSQL
 
 my $node = PostgreSQL::Test::Cluster->new('coordinator');
 $node->init;
-$node->append_conf('postgresql.conf', "otel.traces_exporter = none\nmax_prepared_transactions = 4\n");
+$node->append_conf('postgresql.conf',
+	"otel.traces_exporter = none\nmax_prepared_transactions = 4\n");
 $node->start;
-if (!$node->safe_psql('postgres', "SELECT count(*) FROM pg_available_extensions WHERE name = 'postgres_fdw'"))
+if (!$node->safe_psql(
+		'postgres', "SELECT count(*) FROM pg_available_extensions WHERE name = 'postgres_fdw'"))
 {
 	plan skip_all => 'this PostgreSQL has no postgres_fdw';
 }
@@ -54,18 +57,34 @@ CREATE FOREIGN TABLE jobs_$i PARTITION OF jobs FOR VALUES WITH (MODULUS 2, REMAI
 EOSQL
 }
 
-sub comment { return "/*traceparent='00-" . ($_[0] x 16) . "-00f067aa0ba902b7-01',tracestate='congo%3Dt61'*/" }
+sub comment
+{
+	my ($byte) = @_;
+	return "/*traceparent='00-" . ($byte x 16) . "-00f067aa0ba902b7-01',tracestate='congo%3Dt61'*/";
+}
+
 sub rows { return $node->safe_psql('postgres', $_[0]) }
 
 # Which context a row has, and where it was captured.
-rows("INSERT INTO jobs (id, path) SELECT i, 'through the parent' FROM generate_series(1, 20) i " . comment('a1'));
-is(rows("SELECT count(*), min(trace_context::text), max(trace_context::text) FROM jobs WHERE path = 'through the parent'"),
+rows("INSERT INTO jobs (id, path) SELECT i, 'through the parent' FROM generate_series(1, 20) i "
+	  . comment('a1'));
+is( rows(
+			"SELECT count(*), min(trace_context::text), max(trace_context::text) FROM jobs"
+		  . " WHERE path = 'through the parent'"),
 	'20|' . join('|', ('00-' . 'a1' x 16 . '-00f067aa0ba902b7-01;congo=t61') x 2),
 	'rows inserted through the partitioned table have the context and tracestate of its statement');
-rows("COPY jobs (id, path) FROM STDIN " . comment('a2') . ";\n" . join('', map { "$_\tcopied\n" } 21 .. 30) . "\\.\n");
-is(rows("SELECT count(*) FROM jobs WHERE path = 'copied' AND otel.trace_id(trace_context) = '" . 'a2' x 16 . "'"),
-	10, 'COPY through the partitioned table as well');
-$shards[0]->safe_psql('postgres', "INSERT INTO jobs (id, path) VALUES (-1, 'on the shard') " . comment('a3'));
+rows(   "COPY jobs (id, path) FROM STDIN "
+	  . comment('a2') . ";\n"
+	  . join('', map { "$_\tcopied\n" } 21 .. 30)
+	  . "\\.\n");
+is( rows(
+			"SELECT count(*) FROM jobs WHERE path = 'copied'"
+		  . " AND otel.trace_id(trace_context) = '"
+		  . 'a2' x 16 . "'"),
+	10,
+	'COPY through the partitioned table as well');
+$shards[0]->safe_psql('postgres',
+	"INSERT INTO jobs (id, path) VALUES (-1, 'on the shard') " . comment('a3'));
 is(rows("SELECT otel.trace_id(trace_context) FROM jobs_0 WHERE id = -1"),
 	'a3' x 16, 'a row inserted on the shard itself has the context that its client sent there');
 rows('DELETE FROM jobs_0');
@@ -73,33 +92,50 @@ rows('DELETE FROM jobs_1');
 
 # What is shipped.
 my %shipped = (
-	'a comparison of contexts' =>
-	  [ "SELECT id FROM jobs_0 WHERE trace_context = '00-" . 'a1' x 16 . "-00f067aa0ba902b7-01'", qr/Remote SQL: .* WHERE .*trace_context =/ ],
-	# otel.trace_id() returns text, so that its comparison has a collation, for which postgres_fdw ships it not
+	'a comparison of contexts' => [
+		"SELECT id FROM jobs_0 WHERE trace_context = '00-" . 'a1' x 16 . "-00f067aa0ba902b7-01'",
+		qr/Remote SQL: .* WHERE .*trace_context =/ ],
+
+	# a comparison with otel.trace_id() has a collation, so postgres_fdw does not ship it
 	'a look-up by trace id, as a range of contexts,' => [
-		"SELECT id FROM jobs_0 WHERE trace_context BETWEEN otel.from_ids('" . 'a1' x 16 . "', '0000000000000001', 0)"
-		  . " AND otel.from_ids('" . 'a1' x 16 . "', 'ffffffffffffffff', 255)",
+		"SELECT id FROM jobs_0 WHERE trace_context"
+		  . " BETWEEN otel.from_ids('"
+		  . 'a1' x 16
+		  . "', '0000000000000001', 0)"
+		  . " AND otel.from_ids('"
+		  . 'a1' x 16
+		  . "', 'ffffffffffffffff', 255)",
 		qr/Remote SQL: .* WHERE \(\(trace_context >= .*\(trace_context <= / ],
-	'ORDER BY a context' => [ 'SELECT id FROM jobs_0 ORDER BY trace_context', qr/Remote SQL: .* ORDER BY trace_context/ ],
-	'link_agg over one shard' =>
-	  [ 'SELECT otel.link_agg(trace_context) FROM jobs_0', qr/Remote SQL: SELECT otel\.link_agg\(trace_context\)/ ]);
+	'ORDER BY a context' =>
+	  [ 'SELECT id FROM jobs_0 ORDER BY trace_context', qr/Remote SQL: .* ORDER BY trace_context/ ],
+	'link_agg over one shard' => [
+		'SELECT otel.link_agg(trace_context) FROM jobs_0',
+		qr/Remote SQL: SELECT otel\.link_agg\(trace_context\)/ ]);
 foreach my $name (sort keys %shipped)
 {
 	my ($sql, $remote) = @{ $shipped{$name} };
 	like(rows("EXPLAIN (VERBOSE, COSTS OFF) $sql"), $remote, "$name is evaluated on the shard");
 }
 my %kept = (
-	'the current context' => "SELECT id FROM jobs_0 WHERE trace_context = otel.current_trace_context()",
-	'a span function' => "SELECT otel.record_span('x', now(), links => otel.link_agg(trace_context)) FROM jobs_0");
+	'the current context' =>
+	  "SELECT id FROM jobs_0 WHERE trace_context = otel.current_trace_context()",
+	'a span function' =>
+	  "SELECT otel.record_span('x', now(), links => otel.link_agg(trace_context))" . ' FROM jobs_0'
+);
 foreach my $name (sort keys %kept)
 {
-	unlike(rows("EXPLAIN (VERBOSE, COSTS OFF) $kept{$name}"), qr/Remote SQL: .*(current_trace_context|record_span)/,
+	unlike(
+		rows("EXPLAIN (VERBOSE, COSTS OFF) $kept{$name}"),
+		qr/Remote SQL: .*(current_trace_context|record_span)/,
 		"$name is evaluated where it was called");
 }
 
 # Two runners, one on each shard, claim batches at the same time as clients insert.
-rows("INSERT INTO jobs (id, path, trace_context) SELECT i, 'work', otel.from_ids(md5(i::text), left(md5('s' || i), 16), 1)"
-	  . ' FROM generate_series(1, ' . ROWS . ') i');
+rows(   "INSERT INTO jobs (id, path, trace_context) SELECT i, 'work',"
+	  . " otel.from_ids(md5(i::text), left(md5('s' || i), 16), 1)"
+	  . ' FROM generate_series(1, '
+	  . ROWS
+	  . ') i');
 my @runners = map { Session->new($_, 'postgres') } @shards;
 foreach my $runner (@runners)
 {
@@ -124,39 +160,54 @@ END $$
 EOSQL
 }
 $_->tell('CALL make_reports()') foreach @runners;
-$_->answer foreach @runners;
-$_->quit foreach @runners;
-is(rows("SELECT count(*) FROM jobs WHERE state = 'pending'"), 0, 'both runners together work on every row');
+$_->answer                      foreach @runners;
+$_->quit                        foreach @runners;
+is(rows("SELECT count(*) FROM jobs WHERE state = 'pending'"),
+	0, 'both runners together work on every row');
 my %linked;
 foreach my $shard (@shards)
 {
-	$linked{$_}++ foreach split /\n/,
-	  $shard->safe_psql('postgres', 'SELECT l.trace_id FROM otel.span_queue q, otel.span_links(q.links, 1000) l');
+	$linked{$_}++
+	  foreach split /\n/,
+	  $shard->safe_psql('postgres',
+		'SELECT l.trace_id FROM otel.span_queue q, otel.span_links(q.links, 1000) l');
 }
 is(scalar(keys %linked), ROWS, 'every row is linked by a batch span of one of the shards');
 is(scalar(grep { $_ != 1 } values %linked), 0, 'and by no more than one');
 
 # The shards make their links, the coordinating server merges them.
-like(rows("EXPLAIN (VERBOSE, COSTS OFF) SELECT otel.link_agg(links) FROM (SELECT otel.link_agg(trace_context) AS links FROM jobs_0"
+like(
+	rows(
+			'EXPLAIN (VERBOSE, COSTS OFF) SELECT otel.link_agg(links)'
+		  . ' FROM (SELECT otel.link_agg(trace_context) AS links FROM jobs_0'
 		  . ' UNION ALL SELECT otel.link_agg(trace_context) FROM jobs_1) shard'),
-	qr/(Remote SQL: SELECT otel\.link_agg.*){2}/s, 'link_agg of each shard is evaluated there');
-is(rows('SELECT cardinality(otel.link_agg(links)) FROM (SELECT otel.link_agg(trace_context) AS links FROM jobs_0'
-		  . ' UNION ALL SELECT otel.link_agg(trace_context) FROM jobs_1 UNION ALL SELECT NULL) shard'),
-	ROWS, 'link_agg over their arrays merges them');
+	qr/(Remote SQL: SELECT otel\.link_agg.*){2}/s,
+	'link_agg of each shard is evaluated there');
+is( rows(
+			'SELECT cardinality(otel.link_agg(links))'
+		  . ' FROM (SELECT otel.link_agg(trace_context) AS links FROM jobs_0'
+		  . ' UNION ALL SELECT otel.link_agg(trace_context) FROM jobs_1 UNION ALL SELECT NULL) shard'
+	),
+	ROWS,
+	'link_agg over their arrays merges them');
 
-# One runner on the coordinating server reads links from both shards; the span is queued where the job runs.
+# One runner on the coordinating server reads links from both shards; the span is queued where the
+# job runs.
 rows(<<'EOSQL');
 UPDATE jobs SET state = 'pending' WHERE id <= 100;
 BEGIN;
-SELECT otel.start_span('over both shards', otel.link_agg(trace_context), root => true) FROM jobs WHERE state = 'pending';
+SELECT otel.start_span('over both shards', otel.link_agg(trace_context), root => true)
+  FROM jobs WHERE state = 'pending';
 UPDATE jobs SET state = 'done' WHERE state = 'pending';
 SELECT otel.end_span();
 COMMIT;
 EOSQL
 is(rows("SELECT cardinality(links) FROM otel.span_queue WHERE name = 'over both shards'"),
 	100, 'a job on the coordinating server links rows of both shards in one span of its own queue');
-is($shards[0]->safe_psql('postgres', "SELECT count(*) FROM otel.span_queue WHERE name = 'over both shards'"),
-	0, 'no shard has a span of it');
+is( $shards[0]->safe_psql(
+		'postgres', "SELECT count(*) FROM otel.span_queue WHERE name = 'over both shards'"),
+	0,
+	'no shard has a span of it');
 
 # A transaction that fails on a shard rolls the span back with the work: it is Error.
 my ($status, $out, $err) = $node->psql('postgres', <<'EOSQL');
@@ -169,27 +220,40 @@ COMMIT;
 SELECT 1;
 EOSQL
 like($err, qr/duplicate key/, 'a failure on a shard is reported');
-is(rows("SELECT count(*), min(status_code), min(status_message) FROM otel.span_queue WHERE name = 'fails on a shard'"),
-	'1|2|transaction rolled back', 'the span of a transaction that fails on a shard has status Error');
+is( rows(
+			'SELECT count(*), min(status_code), min(status_message) FROM otel.span_queue'
+		  . " WHERE name = 'fails on a shard'"),
+	'1|2|transaction rolled back',
+	'the span of a transaction that fails on a shard has status Error');
 
 # Shards where something is missing: a clear error, and nothing of the user's is lost.
 $shards[1]->safe_psql('postgres', 'CREATE DATABASE bare');
-$shards[1]->safe_psql('bare', "CREATE TABLE jobs (id int, trace_context text); INSERT INTO jobs VALUES (1, NULL)");
+$shards[1]->safe_psql('bare',
+	"CREATE TABLE jobs (id int, trace_context text);" . " INSERT INTO jobs VALUES (1, NULL)");
 my ($host, $port) = ($shards[1]->host, $shards[1]->port);
 rows(<<"EOSQL");
 CREATE SERVER bare FOREIGN DATA WRAPPER postgres_fdw
     OPTIONS (host '$host', port '$port', dbname 'bare', extensions 'otel_links');
 CREATE USER MAPPING FOR PUBLIC SERVER bare OPTIONS (user '$user');
-CREATE FOREIGN TABLE bare_jobs (id int, trace_context otel.trace_context DEFAULT otel.current_trace_context()) SERVER bare OPTIONS (table_name 'jobs');
+CREATE FOREIGN TABLE bare_jobs
+    (id int, trace_context otel.trace_context DEFAULT otel.current_trace_context())
+    SERVER bare OPTIONS (table_name 'jobs');
 EOSQL
 rows('INSERT INTO bare_jobs (id) VALUES (2) ' . comment('a4'));
-is($shards[1]->safe_psql('bare', 'SELECT trace_context FROM jobs WHERE id = 2'),
-	'00-' . 'a4' x 16 . '-00f067aa0ba902b7-01;congo=t61', 'a shard without the extension keeps the context as text');
-($status, $out, $err) = $node->psql('postgres', 'SELECT otel.link_agg(trace_context) FROM bare_jobs');
-like($err, qr/(function|schema).*"?otel.*does not exist/s,
+is( $shards[1]->safe_psql('bare', 'SELECT trace_context FROM jobs WHERE id = 2'),
+	'00-' . 'a4' x 16 . '-00f067aa0ba902b7-01;congo=t61',
+	'a shard without the extension keeps the context as text');
+($status, $out, $err) =
+  $node->psql('postgres', 'SELECT otel.link_agg(trace_context) FROM bare_jobs');
+like(
+	$err,
+	qr/(function|schema).*"?otel.*does not exist/s,
 	'what is shipped to a shard without the extension is an error that names what is missing');
-is(rows("ALTER SERVER bare OPTIONS (DROP extensions); SELECT cardinality(otel.link_agg(trace_context)) FROM bare_jobs"),
-	1, 'without the option "extensions" such a shard can be read');
+is( rows(
+			'ALTER SERVER bare OPTIONS (DROP extensions);'
+		  . ' SELECT cardinality(otel.link_agg(trace_context)) FROM bare_jobs'),
+	1,
+	'without the option "extensions" such a shard can be read');
 
 $_->stop foreach ($node, @shards);
 done_testing();
