@@ -1,11 +1,13 @@
-# folders.sh: whole Debian systems in folders, for check-matrix and check-fresh; sourced after lib.sh.
+# folders.sh: whole Debian systems in folders, for check-matrix and check-fresh; sourced after
+# lib.sh.
 #
 # They live in $MATRIX_DIR (build/matrix) and are kept, since filling them takes minutes.
 
 MATRIX_DIR=${MATRIX_DIR:-$BUILD/matrix}
 READY=etc/otel_links-ready
 
-# folder_make FOLDER SUITE: a minimal system with nothing but git and make, unless it is there already.
+# folder_make FOLDER SUITE: a minimal system with nothing but git and make, unless it is there
+# already.
 folder_make()
 {
 	local folder=$1 suite=$2 script=/usr/share/debootstrap/scripts/$2
@@ -29,8 +31,8 @@ folder_make()
 	touch "$folder/$READY"
 }
 
-# folder_run FOLDER COMMAND…: runs it there as root, in name spaces of its own, so that neither processes
-# nor mounts outlive it.
+# folder_run FOLDER COMMAND…: runs it there as root, in name spaces of its own, so that neither
+# processes nor mounts outlive it.
 folder_run()
 {
 	local folder=$1
@@ -46,7 +48,8 @@ folder_run()
 		LANG=C.UTF-8 PIP_CERT=/etc/ssl/certs/ca-certificates.crt "$@"
 }
 
-# folder_copy FOLDER: the checkout as it is, into /root/otel_links there; what was built there stays.
+# folder_copy FOLDER: the checkout as it is, into /root/otel_links there; what was built there
+# stays.
 folder_copy()
 {
 	local target=$1/root/otel_links

@@ -1,7 +1,7 @@
 # lib.sh: what the scripts share; sourced by bash, not run.
 #
-# Sets ROOT (the checkout), PYTHON (the system's, never a shim that comes first in PATH), VENV and BUILD,
-# and defines functions.  Nothing here looks at a PostgreSQL cluster that runs already.
+# Sets ROOT (the checkout), PYTHON (the system's, never a shim that comes first in PATH), VENV and
+# BUILD, and defines functions.  Nothing here looks at a PostgreSQL cluster that runs already.
 
 # A make above us has flags and a job server of its own.
 unset MAKEFLAGS MFLAGS MAKELEVEL
@@ -39,8 +39,9 @@ as_server_user()
 	fi
 }
 
-# A new folder of the server's user, with a path short enough for a Unix socket in it.  For use in $(…),
-# after the trap that removes it was set: no signal comes between making it and telling its name.
+# A new folder of the server's user, with a path short enough for a Unix socket in it.  For use in
+# $(…), after the trap that removes it was set: no signal comes between making it and telling its
+# name.
 server_tempdir()
 {
 	local dir
@@ -65,7 +66,8 @@ installed_major()
 	echo "$found"
 }
 
-# Sets and exports PG_CONFIG: the caller's own, else that of $PG_MAJOR, else of the newest complete one.
+# Sets and exports PG_CONFIG: the caller's own, else that of $PG_MAJOR, else of the newest complete
+# one.
 find_pg_config()
 {
 	local major
@@ -79,8 +81,8 @@ find_pg_config()
 	PG_BINDIR=$("$PG_CONFIG" --bindir)
 }
 
-# An inherited OTEL_ variable would be a default of the server under test.  Those that match a pattern
-# may stay.
+# An inherited OTEL_ variable would be a default of the server under test.  Those that match a
+# pattern may stay.
 unset_otel_variables()
 {
 	local name

@@ -49,8 +49,8 @@ install_packages()
 	fi
 }
 
-# The same, but what no package source has is left out: tests that want it say so.  On a new machine the
-# lists are empty, and know of no package.
+# The same, but what no package source has is left out: tests that want it say so.  On a new machine
+# the lists are empty, and know of no package.
 install_optional_packages()
 {
 	local package known=()

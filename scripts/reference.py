@@ -21,7 +21,8 @@ sys.path.insert(0, str(ROOT / "test" / "receiver"))
 
 from otlp_receiver import Receiver  # noqa: E402
 
-# Functions that people call: not what types, operators, casts, operator classes and aggregates are made of.
+# Functions that people call: not what types, operators, casts, operator classes and aggregates are
+# made of.
 FUNCTIONS = """
     SELECT p.proname, p.prokind, pg_get_function_arguments(p.oid), pg_get_function_result(p.oid),
            p.provolatile, obj_description(p.oid, 'pg_proc')

@@ -1,9 +1,11 @@
 /*
- * fuzz_header_text.c: the readers and the writer of headers in JSON text and Properties, under libFuzzer.
+ * fuzz_header_text.c: the readers and the writer of headers in JSON text and Properties, under
+ * libFuzzer.
  *
- * Whatever the bytes: nothing outside them is read, nothing beyond the promised room is written.  What is
- * taken for JSON is what a slow, recursive reader takes for it.  A text that got a carrier is JSON, holds
- * just that carrier, and all that it held before, in its old order and byte for byte.
+ * Whatever the bytes: nothing outside them is read, nothing beyond the promised room is written.
+ * What is taken for JSON is what a slow, recursive reader takes for it.  A text that got a carrier
+ * is JSON, holds just that carrier, and all that it held before, in its old order and byte for
+ * byte.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -32,7 +34,8 @@ static const JsonSlice keys[] = {SLICE("a"), SLICE("b\"")};
 static const JsonSlice quoted[] = {SLICE("\"a\""), SLICE("\"b\\\"\"")};
 
 /*
- * The slow reader: recursive descent, straight from RFC 8259.  Returns the length of a value, 0 for none.
+ * The slow reader: recursive descent, straight from RFC 8259.  Returns the length of a value, 0 for
+ * none.
  */
 static size_t slow_value(const char *s, size_t len, int depth);
 
@@ -288,7 +291,9 @@ check_path(JsonSlice json, const HeaderPath *path)
 		return;
 	}
 	REQUIRE(len <= size);
-	/* where the text was as deep as it may be, the new objects make it deeper than the reader goes */
+	/*
+	 * where the text was as deep as it may be, the new objects make it deeper than the reader goes
+	 */
 	if (json_text_read(out, len, &again))
 	{
 		REQUIRE(again.len == len);

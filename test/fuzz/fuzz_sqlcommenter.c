@@ -1,13 +1,13 @@
 /*
  * fuzz_sqlcommenter.c: a context is found exactly when a real comment of the statement holds it.
  *
- * Compares sqlcommenter_find with a slow scanner that is written another way: it first gives every byte
- * of the message a class, one lexer state at a time as scan.l has them, then cuts the message into
- * statements, then copies comments out and reads the copies.  Only the W3C grammar is shared; it has a
- * fuzzer of its own.
+ * Compares sqlcommenter_find with a slow scanner that is written another way: it first gives every
+ * byte of the message a class, one lexer state at a time as scan.l has them, then cuts the message
+ * into statements, then copies comments out and reads the copies.  Only the W3C grammar is shared;
+ * it has a fuzzer of its own.
  *
- * The input's first byte holds the options.  In the rest, bytes below 0x20 and from 0x80 on stand for
- * whole pieces of SQL, so that mutation finds nested comments and valid contexts soon.
+ * The input's first byte holds the options.  In the rest, bytes below 0x20 and from 0x80 on stand
+ * for whole pieces of SQL, so that mutation finds nested comments and valid contexts soon.
  */
 #include <stdio.h>
 #include <stdint.h>

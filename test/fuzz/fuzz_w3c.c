@@ -1,8 +1,8 @@
 /*
  * fuzz_w3c.c: the readers of traceparent and tracestate under libFuzzer.
  *
- * Whatever the bytes: nothing outside them is read, nothing beyond the promised room is written, and
- * what was accepted reads back as the same value once it is printed.
+ * Whatever the bytes: nothing outside them is read, nothing beyond the promised room is written,
+ * and what was accepted reads back as the same value once it is printed.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -113,7 +113,9 @@ check_tracestate(const char *value, size_t len)
 	free(out);
 }
 
-/* The input is a text form: a traceparent, ";" and a tracestate; each half gets memory of its own. */
+/*
+ * The input is a text form: a traceparent, ";" and a tracestate; each half gets memory of its own.
+ */
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

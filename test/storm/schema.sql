@@ -20,7 +20,8 @@ INSERT INTO hot SELECT i FROM generate_series(1, 8) i;
 CREATE TRIGGER capture BEFORE UPDATE ON hot FOR EACH ROW
 	EXECUTE FUNCTION otel.capture_trace_context('context', 'replace');
 
--- a deferred trigger with a span of its own, whose row belongs to that span; it fails for ids that say so
+-- a deferred trigger with a span of its own, whose row belongs to that span; it fails for ids that
+-- say so
 CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
 	mine otel.trace_context := otel.start_span(NEW.id || ' later');
@@ -35,8 +36,8 @@ END $$;
 CREATE CONSTRAINT TRIGGER later AFTER INSERT ON work DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
 	WHEN (NEW.id LIKE '% deferred%' AND NEW.id NOT LIKE '% later') EXECUTE FUNCTION later();
 
--- A job in steps: .1 and .2 are committed, .3 and .4 are undone, .5 and .6 are committed in turn.  The
--- span JOB lasts from the first commit to the last but one.
+-- A job in steps: .1 and .2 are committed, .3 and .4 are undone, .5 and .6 are committed in turn.
+-- The span JOB lasts from the first commit to the last but one.
 CREATE PROCEDURE steps(job text, given text) LANGUAGE plpgsql AS $$
 DECLARE
 	mine text;
@@ -59,8 +60,8 @@ BEGIN
 	INSERT INTO work VALUES (job || '.6', given);
 END $$;
 
--- Exceptions in each other: of the spans JOB, JOB inner and JOB deep the last two are undone, of the rows
--- .1 to .4 the second and the third.
+-- Exceptions in each other: of the spans JOB, JOB inner and JOB deep the last two are undone, of
+-- the rows .1 to .4 the second and the third.
 CREATE PROCEDURE exceptions(job text, given text) LANGUAGE plpgsql AS $$
 DECLARE
 	outer_span text;

@@ -1,5 +1,6 @@
-# otel.trace_context through COPY: in binary it goes out and in again, and a crafted value is held to the
-# grammar; in text what is invalid can be skipped.  (COPY in text and CSV as such: sql/trace_context.sql.)
+# otel.trace_context through COPY: in binary it goes out and in again, and a crafted value is held
+# to the grammar; in text what is invalid can be skipped.  (COPY in text and CSV as such:
+# sql/trace_context.sql.)
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;

@@ -1,5 +1,6 @@
-# otel.trace_context through pg_dump, pg_restore and pg_upgrade.  pg_upgrade takes the files over as they
-# are, so the stored bytes are pinned here: when that test fails, what must change is not the test.
+# otel.trace_context through pg_dump, pg_restore and pg_upgrade.  pg_upgrade takes the files over as
+# they are, so the stored bytes are pinned here: when that test fails, what must change is not the
+# test.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -60,7 +61,8 @@ my $content = q{
 };
 my $expected = $old->safe_psql('postgres', $content);
 
-# How many of the first 1,000 rows an index finds; the plan is the proof that it is the index that does.
+# How many of the first 1,000 rows an index finds; the plan is the proof that it is the index that
+# does.
 my %other = (items_btree => 'items_hash', items_hash => 'items_btree');
 
 sub found_by_index

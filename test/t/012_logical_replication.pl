@@ -1,5 +1,5 @@
-# otel.trace_context through logical replication: in text, in binary, and (text) into a text column of a
-# subscriber that does not have the extension.
+# otel.trace_context through logical replication: in text, in binary, and (text) into a text column
+# of a subscriber that does not have the extension.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -48,8 +48,8 @@ foreach my $name (sort keys %subscriptions)
 	  or die "the first copy to $name did not end";
 }
 
-# with REPLICA IDENTITY FULL the subscriber finds rows by comparing contexts; the last has a value that
-# is toasted and stays as it is
+# with REPLICA IDENTITY FULL the subscriber finds rows by comparing contexts; the last has a value
+# that is toasted and stays as it is
 $publisher->safe_psql('postgres', q{
 	INSERT INTO items VALUES (3, '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff');
 	INSERT INTO items

@@ -32,7 +32,8 @@ sub explain_analyze
 	return $node->safe_psql('postgres', "$settings; EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY off) $query");
 }
 
-# The workers call the functions and operators of the type; a leader that did it all would prove nothing.
+# The workers call the functions and operators of the type; a leader that did it all would prove
+# nothing.
 my $alone = 'SET max_parallel_workers_per_gather = 0; SET search_path = otel, public';
 my $parallel = 'SET parallel_leader_participation = off; SET enable_indexscan = off; SET enable_bitmapscan = off; '
   . 'SET enable_indexonlyscan = off; SET search_path = otel, public';

@@ -1,5 +1,5 @@
-# Four job runners share a queue of 10,000 rows by FOR UPDATE SKIP LOCKED, a batch to a transaction and
-# a span to a batch.  Every row is linked by exactly one batch span.
+# Four job runners share a queue of 10,000 rows by FOR UPDATE SKIP LOCKED, a batch to a transaction
+# and a span to a batch.  Every row is linked by exactly one batch span.
 use strict;
 use warnings;
 

@@ -1,6 +1,6 @@
-# The comment scanner beside PostgreSQL's own lexer: random messages that are full of what only looks like
-# a comment.  Every literal is also selected, so that its value proves that the server read the message as
-# it was meant.  SEED=… tries other messages.
+# The comment scanner beside PostgreSQL's own lexer: random messages that are full of what only
+# looks like a comment.  Every literal is also selected, so that its value proves that the server
+# read the message as it was meant.  SEED=… tries other messages.
 use strict;
 use warnings;
 use utf8;
@@ -22,7 +22,8 @@ my @bits = ('x', ' ', "'", "''", '"', '\\', "\\'", '/*', '*/', '--', '$$', '$a$'
 
 sub text { return join('', map { pick(@bits) } 1 .. 1 + int(rand 5)) }
 
-# Each returns SQL and the value that it has.  $standard says what a plain literal does with a backslash.
+# Each returns SQL and the value that it has.  $standard says what a plain literal does with a
+# backslash.
 my %makers = (
 	plain => sub {
 		my ($standard) = @_;

@@ -1,4 +1,5 @@
-# What the cost of a captured row does not depend on: open cursors, the number of statements in a message.
+# What the cost of a captured row does not depend on: open cursors, the number of statements in a
+# message.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -81,7 +82,8 @@ for my $way (sort keys %ways)
 is(value($wire, 'SELECT count(*) FROM jobs WHERE trace_context IS NULL'), 0, 'each of these rows has its context');
 $wire->query('CLOSE ALL');
 
-# a message of many statements, as restored dumps begin: with the reading of literals set in the same transaction
+# a message of many statements, as restored dumps begin: with the reading of literals set in the
+# same transaction
 sub message
 {
 	my ($statements) = @_;

@@ -1,4 +1,5 @@
-# Networks and servers that misbehave below HTTP, and TLS: nothing is lost, and the exporter goes on.
+# Networks and servers that misbehave below HTTP, and TLS: nothing is lost, and the exporter goes
+# on.
 use strict;
 use warnings;
 use IO::Socket::INET;
@@ -33,7 +34,8 @@ sub wait_error
 	  or diag(OtelExport::status($node, 'last_error'));
 }
 
-# The exporter has taken the setting once it has failed by it; what waits is then exported by the next one.
+# The exporter has taken the setting once it has failed by it; what waits is then exported by the
+# next one.
 sub unreachable
 {
 	my ($name, $url, $pattern, @settings) = @_;
@@ -64,7 +66,8 @@ foreach my $case ([ 'hang', 'timed? ?out|time-?out' ], [ 'deaf', 'timed? ?out|ti
 	$server->stop;
 }
 
-# A large span that the network does not let through, whatever is sent of it, does not keep the others back
+# A large span that the network does not let through, whatever is sent of it, does not keep the
+# others back
 foreach my $fault (qw(reset deaf))
 {
 	my $server = OtelExport->start_program('faulty.py', '--fault', $fault);

@@ -1,4 +1,5 @@
-# The exporter comes and goes: by itself, for whoever wants its database, after crashes and promotions.
+# The exporter comes and goes: by itself, for whoever wants its database, after crashes and
+# promotions.
 use strict;
 use warnings;
 use OtelExport;

@@ -95,14 +95,15 @@ $node->safe_psql('postgres', q{SELECT count(otel.record_span('large-' || i, now(
 ok(OtelExport::wait_sql($node, 'SELECT dropped > 0 FROM otel.export_status'), 'above otel.queue_max_size spans are dropped');
 OtelExport::wait_sql($node, 'SELECT pending + dropped = 20000 FROM otel.export_status');
 is(OtelExport::status($node, 'pending + dropped'), 20000, 'and counted exactly');
-# the oldest were recorded last, so that their place in the table would let them stay; those that end within a
-# 4096th of the time count as of the same age
+# the oldest were recorded last, so that their place in the table would let them stay; those that
+# end within a 4096th of the time count as of the same age
 is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE substr(name, 7)::int > n) < n / 10.0
 	FROM otel.span_queue, (SELECT count(*) AS n FROM otel.span_queue) c GROUP BY n}), 't', 'the oldest go first');
 OtelExport::set($node, 'otel.queue_max_size = 1GB', "otel.exporter_otlp_endpoint = '" . $receiver->url . "'");
 OtelExport::wait_drained($node);
 
-# The server is killed at random moments while sessions commit: what they were told is committed arrives
+# The server is killed at random moments while sessions commit: what they were told is committed
+# arrives
 my $rounds = $ENV{OTEL_CRASH_ROUNDS} || 5;
 my @committed;
 foreach my $round (1 .. $rounds)

@@ -1,5 +1,5 @@
-# What the exporter promises whatever the load: that spans leave soon wherever in the queue they appear, and
-# that no table grows without bound, the toasted links included.
+# What the exporter promises whatever the load: that spans leave soon wherever in the queue they
+# appear, and that no table grows without bound, the toasted links included.
 use strict;
 use warnings;
 use OtelExport;
@@ -26,8 +26,8 @@ sub record_linked
 
 sub number { return $node->safe_psql('postgres', $_[0]) }
 
-# Rows that are committed late stand in front of those that have been read: 10,000 spans of one transaction
-# are written before its end.
+# Rows that are committed late stand in front of those that have been read: 10,000 spans of one
+# transaction are written before its end.
 my $late = $node->background_psql('postgres');
 OtelExport::record($node, 'before', 1);
 OtelExport::wait_drained($node);
@@ -111,7 +111,8 @@ OtelExport::record($node, 'brief', 1);
 ok(OtelExport::wait_sql($node, q{SELECT count(*) = 1 FROM otel.exported_spans WHERE name = 'brief-1'}), 'kept again');
 ok(OtelExport::wait_sql($node, 'SELECT count(*) = 0 FROM otel.exported_spans'), 'and gone after the retention');
 
-# Looking for them keeps no span waiting, however many are kept: a lock stands in for the time it takes.
+# Looking for them keeps no span waiting, however many are kept: a lock stands in for the time it
+# takes.
 my $locker = Session->new($node, 'postgres');
 my $lock = 'BEGIN; LOCK TABLE otel.exported_spans IN SHARE ROW EXCLUSIVE MODE';
 my $waiting = q{SELECT count(*) = %d FROM pg_locks WHERE relation = 'otel.exported_spans'::regclass AND NOT granted};
@@ -124,7 +125,8 @@ ok(OtelExport::wait_until(sub { $receiver->span_names(qr/^at once/) }, 20), 'an 
 $locker->ask('COMMIT');
 OtelExport::wait_drained($node);
 
-# 40,000 kept spans, and one behind them that has expired; a second session gets its lock after one step.
+# 40,000 kept spans, and one behind them that has expired; a second session gets its lock after one
+# step.
 $node->safe_psql('postgres', q{
 	INSERT INTO otel.exported_spans
 	SELECT 0, now(), now(), 0, 0, 0, 0, 1, 0, 1, false, md5(i::text), left(md5(i::text), 16), NULL, 'many',
@@ -144,7 +146,8 @@ ok(OtelExport::wait_sql($node, q{SELECT count(*) = 0 FROM otel.exported_spans WH
 is(number(q{SELECT count(*) FROM otel.exported_spans WHERE name = 'many'}), 40000, 'all others stay');
 $locker->quit;
 
-# An idle exporter looks whether it may leave.  However long the queue, that keeps no commit from queueing.
+# An idle exporter looks whether it may leave.  However long the queue, that keeps no commit from
+# queueing.
 OtelExport::set($node, 'otel.retention = 0', "otel.traces_exporter = 'none'");
 my $reader = $node->background_psql('postgres');
 $reader->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');

@@ -1,5 +1,6 @@
-# ALTER EXTENSION … UPDATE to a later version, while a session records, the exporter is in the middle of a
-# request and spans wait.  The later version is written here, into a copy of the installation.
+# ALTER EXTENSION … UPDATE to a later version, while a session records, the exporter is in the
+# middle of a request and spans wait.  The later version is written here, into a copy of the
+# installation.
 use strict;
 use warnings;
 use OtelExport;

@@ -1,5 +1,5 @@
-# Spans in every kind of transaction: a span becomes a row of the queue with the commit of its work, what
-# rolls back has status Error, and no commit fails or waits for the sake of a span.
+# Spans in every kind of transaction: a span becomes a row of the queue with the commit of its work,
+# what rolls back has status Error, and no commit fails or waits for the sake of a span.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -163,7 +163,8 @@ is($node->safe_psql('postgres', 'SELECT cardinality(links), dropped_links_count 
 is(queued(), 'parallel 0', 'that is queued once');
 $a->ask('RESET max_parallel_workers_per_gather');
 
-# ---- commands that use transactions of their own, with spans waiting and a session's span open ----
+# ---- commands that use transactions of their own, with spans waiting and a session's span open
+# ----
 my $number = 0;
 for my $command ('VACUUM t', 'VACUUM (FULL) t', 'VACUUM', 'ANALYZE', 'CREATE INDEX CONCURRENTLY i ON t (value)',
 	'REINDEX TABLE CONCURRENTLY t', 'DROP INDEX CONCURRENTLY i', 'CLUSTER t USING t_pkey', 'VACUUM otel.span_queue', 'VACUUM (FULL) otel.span_queue', 'REINDEX SYSTEM postgres')

@@ -1,5 +1,6 @@
-# Spans and the ways in which a session ends: what still waits is queued by the session's process as it
-# exits, whoever ended it, and nothing keeps it from exiting.  And on a hot standby, which cannot queue.
+# Spans and the ways in which a session ends: what still waits is queued by the session's process as
+# it exits, whoever ended it, and nothing keeps it from exiting.  And on a hot standby, which cannot
+# queue.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;

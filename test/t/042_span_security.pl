@@ -1,5 +1,5 @@
-# Any role may record spans, no role reads those of others, and nothing that a role may create changes what
-# is written or runs while it is.
+# Any role may record spans, no role reads those of others, and nothing that a role may create
+# changes what is written or runs while it is.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -64,8 +64,8 @@ like($error, qr/permission denied for table span_queue/, 'a job runs with the pr
 $node->safe_psql('shop', 'TRUNCATE otel.span_queue');
 
 # ---- objects that pose as others ----
-# Everything of the extension and of pg_catalog that writing a span might find by name is there again, in a
-# schema and in temporary tables that come first; each tells when it is used.
+# Everything of the extension and of pg_catalog that writing a span might find by name is there
+# again, in a schema and in temporary tables that come first; each tells when it is used.
 as_mallory('shop', q{
 	CREATE SCHEMA evil;
 	CREATE TABLE evil.caught (what text);

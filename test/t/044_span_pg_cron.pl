@@ -1,5 +1,5 @@
-# pg_cron runs the scheduled job, by a connection and in a background worker: its span is exported, linked to
-# the pending rows; one that fails is exported with its exception; one that commits works.
+# pg_cron runs the scheduled job, by a connection and in a background worker: its span is exported,
+# linked to the pending rows; one that fails is exported with its exception; one that commits works.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;

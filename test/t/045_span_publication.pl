@@ -1,6 +1,7 @@
-# A FOR ALL TABLES publication whose subscriber does not have the extension goes on while spans are queued,
-# exported, and moved to the tables beside the queue.  (A subscription that is made, or refreshed, after CREATE
-# EXTENSION wants every table of the publisher, the extension's like others.)
+# A FOR ALL TABLES publication whose subscriber does not have the extension goes on while spans are
+# queued, exported, and moved to the tables beside the queue.  (A subscription that is made, or
+# refreshed, after CREATE EXTENSION wants every table of the publisher, the extension's like
+# others.)
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;

@@ -1,5 +1,5 @@
-# Waits (otel.record_wait) and what becomes of their transaction and session: a wait tells of its batch whether
-# that was rolled back, and reaches the queue whatever the session does next.
+# Waits (otel.record_wait) and what becomes of their transaction and session: a wait tells of its
+# batch whether that was rolled back, and reaches the queue whatever the session does next.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;

@@ -1,4 +1,5 @@
-# The exporter comes when there is something to export, alone, and goes; no span is left behind by that.
+# The exporter comes when there is something to export, alone, and goes; no span is left behind by
+# that.
 use strict;
 use warnings;
 use OtelExport;

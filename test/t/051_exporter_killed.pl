@@ -122,7 +122,8 @@ foreach my $round (1 .. $rounds)
 	my $postmaster = slurp_file($node->data_dir . '/postmaster.pid') =~ s/\n.*//sr;
 	$node->kill9;
 	eval { $pgbench->finish };
-	# its processes end by themselves, each when it next waits, and hold the shared memory until then
+	# its processes end by themselves, each when it next waits, and hold the shared memory until
+	# then
 	ok(OtelExport::wait_until(sub { !kill(0, $postmaster) && !server_processes() }), "round $round: the postmaster is killed");
 	$node->start;
 }

@@ -1,4 +1,5 @@
-# What goes wrong in the exporter itself costs spans nothing but time, and the server one worker slot.
+# What goes wrong in the exporter itself costs spans nothing but time, and the server one worker
+# slot.
 use strict;
 use warnings;
 use OtelExport;

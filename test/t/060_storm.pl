@@ -1,6 +1,6 @@
-# A storm: 16 sessions run random transactions, with spans and captured rows in all of them, while sessions,
-# apply workers, walsenders and exporters are cancelled and terminated; a subscriber that records spans too
-# and two exporters are behind it.  test/storm/storm.py is the storm itself.
+# A storm: 16 sessions run random transactions, with spans and captured rows in all of them, while
+# sessions, apply workers, walsenders and exporters are cancelled and terminated; a subscriber that
+# records spans too and two exporters are behind it.  test/storm/storm.py is the storm itself.
 #
 #   STORM_SEED=…     the same script for each session again (the seed of a run is in its output)
 #   STORM_SECONDS=…  15 by default; 300 with TEST_FULL=1

@@ -19,7 +19,8 @@ use Time::HiRes qw(sleep time);
 
 my $root = $ENV{TESTDIR} || '.';
 
-# Both programs take --port-file and end when their standard input closes, so with this test at the latest.
+# Both programs take --port-file and end when their standard input closes, so with this test at the
+# latest.
 sub start_program
 {
 	my ($class, $program, @options) = @_;
@@ -70,8 +71,8 @@ sub lines
 sub spans    { return lines("$_[0]->{files}/spans") }
 sub requests { return lines("$_[0]->{files}/requests") }
 
-# A member of each span that was taken; there may be too many of them to decode whole lines.  The order of
-# the members is the receiver's, so that the first of a name is the span's own.
+# A member of each span that was taken; there may be too many of them to decode whole lines.  The
+# order of the members is the receiver's, so that the first of a name is the span's own.
 sub members
 {
 	my ($self, $member) = @_;
@@ -116,7 +117,8 @@ sub configure
 			'otel.bsp_schedule_delay = 100', 'autovacuum = off', @settings, ''));
 }
 
-# Changes settings without a restart.  The reload is seen by the exporter, if one runs, when it returns.
+# Changes settings without a restart.  The reload is seen by the exporter, if one runs, when it
+# returns.
 sub set
 {
 	my ($node, @settings) = @_;

@@ -5,8 +5,8 @@
 #   append_to_file($tree->extension_file('otel_links--1.0--9.9.sql'), …);
 #   $tree->remove_library('otel_links_http');  $tree->restore_library('otel_links_http');
 #
-# A server finds its files relative to its program, so that programs are copied; all else is linked to.  Where
-# they do not run then, the test is skipped.
+# A server finds its files relative to its program, so that programs are copied; all else is linked
+# to.  Where they do not run then, the test is skipped.
 package PrivateTree;
 use strict;
 use warnings;

@@ -1,4 +1,5 @@
-# Session: a psql that lives as long as a test needs it, for sessions that interleave, wait or are killed.
+# Session: a psql that lives as long as a test needs it, for sessions that interleave, wait or are
+# killed.
 #
 #   my $session = Session->new($node, 'postgres');
 #   is($session->ask('SELECT 1'), '1', '…');    # waits for the answer; what psql wrote to stderr: $session->told

@@ -1,5 +1,5 @@
-# SilentCollector: takes requests and never answers, so that an exporter is in the middle of a POST for as
-# long as a test needs it to be.
+# SilentCollector: takes requests and never answers, so that an exporter is in the middle of a POST
+# for as long as a test needs it to be.
 #
 #   my $collector = SilentCollector->new;
 #   OtelExport::… $collector->url …

@@ -1,5 +1,6 @@
-# Wire: a client that sends exactly the protocol messages that a test names (PostgreSQL's documentation,
-# "Message Formats"), which libpq and the drivers above it do not let one choose.  Unix sockets, trust.
+# Wire: a client that sends exactly the protocol messages that a test names (PostgreSQL's
+# documentation, "Message Formats"), which libpq and the drivers above it do not let one choose.
+# Unix sockets, trust.
 #
 #   my $wire = Wire->connect($node, 'postgres', options => '-c otel.traceparent=…');
 #   $wire->query('SELECT 1');                                    # simple protocol

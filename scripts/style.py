@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+"""style: what a reader and a reviewer may rely on, checked.  Prints TAP.
+
+    scripts/style.py            the check
+    scripts/style.py --long     lists every line of more than 100 columns, also of the files that may
+
+- No line of C, SQL, shell, Perl, Python or prose has more than 100 columns; a tab goes to the next
+  multiple of 4.  Exceptions: rows of Markdown tables, and words that cannot be broken.
+- A C file includes headers of its own room and of those below it, with the room in the path.
+- No two headers have one name, and no two C files.
+- No test is ok(1), which cannot fail.
+
+Files listed in scripts/style-exempt may still have long lines; the list only ever gets shorter.
+"""
+
+import collections
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+COLUMNS = 100
+SUFFIXES = {".c", ".h", ".sql", ".spec", ".sh", ".pl", ".pm", ".py", ".md", ".js", ".go", ".java"}
+# output that is compared byte by byte, and what tools write
+GENERATED = re.compile(r"^test/expected/|^test/fuzz/corpus/|\.json$|\.sum$|^build/|^debian/")
+
+# From the ground floor up; a file includes what stands on its own floor or below.
+ROOMS = ["", "context", "links", "queue", "spans", "capture", "span_api", "lookback", "http",
+         "exporter/otlp", "exporter"]
+# They join the rooms.
+ABOVE_ALL = {"src/otel_links.c"}
+# Arrows that still go up.
+KNOWN_ARROWS = {
+    ("src/context/carrier.c", "spans/attribute_limits.h"),
+    ("src/exporter/otlp/resource.c", "exporter/pairs.h"),
+    ("src/exporter/otlp/resource.h", "exporter/config.h")}
+
+
+def files():
+    """Of the checkout, or of a copy without its history."""
+    command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others",
+               "--exclude-standard"]
+    listed = subprocess.run(command, capture_output=True, check=False)
+    if listed.returncode == 0:
+        paths = [path for path in listed.stdout.decode().split("\0") if path]
+    else:
+        paths = []
+        for folder, folders, names in os.walk(ROOT):
+            folders[:] = [name for name in folders
+                          if name not in (".git", "build", "node_modules", "tmp_check")]
+            paths += [os.path.relpath(os.path.join(folder, name), ROOT) for name in names]
+    return sorted(path for path in paths if not GENERATED.search(path) and (ROOT / path).is_file())
+
+
+def is_text(path):
+    if pathlib.PurePath(path).suffix in SUFFIXES or os.path.basename(path) == "Makefile":
+        return True
+    with open(ROOT / path, "rb") as file:
+        return file.read(2) == b"#!"
+
+
+def lines(path):
+    with open(ROOT / path, encoding="utf-8", errors="replace") as file:
+        return file.read().split("\n")
+
+
+def may_be_long(path, line):
+    """Is there no way to break it?"""
+    return (path.endswith(".md") and line.startswith("|")) or len(line.split()) == 1
+
+
+def long_lines(path):
+    for number, line in enumerate(lines(path), 1):
+        width = len(line.expandtabs(4))
+        if width > COLUMNS and not may_be_long(path, line):
+            yield f"{path}:{number}: {width} columns"
+
+
+def exempt():
+    path = ROOT / "scripts" / "style-exempt"
+    if not path.exists():
+        return set()
+    return {line for line in path.read_text(encoding="utf-8").split("\n") if line}
+
+
+def room(path):
+    return os.path.dirname(os.path.relpath(path, "src"))
+
+
+def arrows(sources):
+    for path in sources:
+        if path in ABOVE_ALL:
+            continue
+        if room(path) not in ROOMS:
+            yield f"{path}: which room is that?"
+            continue
+        for number, line in enumerate(lines(path), 1):
+            header = re.match(r'#include "([^"]+)"', line)
+            if header is None or (path, header[1]) in KNOWN_ARROWS:
+                continue
+            target = "src/" + header[1]
+            if target not in sources:
+                if os.path.dirname(path) + "/" + header[1] in sources:
+                    yield f'{path}:{number}: "{header[1]}" is written without its room'
+            elif ROOMS.index(room(target)) > ROOMS.index(room(path)):
+                yield f'{path}:{number}: "{header[1]}" is above this room'
+
+
+def same_names(sources):
+    by_name = collections.defaultdict(list)
+    for path in sources:
+        by_name[os.path.basename(path)].append(path)
+    return [" and ".join(paths) for paths in by_name.values() if len(paths) > 1]
+
+
+def certain_tests(paths):
+    for path in paths:
+        if not path.endswith((".pl", ".pm", ".sql")) or not path.startswith("test/"):
+            continue
+        for number, line in enumerate(lines(path), 1):
+            if re.search(r"\b(ok|pass)\s*\(\s*(1|true)?\s*[,)]", line, re.IGNORECASE):
+                yield f"{path}:{number}: {line.strip()}"
+
+
+def main():
+    paths = files()
+    text = [path for path in paths if is_text(path)]
+    sources = [path for path in paths if re.match(r"src/.*\.[ch]$", path)]
+    if sys.argv[1:] == ["--long"]:
+        print("\n".join(found for path in text for found in long_lines(path)))
+        return 0
+    allowed = exempt()
+    checks = [
+        (f"no line has more than {COLUMNS} columns",
+         [found for path in text if path not in allowed for found in long_lines(path)]),
+        ("every include stays in its room or goes down", list(arrows(sources))),
+        ("no two headers and no two C files have one name", same_names(sources)),
+        ("every test can fail", list(certain_tests(paths)))]
+    for number, (sentence, against) in enumerate(checks, 1):
+        print(f"{'not ok' if against else 'ok'} {number} - {sentence}")
+        for found in against:
+            print(f"#   {found}")
+    clean = [path for path in sorted(allowed) if path not in text or not list(long_lines(path))]
+    for path in clean:
+        print(f"# {path} has no long line any more: remove it from scripts/style-exempt")
+    print(f"1..{len(checks)}")
+    return int(any(against for _, against in checks))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
