@@ -326,59 +326,52 @@ COMMENT ON FUNCTION otel.capture_trace_context() IS
 'every row when there is no current context. Raises undefined_column; datatype_mismatch for another type or '
 'a generated column; and invalid_parameter_value for other arguments';
 
-CREATE FUNCTION otel.add_trace_context(table_name pg_catalog.regclass, column_name pg_catalog.name DEFAULT 'trace_context')
-    RETURNS pg_catalog.void LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-    SET search_path = pg_catalog, pg_temp
-AS $add_trace_context$
-DECLARE
-    alter_table text := format('ALTER TABLE %s ', $1);
-    relation record;
-    existing record;
-BEGIN
-    IF $1 IS NULL OR $2 IS NULL THEN
-        RAISE null_value_not_allowed USING MESSAGE = 'table and column must not be null';
-    END IF;
-    SELECT c.relname, c.relkind, pg_has_role(c.relowner, 'USAGE') AS is_owner
-        INTO relation FROM pg_class AS c WHERE c.oid = $1;
-    IF NOT FOUND THEN
-        RAISE undefined_table USING MESSAGE = format('table with oid %s does not exist', $1::oid);
-    END IF;
-    IF relation.relkind NOT IN ('r', 'p') THEN
-        RAISE wrong_object_type USING MESSAGE = format('"%s" is not a table', relation.relname);
-    END IF;
-    IF NOT relation.is_owner THEN
-        RAISE insufficient_privilege USING MESSAGE = format('must be owner of table %s', relation.relname);
-    END IF;
+CREATE FUNCTION otel.add_trace_context(
+    table_name   pg_catalog.regclass,
+    column_name  pg_catalog.name      DEFAULT 'trace_context',
+    type         pg_catalog.regtype   DEFAULT 'otel.trace_context'
+) RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'otel_add_trace_context' LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION otel.add_trace_context(
+    pg_catalog.regclass, pg_catalog.name, pg_catalog.regtype) IS
+'Adds a column that records the context of the statement that inserts the row. The type is '
+'otel.trace_context; or, for tools that do not know it, text or varchar (the traceparent) or jsonb (the '
+'carrier). The column comes first and its default after it, so existing rows stay NULL and the table is not '
+'rewritten. Partitions and inheriting tables get both. A column and a default that are there already stay, and a '
+'partition that lacks the default gets it, so the call can be repeated. Takes ACCESS EXCLUSIVE locks for a '
+'moment, and none where there is nothing to do: set lock_timeout on a busy table. Raises wrong_object_type for what '
+'is not a table; insufficient_privilege for all but its owner; datatype_mismatch when the column has '
+'another type; and invalid_parameter_value for a type that is not offered';
 
-    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = $1 AND attname = $2 AND NOT attisdropped) THEN
-        -- without the default, which a table's existing rows would get as well
-        EXECUTE alter_table || format('ADD COLUMN %I otel.trace_context', $2);
-        RAISE NOTICE 'column "%" of table "%" is new', $2, relation.relname
-            USING HINT = 'Sessions that have prepared SELECT * or RETURNING * of this table must reconnect.';
-    END IF;
+CREATE FUNCTION otel.capture_into(
+    table_name   pg_catalog.regclass,
+    column_name  pg_catalog.name,
+    mode         pg_catalog.text    DEFAULT 'keep',
+    path         pg_catalog.text[]  DEFAULT NULL,
+    update_of    pg_catalog.name[]  DEFAULT NULL
+) RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'otel_capture_into' LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION otel.capture_into(
+    pg_catalog.regclass, pg_catalog.name, pg_catalog.text, pg_catalog.text[], pg_catalog.name[]) IS
+'Makes the trigger otel.capture_trace_context() for a column that is there, of a table of one''s own or of a '
+'library''s. The mode is keep or replace, and the path names the object that gets the carrier, as the trigger '
+'has it. The trigger fires for INSERT, and for UPDATE of the columns of update_of: those whose change is a '
+'new request, as when an upsert changes a job''s payload. Partitions get the trigger too, also those that come later. '
+'Repeated, it puts what it is given in the place of what is there. Nothing has to be restarted. Takes a '
+'SHARE ROW EXCLUSIVE lock, which waits for writers: set lock_timeout on a busy table. Raises what '
+'otel.add_trace_context() does, undefined_column when there is no such column, and invalid_parameter_value '
+'for another mode or for a path into a column that is not JSON';
 
-    SELECT a.atttypid, a.attgenerated, a.atthasdef, pg_get_expr(d.adbin, d.adrelid) AS expression
-        INTO STRICT existing
-        FROM pg_attribute AS a LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-        WHERE a.attrelid = $1 AND a.attname = $2 AND NOT a.attisdropped;
-    IF existing.atttypid <> 'otel.trace_context'::regtype THEN
-        RAISE datatype_mismatch USING
-            MESSAGE = format('column "%s" of table "%s" is of type %s', $2, relation.relname, format_type(existing.atttypid, NULL)),
-            HINT = 'Name another column, or create the trigger otel.capture_trace_context() for a column of type text or jsonb.';
-    END IF;
-    IF existing.attgenerated <> '' THEN
-        RAISE invalid_column_definition USING
-            MESSAGE = format('column "%s" of table "%s" is a generated column', $2, relation.relname);
-    END IF;
-
-    IF NOT existing.atthasdef THEN
-        EXECUTE alter_table || format('ALTER COLUMN %I SET DEFAULT otel.current_trace_context()', $2);
-    ELSIF existing.expression <> 'otel.current_trace_context()' THEN
-        RAISE NOTICE 'column "%" of table "%" keeps its default %', $2, relation.relname, existing.expression;
-    END IF;
-END
-$add_trace_context$;
-COMMENT ON FUNCTION otel.add_trace_context(pg_catalog.regclass, pg_catalog.name) IS 'adds a column of type otel.trace_context, by default trace_context, and then gives it the default otel.current_trace_context(): no rewrite, existing rows are NULL, partitions and inheriting tables get both; what is there already stays. Raises wrong_object_type when it is no table, insufficient_privilege for all but its owner, datatype_mismatch when the column is there with another type';
+CREATE FUNCTION otel.remove_capture(table_name pg_catalog.regclass, column_name pg_catalog.name)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'otel_remove_capture' LANGUAGE C VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION otel.remove_capture(pg_catalog.regclass, pg_catalog.name) IS
+'Takes away what captures into a column: its trigger, and its default where that calls '
+'otel.current_trace_context(), of the table and of all its partitions. The column and what it holds stay. Raises '
+'what otel.capture_into() does; a NOTICE says so when there is nothing';
 
 ----------------------------------------------------------------------------------------------------
 -- Links

@@ -53,6 +53,13 @@
 #define guc_as(setting, kind) ((struct config_##kind *) (setting))
 #endif
 
+/* PostgreSQL 16 asks for the owner of every kind of object in one way. */
+#if PG_VERSION_NUM >= 160000
+#define owns_relation(relation) object_ownercheck(RelationRelationId, relation, GetUserId())
+#else
+#define owns_relation(relation) pg_class_ownercheck(relation, GetUserId())
+#endif
+
 /* JSON semantic actions report an error from PostgreSQL 16 on; the lexer may live on the stack since 17. */
 #if PG_VERSION_NUM >= 160000
 #define JSON_ACTION_RESULT JsonParseErrorType

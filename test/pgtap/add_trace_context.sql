@@ -4,7 +4,7 @@ SET client_min_messages = warning;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS otel_links;
-SELECT plan(28);
+SELECT plan(58);
 
 \set tp1 '00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01'
 \set from_1 '/*traceparent=\'00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01\'*/'
@@ -59,6 +59,69 @@ SELECT throws_ok($$ SELECT otel.add_trace_context('has') $$, '42804',
     'column "trace_context" of table "has" is of type jsonb', 'another type is refused');
 SELECT throws_ok($$ SELECT otel.add_trace_context('has', 'g') $$, '42611',
     'column "g" of table "has" is a generated column', 'a generated column is refused');
+
+-- a column of another type, for tools that do not know ours
+CREATE TABLE forms (id int);
+SELECT lives_ok($$ SELECT otel.add_trace_context('forms', 'tp', type => 'text'),
+                          otel.add_trace_context('forms', 'vc', 'varchar'),
+                          otel.add_trace_context('forms', 'jb', 'jsonb') $$, 'text, varchar and jsonb');
+SELECT col_type_is('forms', 'tp', 'text', 'text');
+SELECT col_type_is('forms', 'vc', 'character varying', 'varchar');
+SELECT col_type_is('forms', 'jb', 'jsonb', 'jsonb');
+INSERT INTO forms VALUES (1) /*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01',tracestate='a%3D1'*/;
+SELECT is(ARRAY[tp, vc], ARRAY[:'tp1', :'tp1'], 'text and varchar record the traceparent') FROM forms;
+SELECT is(jb, jsonb_build_object('traceparent', :'tp1', 'tracestate', 'a=1'), 'jsonb the carrier, with the tracestate') FROM forms;
+INSERT INTO forms VALUES (2);
+SELECT is(ARRAY[tp, vc, jb::text], ARRAY[NULL, NULL, NULL], 'all are NULL without a context') FROM forms WHERE id = 2;
+SELECT lives_ok($$ SELECT otel.add_trace_context('forms', 'tp', 'text'), otel.add_trace_context('forms', 'vc', 'varchar'),
+                          otel.add_trace_context('forms', 'jb', 'jsonb') $$, 'it can be said again');
+SELECT lives_ok($$ SELECT otel.add_trace_context('forms', type => NULL) $$, 'no type is our type');
+SELECT col_type_is('forms', 'trace_context', 'otel.trace_context', 'so it is');
+SELECT throws_ok($$ SELECT otel.add_trace_context('forms', 'tp') $$, '42804',
+    'column "tp" of table "forms" is of type text', 'text is not taken for a context unless it is said');
+SELECT throws_ok($$ SELECT otel.add_trace_context('forms', 'n', 'int') $$, '22023',
+    'a column of type integer cannot be filled by a default', 'a type that cannot hold one');
+SELECT throws_ok($$ SELECT otel.add_trace_context('forms', 'n', 'json') $$, '22023',
+    'a column of type json cannot be filled by a default', 'nor json');
+SELECT hasnt_column('forms', 'n', 'and no column is added');
+CREATE TABLE short (v varchar(54), long varchar(55), ours text DEFAULT 'traceparent=' || otel.traceparent(otel.current_trace_context()));
+SELECT throws_ok($$ SELECT otel.add_trace_context('short', 'v', 'varchar') $$, '42804',
+    'column "v" of table "short" is of type character varying(54)', 'a varchar that is too short');
+SELECT lives_ok($$ SELECT otel.add_trace_context('short', 'long', 'varchar') $$, 'one that is long enough');
+SELECT lives_ok($$ SELECT otel.add_trace_context('short', 'ours', 'text') $$, 'a default around our function counts as ours');
+SELECT throws_ok($$ SELECT otel.add_trace_context('short', 'ctid') $$, NULL, 'column "ctid" of table "short" is of type tid', 'a system column');
+
+-- partitions that were attached without the default are mended
+CREATE TABLE late (k int, trace_context otel.trace_context);
+ALTER TABLE parts ATTACH PARTITION late FOR VALUES IN (3);
+CREATE TABLE own (k int, trace_context otel.trace_context DEFAULT otel.from_traceparent('x'));
+ALTER TABLE parts ATTACH PARTITION own FOR VALUES IN (4);
+CREATE TABLE sub (trace_context otel.trace_context, k int) PARTITION BY LIST (k);
+CREATE TABLE sub_5 PARTITION OF sub FOR VALUES IN (5);
+ALTER TABLE parts ATTACH PARTITION sub FOR VALUES IN (5);
+SELECT col_hasnt_default('late', 'trace_context', 'a partition that was attached has no default');
+SELECT lives_ok($$ SELECT otel.add_trace_context('parts') $$, 'the call is repeated');
+SELECT col_default_is('late', 'trace_context', 'otel.current_trace_context()', 'now it has it');
+SELECT col_default_is('sub_5', 'trace_context', 'otel.current_trace_context()', 'so has one of a partition''s');
+SELECT col_default_is('own', 'trace_context', 'otel.from_traceparent(''x''::text)', 'one of its own stays');
+INSERT INTO late VALUES (3) :from_1;
+SELECT is(trace_context::text, :'tp1', 'rows that go into the partition itself have the context') FROM late;
+-- a default of a partition's own is not lost when the partitioned table gets its own
+CREATE TABLE parts2 (k int, c otel.trace_context) PARTITION BY LIST (k);
+CREATE TABLE parts2_1 PARTITION OF parts2 (c DEFAULT otel.from_traceparent('y')) FOR VALUES IN (1);
+SELECT lives_ok($$ SELECT otel.add_trace_context('parts2', 'c') $$, 'partitions with a default');
+SELECT col_default_is('parts2_1', 'c', 'otel.from_traceparent(''y''::text)', 'keep it');
+
+-- foreign tables, also as partitions; that rows reach the other server is in t/014
+CREATE FOREIGN DATA WRAPPER dummy;
+CREATE SERVER dummy FOREIGN DATA WRAPPER dummy;
+CREATE FOREIGN TABLE far (id int) SERVER dummy;
+SELECT lives_ok($$ SELECT otel.add_trace_context('far') $$, 'a foreign table');
+SELECT col_default_is('far', 'trace_context', 'otel.current_trace_context()', 'has the default');
+CREATE FOREIGN TABLE far_part (trace_context otel.trace_context, k int) SERVER dummy;
+ALTER TABLE parts ATTACH PARTITION far_part FOR VALUES IN (6);
+SELECT lives_ok($$ SELECT otel.add_trace_context('parts') $$, 'a partition that is a foreign table');
+SELECT col_default_is('far_part', 'trace_context', 'otel.current_trace_context()', 'has it as well');
 
 -- what is no table, and who may
 CREATE VIEW a_view AS SELECT 1 AS id;
