@@ -469,10 +469,12 @@ flush_at_exit(int code, Datum arg)
 bool
 span_xact_is_reset(const Node *statement)
 {
-	return (IsA(statement, DiscardStmt) &&
-			castNode(DiscardStmt, statement)->target == DISCARD_ALL) ||
-		(IsA(statement, VariableSetStmt) &&
-		 castNode(VariableSetStmt, statement)->kind == VAR_RESET_ALL);
+	/* not castNode(), which takes no const where assertions are compiled in */
+	if (IsA(statement, DiscardStmt))
+		return ((const DiscardStmt *) statement)->target == DISCARD_ALL;
+	if (IsA(statement, VariableSetStmt))
+		return ((const VariableSetStmt *) statement)->kind == VAR_RESET_ALL;
+	return false;
 }
 
 void
