@@ -20,7 +20,7 @@ EXTENSION    = otel_links
 DATA         = $(sort $(notdir $(wildcard $(srcdir)/otel_links--*.sql)))
 MODULE_big   = otel_links
 PGFILEDESC   = "otel_links - trace contexts on rows, span links for the jobs that process them"
-ROOMS        = context links queue spans capture span_api exporter exporter/otlp
+ROOMS        = context links queue spans capture span_api lookback exporter exporter/otlp
 SOURCES      = $(sort $(wildcard $(srcdir)/src/*.c $(ROOMS:%=$(srcdir)/src/%/*.c)))
 OBJS         = $(SOURCES:$(srcdir)/%.c=%.o)
 REGRESS      = $(sort $(patsubst $(srcdir)/test/sql/%.sql,%,$(wildcard $(srcdir)/test/sql/*.sql)))

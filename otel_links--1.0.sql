@@ -802,6 +802,342 @@ COMMENT ON COLUMN otel.export_status.exporter_pid IS 'the exporter''s process id
 COMMENT ON COLUMN otel.export_status.not_running_because IS 'why spans are pending while no exporter runs; NULL when that is not so';
 
 ----------------------------------------------------------------------------------------------------
+-- Looking back
+----------------------------------------------------------------------------------------------------
+
+-- All with the caller's rights: a table that the caller may not read is left out.
+
+CREATE FUNCTION otel.links_to(
+    links     otel.span_link[],
+    trace_id  pg_catalog.text
+) RETURNS otel.span_link[]
+AS 'MODULE_PATHNAME', 'otel_links_to' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION otel.links_to(otel.span_link[], pg_catalog.text) IS
+'Those of the links that lead to a trace. In their order; NULL when none does. Raises '
+'invalid_text_representation for an invalid trace id';
+
+CREATE FUNCTION otel.spans_around(
+    trace_id            pg_catalog.text,
+    since               pg_catalog.timestamptz  DEFAULT '-infinity',
+    OUT state           pg_catalog.text,
+    OUT context         otel.trace_context,
+    OUT parent_span_id  pg_catalog.text,
+    OUT name            pg_catalog.text,
+    OUT start_time      pg_catalog.timestamptz,
+    OUT end_time        pg_catalog.timestamptz,
+    OUT status_code     pg_catalog.int2,
+    OUT status_message  pg_catalog.text,
+    OUT attributes      pg_catalog.jsonb,
+    OUT links           otel.span_link[],
+    OUT links_to_trace  otel.span_link[]
+) RETURNS SETOF pg_catalog.record
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 10000 ROWS 10
+SET search_path = pg_catalog, pg_temp
+AS $spans_around$
+DECLARE
+    spans text;
+BEGIN
+    PERFORM otel.links_to('{}', $1);            -- raises when it is no trace id
+
+    SELECT string_agg(
+               format('SELECT %L AS state, '
+                      'otel.from_ids(trace_id, span_id, trace_flags, trace_state) AS context, '
+                      'parent_span_id, name, start_time, end_time, status_code, status_message, '
+                      'attributes, links FROM otel.%I', t.state, t.name), ' UNION ALL ')
+      INTO spans
+      FROM (VALUES ('queued', 'span_queue'), ('failed', 'failed_spans'),
+                   ('exported', 'exported_spans')) AS t (state, name)
+     WHERE has_table_privilege('otel.' || t.name, 'SELECT');
+
+    IF spans IS NOT NULL THEN
+        RETURN QUERY EXECUTE format(
+            'SELECT s.*, otel.links_to(s.links, $1) FROM (%s) AS s '
+            'WHERE s.end_time >= $2 '
+            'AND (otel.trace_id(s.context) = $1 OR otel.links_to(s.links, $1) IS NOT NULL) '
+            'ORDER BY s.start_time, otel.span_id(s.context)', spans)
+            USING $1, $2;
+    END IF;
+END
+$spans_around$;
+COMMENT ON FUNCTION otel.spans_around(pg_catalog.text, pg_catalog.timestamptz) IS
+'The spans of a trace and those that link to it, in order of their start. What otel.find_trace(), '
+'otel.linked_from() and otel.mermaid() read: spans in the queue, in otel.failed_spans and in '
+'otel.exported_spans, as far as the caller may read these tables, unless they ended before since. '
+'links_to_trace is NULL for a span of the trace without a link into it. Raises '
+'invalid_text_representation for an invalid trace id';
+
+CREATE FUNCTION otel.find_trace(
+    trace_id     pg_catalog.text,
+    since        pg_catalog.timestamptz  DEFAULT '-infinity',
+    tables       pg_catalog.regclass[]   DEFAULT NULL,
+    OUT what     pg_catalog.text,
+    OUT place    pg_catalog.text,
+    OUT context  otel.trace_context,
+    OUT at       pg_catalog.timestamptz,
+    OUT detail   pg_catalog.jsonb
+) RETURNS SETOF pg_catalog.record
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 100000 ROWS 10
+SET search_path = pg_catalog, pg_temp
+AS $find_trace$
+DECLARE
+    source record;
+BEGIN
+    PERFORM otel.links_to('{}', $1);            -- raises when it is no trace id
+
+    FOR source IN
+        WITH RECURSIVE trigger_column (relation, name, path) AS (
+            SELECT t.tgrelid, coalesce(a.arguments[1], 'trace_context'),
+                   coalesce(a.arguments[3], '{}')
+              FROM pg_trigger AS t, LATERAL (
+                       -- in tgargs each argument is followed by a zero byte
+                       SELECT array_agg(convert_from(decode(argument, 'escape'),
+                                                     getdatabaseencoding()) ORDER BY n)
+                         FROM string_to_table(encode(t.tgargs, 'escape'), '\000')
+                              WITH ORDINALITY AS s (argument, n)
+                        WHERE n <= t.tgnargs) AS a (arguments)
+             WHERE t.tgfoid = 'otel.capture_trace_context()'::regprocedure
+        ), candidate (relation, name, type, path) AS (
+            SELECT c.oid, a.attname,
+                   CASE y.typtype WHEN 'd' THEN y.typbasetype ELSE y.oid END::regtype, t.path
+              FROM pg_class AS c
+              JOIN pg_attribute AS a
+                   ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+              JOIN pg_type AS y ON y.oid = a.atttypid
+              LEFT JOIN trigger_column AS t ON t.relation = c.oid AND t.name = a.attname
+             WHERE ('otel.trace_context'::regtype IN (y.oid, y.typbasetype) OR t.path IS NOT NULL)
+               AND (c.relkind IN ('r', 'p', 'm') AND $3 IS NULL
+                    OR c.relkind IN ('r', 'p', 'm', 'f', 'v') AND c.oid = ANY ($3))
+               AND c.relispopulated
+               AND c.relnamespace <> 'otel'::regnamespace
+               AND NOT pg_is_other_temp_schema(c.relnamespace)
+               AND has_schema_privilege(c.relnamespace, 'USAGE')
+               AND has_column_privilege(c.oid, a.attnum, 'SELECT')
+        ), ancestor (relation, parent) AS (
+            SELECT inhrelid, inhparent FROM pg_inherits
+            UNION
+            SELECT a.relation, i.inhparent
+              FROM ancestor AS a JOIN pg_inherits AS i ON i.inhrelid = a.parent
+        )
+        SELECT DISTINCT c.relation::regclass AS relation, c.name,
+               CASE WHEN c.type IN ('text'::regtype, 'varchar'::regtype, 'json'::regtype)
+                    THEN format('strpos(t.%I::text, $1) > 0 AND', c.name) END AS hint,
+               CASE WHEN c.type = 'otel.trace_context'::regtype THEN format('t.%I', c.name)
+                    ELSE format('otel.extract(t.%I%s)', c.name,
+                                ', ' || quote_literal(nullif(c.path, '{}'))) END AS context,
+               (SELECT string_agg(format('t.%I', a.attname), ', ' ORDER BY a.attnum)
+                  FROM pg_attribute AS a
+                 WHERE a.attrelid = c.relation AND a.attnum > 0 AND NOT a.attisdropped
+                   AND has_column_privilege(c.relation, a.attnum, 'SELECT')) AS columns,
+               -- views have no tableoid, and reading it needs the right to read the whole table
+               (SELECT CASE WHEN relkind <> 'v' AND has_table_privilege(oid, 'SELECT')
+                            THEN 't.tableoid::regclass' ELSE quote_literal(c.relation::regclass) END
+                  FROM pg_class AS r WHERE r.oid = c.relation) AS place
+          FROM candidate AS c
+         WHERE NOT EXISTS (                     -- its rows are found with those of its parent
+                   SELECT FROM ancestor AS a JOIN candidate AS p ON p.relation = a.parent
+                    WHERE a.relation = c.relation AND p.name = c.name)
+         ORDER BY 1, 2
+    LOOP
+        BEGIN
+            RETURN QUERY EXECUTE format(
+                'SELECT ''row'', %s || %L, %s::otel.trace_context, NULL::timestamptz, '
+                'to_jsonb((SELECT r FROM (SELECT %s) AS r)) '
+                'FROM %s AS t WHERE %s otel.trace_id(%3$s) = $1',
+                source.place, '.' || quote_ident(source.name), source.context, source.columns,
+                source.relation, source.hint)
+                USING $1;
+        EXCEPTION
+            WHEN transaction_rollback THEN
+                RAISE;
+            WHEN OTHERS THEN                    -- a foreign server is down, a policy fails
+                RAISE WARNING 'table % cannot be searched: %', source.relation, SQLERRM;
+        END;
+    END LOOP;
+
+    RETURN QUERY
+        SELECT CASE otel.trace_id(s.context) WHEN $1 THEN 'span' ELSE 'linked from' END, s.state,
+               s.context, s.start_time,
+               jsonb_strip_nulls(jsonb_build_object(
+                   'name', s.name, 'end_time', s.end_time,
+                   'status', CASE s.status_code WHEN 1 THEN 'ok' WHEN 2 THEN 'error' END,
+                   'message', s.status_message, 'attributes', s.attributes,
+                   'link_attributes', (
+                       SELECT jsonb_agg(l.attributes) FROM unnest(s.links_to_trace) AS l
+                        WHERE l.attributes IS NOT NULL)))
+          FROM otel.spans_around($1, $2) AS s;
+END
+$find_trace$;
+COMMENT ON FUNCTION otel.find_trace(pg_catalog.text, pg_catalog.timestamptz,
+                                    pg_catalog.regclass[]) IS
+'Where a trace is in this database: its rows, its spans and the spans that link to it. '
+'what is row, span or linked from. Of a row, place is the table and the column, and detail its '
+'columns. Of a span, place is queued, exported (while otel.retention keeps it) or failed, at its '
+'start, and detail its name, end, status and attributes. Searches all tables, partitioned tables '
+'and materialized views with a column of type otel.trace_context or one that the trigger '
+'otel.capture_trace_context() fills; with tables, those, which may be foreign tables and views '
+'too. What the caller may not read, tables or columns, is left out, and so are spans that ended '
+'before since. Uses a hash index on otel.trace_id(trace_context). NULL finds nothing; raises '
+'invalid_text_representation for an invalid trace id';
+
+CREATE FUNCTION otel.linked_from(
+    trace_id         pg_catalog.text,
+    since            pg_catalog.timestamptz  DEFAULT '-infinity',
+    OUT context      otel.trace_context,
+    OUT name         pg_catalog.text,
+    OUT state        pg_catalog.text,
+    OUT start_time   pg_catalog.timestamptz,
+    OUT end_time     pg_catalog.timestamptz,
+    OUT status_code  pg_catalog.int2,
+    OUT links        otel.span_link[],
+    OUT attributes   pg_catalog.jsonb
+) RETURNS SETOF pg_catalog.record
+LANGUAGE sql STABLE PARALLEL UNSAFE COST 10000 ROWS 10
+BEGIN ATOMIC
+    SELECT s.context, s.name, s.state, s.start_time, s.end_time, s.status_code, s.links_to_trace,
+           s.attributes
+      FROM otel.spans_around(linked_from.trace_id, linked_from.since) AS s
+     WHERE s.links_to_trace IS NOT NULL;
+END;
+COMMENT ON FUNCTION otel.linked_from(pg_catalog.text, pg_catalog.timestamptz) IS
+'The spans that link to a trace, in order of their start: the batches that worked for a request. '
+'links are those of its links that lead to the trace; state is queued, exported or failed. Knows '
+'the spans in the queue, in otel.failed_spans and, while otel.retention keeps them, in '
+'otel.exported_spans, as far as the caller may read these tables. It scans them; spans that ended '
+'before since are skipped fast. NULL finds nothing; raises invalid_text_representation for an '
+'invalid trace id';
+
+CREATE FUNCTION otel.mermaid(
+    context    otel.trace_context,
+    max_links  pg_catalog.int4  DEFAULT 10
+) RETURNS pg_catalog.text
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 10000
+SET search_path = pg_catalog, pg_temp
+AS $mermaid$
+DECLARE
+    -- Mermaid refuses 500 edges and 50,000 characters.
+    max_edges     CONSTANT int := 400;
+    max_size      CONSTANT int := 47000;
+    max_spans     CONSTANT int := 50;           -- of the trace itself
+    max_linking   CONSTANT int := 100;          -- of the spans that link to it
+    links_a_span  CONSTANT int := coalesce($2, 10);
+    trace         CONSTANT text := otel.trace_id($1);
+    focus         CONSTANT text := trace || otel.span_id($1);
+BEGIN
+    IF links_a_span < 0 THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'max_links must not be negative';
+    END IF;
+    IF $1 IS NULL THEN
+        RETURN NULL;
+    END IF;
+
+    RETURN (
+    -- a key is a trace id and a span id
+    WITH found AS MATERIALIZED (
+        SELECT k.key, left(k.key, 32) || s.parent_span_id AS parent, left(k.key, 32) = trace AS own,
+               s.name, s.start_time, s.status_code, s.links, s.links_to_trace,
+               row_number() OVER (
+                   PARTITION BY left(k.key, 32) = trace
+                   ORDER BY k.key <> focus,
+                            NOT EXISTS (SELECT FROM unnest(s.links_to_trace) AS l
+                                         WHERE otel.span_id(l.context) = otel.span_id($1)),
+                            s.start_time, k.key) AS n
+          FROM otel.spans_around(trace) AS s,
+               LATERAL (SELECT otel.trace_id(s.context) || otel.span_id(s.context)) AS k (key)
+    ), drawn AS MATERIALIZED (
+        SELECT f.*, l.label
+          FROM found AS f, LATERAL (
+                   -- punctuation as entities, so that no name can be taken for syntax
+                   SELECT string_agg(
+                              CASE WHEN octet_length(c) > 1 OR c ~ '[A-Za-z0-9 _/-]' THEN c
+                                   WHEN ascii(c) < 32 OR ascii(c) = 127 THEN ' '
+                                   WHEN ascii(c) > 127 THEN c
+                                   ELSE '#' || ascii(c) || ';' END, '' ORDER BY i)
+                     FROM string_to_table(CASE WHEN length(f.name) > 40
+                                               THEN left(f.name, 37) || '...' ELSE f.name END, NULL)
+                          WITH ORDINALITY AS t (c, i)) AS l (label)
+         WHERE n <= CASE WHEN own THEN max_spans ELSE least(links_a_span, max_linking) END
+    ), link AS MATERIALIZED (
+        SELECT d.key AS source, otel.trace_id(l.context) || otel.span_id(l.context) AS target,
+               '-.->' AS arrow, min(l.n) AS rank
+          FROM drawn AS d, unnest(CASE WHEN d.own THEN d.links ELSE d.links_to_trace END)
+                           WITH ORDINALITY AS l (context, attributes, n)
+         WHERE l.n <= links_a_span
+         GROUP BY 1, 2
+    ), edge AS (
+        SELECT * FROM link
+        UNION ALL
+        SELECT d.parent, d.key, '-->', 0
+          FROM drawn AS d
+         WHERE d.parent IN (SELECT focus UNION SELECT key FROM drawn UNION SELECT target FROM link)
+    ), room AS MATERIALIZED (
+        SELECT max_edges - count(*) FILTER (
+                   WHERE cardinality(CASE WHEN own THEN links ELSE links_to_trace END)
+                         > links_a_span
+                      OR NOT own AND cardinality(links) > cardinality(links_to_trace)) AS edges,
+               max_size - coalesce(sum(length(label) + CASE WHEN own THEN 50 ELSE 140 END), 0)
+                   AS size
+          FROM drawn
+    ), kept AS MATERIALIZED (
+        SELECT e.source, e.target, e.arrow
+          FROM (SELECT *, row_number() OVER in_order AS n,
+                       sum(CASE WHEN target IN (SELECT key FROM drawn) THEN 20 ELSE 150 END)
+                           OVER in_order AS size
+                  FROM edge
+                WINDOW in_order AS (ORDER BY rank, source <> focus, source, target)) AS e, room AS r
+         WHERE e.n <= r.edges AND e.size <= r.size
+    ), node AS (
+        SELECT k.key, coalesce(d.label, 'span ' || right(k.key, 16)) AS label, d.status_code,
+               row_number() OVER (ORDER BY left(k.key, 32) <> trace, left(k.key, 32),
+                                           d.start_time NULLS FIRST, k.key) AS n,
+               dense_rank() OVER (ORDER BY left(k.key, 32) <> trace, left(k.key, 32)) AS box
+          FROM (SELECT focus UNION SELECT key FROM drawn
+                UNION SELECT source FROM kept UNION SELECT target FROM kept) AS k (key)
+          LEFT JOIN drawn AS d USING (key)
+    ), more AS (
+        SELECT s.n, cardinality(d.links) - count(k.target) AS links
+          FROM drawn AS d
+          JOIN node AS s USING (key)
+          LEFT JOIN kept AS k ON k.source = d.key AND k.arrow = '-.->'
+         GROUP BY s.n, d.links
+        HAVING cardinality(d.links) > count(k.target)
+         ORDER BY 2 DESC
+         LIMIT max_edges - (SELECT count(*) FROM kept)
+    )
+    SELECT concat_ws(E'\n',
+        'flowchart LR',
+        (SELECT string_agg(b.text, E'\n' ORDER BY b.box)
+           FROM (SELECT box, format(
+                            E'    subgraph t%s["trace %s"]\n%s\n    end', box, left(key, 32),
+                            string_agg(format('        n%s["%s"]', n, label), E'\n' ORDER BY n))
+                   FROM node GROUP BY box, left(key, 32)) AS b (box, text)),
+        (SELECT string_agg(format('    n%s %s n%s', s.n, k.arrow, t.n), E'\n'
+                           ORDER BY s.n, k.arrow, t.n)
+           FROM kept AS k JOIN node AS s ON s.key = k.source JOIN node AS t ON t.key = k.target),
+        (SELECT string_agg(format('    n%s -.-> more%1$s(["%s more %s"])', n, links,
+                                  CASE links WHEN 1 THEN 'link' ELSE 'links' END), E'\n' ORDER BY n)
+           FROM more),
+        (SELECT format('    rest(["not drawn: %s"])',
+                       string_agg(format('%s more %s', n, what), ', ' ORDER BY what))
+           FROM (SELECT count(*), CASE WHEN own THEN 'of the trace' ELSE 'that link to it' END
+                   FROM found WHERE key NOT IN (SELECT key FROM drawn)
+                  GROUP BY own) AS r (n, what)
+         HAVING count(*) > 0),
+        '    classDef focus stroke-width:3px',
+        '    classDef failed stroke:#c00',
+        (SELECT format('    class n%s focus', n) FROM node WHERE key = focus),
+        (SELECT format('    class %s failed', string_agg('n' || n, ',' ORDER BY n))
+           FROM node WHERE status_code = 2 HAVING count(*) > 0)));
+END
+$mermaid$;
+COMMENT ON FUNCTION otel.mermaid(otel.trace_context, pg_catalog.int4) IS
+'A Mermaid flowchart of a span, its trace and the links around it. Solid arrows go from parent to '
+'child, dotted ones from the span that has a link to the linked one. Draws at most max_links links '
+'of each span (NULL: 10), as many of the spans that link to the trace, and never more than 400 '
+'arrows; what is left out is counted. It knows what otel.linked_from() knows; a span that is not '
+'here has its id for a name. NULL for NULL; raises invalid_parameter_value when max_links is '
+'negative';
+
+----------------------------------------------------------------------------------------------------
 -- Array types
 ----------------------------------------------------------------------------------------------------
 
