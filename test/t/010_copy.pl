@@ -45,32 +45,39 @@ sub receive
 
 # accepted
 is(receive("\x01$trace_id$span_id"), '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
-	'flags, trace id, span id');
+	'COPY binary takes flags, trace id and span id');
 is(receive("\xff$trace_id${span_id}a=1,b= 2"), '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff;a=1,b= 2',
-	'all flags and a tracestate');
+	'COPY binary keeps all flags and a tracestate');
 is(receive("\x00$trace_id$span_id a=1 ,,\ta=2,"), '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00;a=1',
-	'a tracestate is normalised as in text');
+	'COPY binary normalises a tracestate as the text form does');
 is(receive("\x00$trace_id$span_id, ,"), '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00',
-	'a tracestate without members is none');
+	'COPY binary takes a tracestate without members for none');
 
 # rejected
 my $length = '22P03 It must have 25 bytes (flags, trace-id and parent-id) and may have a tracestate after them.';
 my $value = '22P03 A tracestate value must have 1 to 256 characters, which are printable ASCII other than "," and "=".';
 my $key = '22P03 A tracestate key must begin with a lower-case letter or a digit and have at most 256 characters, '
   . 'which are lower-case letters, digits, "_", "-", "*", "/" and "@".';
-is(receive(''), $length, 'an empty value');
-is(receive("\x01" . substr("$trace_id$span_id", 0, 23)), $length, 'a value one byte too short');
-is(receive("\x01" . ("\0" x 16) . $span_id), '22P03 The trace-id must not be all zeros.', 'no trace id');
-is(receive("\x01$trace_id" . ("\0" x 8)), '22P03 The parent-id (span id) must not be all zeros.', 'no span id');
-is(receive("\x01$trace_id${span_id}a=1\0"), $value, 'a tracestate with a NUL');
-is(receive("\x01$trace_id${span_id}a=\xe2\x82\xac"), $value, 'a tracestate beyond ASCII');
-is(receive("\x01$trace_id${span_id}\xff=1"), $key, 'a tracestate in no encoding');
-is(receive("\x01$trace_id${span_id}A=1"), $key, 'a tracestate with an invalid key');
+is(receive(''), $length, 'COPY binary refuses an empty value');
+is(receive("\x01" . substr("$trace_id$span_id", 0, 23)), $length,
+	'COPY binary refuses a value that is one byte too short');
+is(receive("\x01" . ("\0" x 16) . $span_id), '22P03 The trace-id must not be all zeros.',
+	'COPY binary refuses a trace id of zeros');
+is(receive("\x01$trace_id" . ("\0" x 8)), '22P03 The parent-id (span id) must not be all zeros.',
+	'COPY binary refuses a span id of zeros');
+is(receive("\x01$trace_id${span_id}a=1\0"), $value, 'COPY binary refuses a tracestate with a NUL');
+is(receive("\x01$trace_id${span_id}a=\xe2\x82\xac"), $value,
+	'COPY binary refuses a tracestate beyond ASCII');
+is(receive("\x01$trace_id${span_id}\xff=1"), $key,
+	'COPY binary refuses a tracestate in no encoding');
+is(receive("\x01$trace_id${span_id}A=1"), $key,
+	'COPY binary refuses a tracestate with an invalid key');
 is(receive("\x01$trace_id${span_id}a"), '22P03 A tracestate member must be a key and a value with "=" between them.',
-	'a tracestate without "="');
+	'COPY binary refuses a tracestate member without "="');
 is(receive("\x01$trace_id$span_id" . join(',', map { "k$_=v" } 1 .. 33)), '22P03 A tracestate must have at most 32 members.',
-	'a tracestate of 33 members');
-is(receive("\x01$trace_id$span_id" . ('x' x 100_000)), $key, 'a tracestate of 100,000 bytes');
+	'COPY binary refuses a tracestate of 33 members');
+is(receive("\x01$trace_id$span_id" . ('x' x 100_000)), $key,
+	'COPY binary refuses a tracestate of 100,000 bytes');
 
 # out and in again
 $node->safe_psql('postgres', q{
@@ -103,7 +110,7 @@ nope
 \.
 });
 	is($node->safe_psql('postgres', 'SELECT otel.span_id(context) FROM items'), "00f067aa0ba902b7\nb7ad6b7169203331",
-		'COPY skips invalid values when told to');
+		'COPY skips invalid values with ON_ERROR ignore');
 }
 
 $node->stop;

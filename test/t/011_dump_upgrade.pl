@@ -88,14 +88,14 @@ sub found_by_index
 is($old->safe_psql('postgres', q{SELECT attstorage, pg_column_size(context) < 10000 FROM items, pg_attribute
 	WHERE id = 1001 AND attrelid = 'items'::regclass AND attname = 'context'}), 'm|t', 'a long value is compressed');
 is($old->safe_psql('postgres', q{SELECT count(*) > 0 AND max(pg_column_size(context)) > 8192 FROM items WHERE id = 1002}), 't',
-	'one that does not compress is stored out of line');
+	'a long value that does not compress is stored out of line');
 
 # dump and restore
 my $dump = PostgreSQL::Test::Utils::tempdir . '/dump';
-$old->command_ok([ 'pg_dump', '-Fc', '-f', $dump, $old->connstr('postgres') ], 'pg_dump');
+$old->command_ok([ 'pg_dump dumps a database with contexts', '-Fc', '-f', $dump, $old->connstr('postgres') ], 'pg_dump');
 $old->safe_psql('postgres', 'CREATE DATABASE restored TEMPLATE template0');
-$old->command_ok([ 'pg_restore', '--exit-on-error', '-d', $old->connstr('restored'), $dump ], 'pg_restore');
-is($old->safe_psql('restored', $content), $expected, 'every value is restored');
+$old->command_ok([ 'pg_restore restores the dump', '--exit-on-error', '-d', $old->connstr('restored'), $dump ], 'pg_restore');
+is($old->safe_psql('restored', $content), $expected, 'pg_restore restores every value');
 foreach my $index ('items_btree', 'items_hash')
 {
 	is(found_by_index($old, 'restored', $index), '1000', "$index is restored and finds every row");
@@ -131,7 +131,7 @@ my $bindir = $new->config_data('--bindir');
 chdir($PostgreSQL::Test::Utils::tmp_check) or die "chdir: $!";
 command_ok(
 	[
-		'pg_upgrade', '--no-sync',
+		'pg_upgrade upgrades a cluster with contexts', '--no-sync',
 		'-d', $old->data_dir, '-D', $new->data_dir,
 		'-b', $bindir, '-B', $bindir,
 		'-s', $new->host, '-p', $old->port, '-P', $new->port
@@ -146,13 +146,15 @@ foreach my $index ('items_btree', 'items_hash')
 $new->safe_psql('postgres', q{INSERT INTO items (id) VALUES (2000)});
 $new->safe_psql('postgres', 'REFRESH MATERIALIZED VIEW CONCURRENTLY pending');
 is($new->safe_psql('postgres', q{SELECT context FROM items WHERE id = 2000}),
-	'00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', 'and the type works on');
+	'00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+		'after pg_upgrade a default fills new rows');
 is($new->safe_psql('postgres', q{SELECT count(*) FROM pg_operator o
 	JOIN pg_depend d ON d.classid = 'pg_operator'::regclass AND d.objid = o.oid AND deptype = 'e'
 	WHERE oprnamespace = 'pg_catalog'::regnamespace}), '6', 'the operators are members of the extension again');
 $new->safe_psql('postgres', 'SET client_min_messages = error; DROP EXTENSION otel_links CASCADE');
 is($new->safe_psql('postgres', q{SELECT (SELECT count(*) FROM pg_operator WHERE oid >= 16384)
-	+ (SELECT count(*) FROM pg_type WHERE typname LIKE '%trace_context')}), '0', 'which DROP EXTENSION takes along');
+	+ (SELECT count(*) FROM pg_type WHERE typname LIKE '%trace_context')}), '0',
+		'after pg_upgrade DROP EXTENSION removes the operators');
 
 $new->stop;
 done_testing();

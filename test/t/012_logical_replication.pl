@@ -64,7 +64,8 @@ $publisher->safe_psql('postgres', q{
 });
 my $content = 'SELECT id, context FROM items ORDER BY id';
 my $expected = $publisher->safe_psql('postgres', $content);
-like($expected, qr/^1\|\n2\|00-4bf9.*-00\n3\|00-0af7.*-ff\n40\|00-0af7.{50,}$/, 'the publisher has four rows');
+like($expected, qr/^1\|\n2\|00-4bf9.*-00\n3\|00-0af7.*-ff\n40\|00-0af7.{50,}$/,
+	'the publisher has the four rows that the changes leave');
 
 my %title = (
 	in_text   => 'in text, into the type',
@@ -73,7 +74,8 @@ my %title = (
 foreach my $name (sort keys %subscriptions)
 {
 	$publisher->wait_for_catchup("sub_$name");
-	is($subscriber->safe_psql($name, $content), $expected, "copied, inserted, updated, deleted: $title{$name}");
+	is($subscriber->safe_psql($name, $content), $expected,
+		"rows are copied, inserted, updated and deleted $title{$name}");
 	$subscriber->safe_psql($name, "DROP SUBSCRIPTION sub_$name");
 }
 

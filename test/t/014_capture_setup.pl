@@ -32,7 +32,7 @@ $reader->ask('BEGIN; SELECT count(*) FROM jobs');
 my ($status, undef, $error) = $node->psql('postgres', q{SET lock_timeout = '50ms'; SELECT otel.add_trace_context('jobs')});
 like($error, qr/canceling statement due to lock timeout/, 'a column waits for readers no longer than lock_timeout');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_attribute WHERE attrelid = 'jobs'::regclass AND attnum > 0}), '2',
-	'and nothing is left of it');
+	'a capture column that met lock_timeout leaves nothing behind');
 $node->safe_psql('postgres', q{SET lock_timeout = '10s'; SELECT otel.capture_into('jobs', 'data')});
 pass('a trigger waits for no reader');
 $reader->ask('COMMIT');

@@ -84,16 +84,16 @@ foreach my $i (0 .. $#runners)
 }
 
 is($node->safe_psql('postgres', "SELECT count(*) FROM report_request WHERE state = 'done'"),
-	ROWS, 'all rows are done');
+	ROWS, 'four job runners process all rows');
 is( $node->safe_psql('postgres', "SELECT count(DISTINCT attributes -> 'runner') FROM otel.span_queue"),
 	RUNNERS,
-	'by all runners');
+	'every runner has recorded spans');
 is( $node->safe_psql(
 		'postgres',
 		"SELECT count(DISTINCT span_id) = count(*), sum((attributes ->> 'messaging.batch.message_count')::int), sum(cardinality(links)) FROM otel.span_queue"
 	),
 	sprintf('t|%d|%d', ROWS, ROWS),
-	'a span for each batch, as many links as rows');
+	'there is one span for each batch and one link for each row');
 is( $node->safe_psql(
 		'postgres', <<'EOSQL'),
 SELECT count(*), count(DISTINCT id), bool_and(batches = 1)

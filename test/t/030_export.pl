@@ -27,36 +27,45 @@ my $sender = q{
 sub check_span
 {
 	my ($name, $span) = @_;
-	is($span->{trace_id}, '0af7651916cd43dd8448eb211c80319c', "$name: trace id");
-	is($span->{parent_span_id}, 'b7ad6b7169203331', "$name: parent span id");
-	like($span->{span_id}, qr/^[0-9a-f]{16}$/, "$name: span id");
-	is($span->{trace_state}, 'a=b', "$name: tracestate");
-	is($span->{flags}, 0x301, "$name: sampled, with a remote parent");
-	is($span->{kind}, 'consumer', "$name: kind");
-	is($span->{start_time_unix_nano}, '1704164645678901000', "$name: start");
-	is($span->{end_time_unix_nano}, '1704164646000000000', "$name: end");
-	is_deeply($span->{status}, { code => 'error', message => 'went "wrong"' }, "$name: status");
+	is($span->{trace_id}, '0af7651916cd43dd8448eb211c80319c',
+		"$name: the trace id is the parent's");
+	is($span->{parent_span_id}, 'b7ad6b7169203331', "$name: the parent span id is sent");
+	like($span->{span_id}, qr/^[0-9a-f]{16}$/, "$name: the span id is 16 hex digits");
+	is($span->{trace_state}, 'a=b', "$name: the tracestate is the parent's");
+	is($span->{flags}, 0x301, "$name: the flags say sampled, with a remote parent");
+	is($span->{kind}, 'consumer', "$name: the kind is sent");
+	is($span->{start_time_unix_nano}, '1704164645678901000',
+		"$name: the start time is sent to the microsecond");
+	is($span->{end_time_unix_nano}, '1704164646000000000', "$name: the end time is sent");
+	is_deeply($span->{status}, { code => 'error', message => 'went "wrong"' },
+		"$name: the status and its message are sent");
 	is_deeply($span->{attribute_types}, {
 			text => 'string_value', integer => 'int_value', large => 'string_value', real => 'double_value',
 			yes => 'bool_value', nothing => undef, list => 'array_value', object => 'kvlist_value', empty => 'string_value'
-		}, "$name: kinds of attributes");
+		}, "$name: each attribute has the kind of its JSON value");
 	my $json = JSON::PP->new->canonical->allow_nonref;
 	is($json->encode($span->{attributes}), $json->encode($json->decode(
 			'{"text": "with \"quotes\", \\\\ and \u00fc", "integer": -9223372036854775808, "large": "9223372036854775808",
 			"real": 1.5, "yes": true, "nothing": null, "list": [1, "two", [3.5, null]], "object": {"inner": {"deep": []}},
-			"empty": ""}')), "$name: attributes");
-	is(scalar @{ $span->{links} }, 2, "$name: links");
+			"empty": ""}')), "$name: attributes keep their values");
+	is(scalar @{ $span->{links} }, 2, "$name: both links are sent");
 	is_deeply([ map { $_->{trace_id} } @{ $span->{links} } ],
-		[qw(1af7651916cd43dd8448eb211c80319c 2af7651916cd43dd8448eb211c80319c)], "$name: linked traces, in order");
-	is($span->{links}[0]{trace_state}, 'x=y', "$name: a link's tracestate");
-	is($span->{links}[0]{flags}, 0x303, "$name: a link's flags, remote");
-	is($span->{links}[1]{flags}, 0x300, "$name: an unsampled link's flags");
-	is_deeply($span->{links}[0]{attributes}, { 'report.id' => 7 }, "$name: a link's attributes");
-	is($span->{scope}{name}, 'otel_links', "$name: scope");
-	is($span->{resource}{attributes}{'service.name'}, 'unknown_service:postgres', "$name: service.name");
-	is($span->{resource}{attributes}{'db.namespace'}, 'postgres', "$name: db.namespace");
-	is($span->{resource}{attributes}{'telemetry.sdk.name'}, 'otel_links', "$name: telemetry.sdk.name");
-	like($span->{resource}{schema_url}, qr{^https://opentelemetry.io/schemas/}, "$name: schema_url");
+		[qw(1af7651916cd43dd8448eb211c80319c 2af7651916cd43dd8448eb211c80319c)],
+			"$name: links are sent in order");
+	is($span->{links}[0]{trace_state}, 'x=y', "$name: a link has its tracestate");
+	is($span->{links}[0]{flags}, 0x303, "$name: a link's flags say that it is remote");
+	is($span->{links}[1]{flags}, 0x300, "$name: an unsampled link's flags say so");
+	is_deeply($span->{links}[0]{attributes}, { 'report.id' => 7 },
+		"$name: a link has its attributes");
+	is($span->{scope}{name}, 'otel_links', "$name: the scope is otel_links");
+	is($span->{resource}{attributes}{'service.name'}, 'unknown_service:postgres',
+		"$name: the resource has service.name");
+	is($span->{resource}{attributes}{'db.namespace'}, 'postgres',
+		"$name: the resource names the database");
+	is($span->{resource}{attributes}{'telemetry.sdk.name'}, 'otel_links',
+		"$name: the resource names the SDK");
+	like($span->{resource}{schema_url}, qr{^https://opentelemetry.io/schemas/},
+		"$name: the schema URL is sent");
 }
 
 foreach my $case ([ 'protobuf', 'http/protobuf', 'none' ], [ 'protobuf gzip', 'http/protobuf', 'gzip' ],
@@ -73,9 +82,10 @@ foreach my $case ([ 'protobuf', 'http/protobuf', 'none' ], [ 'protobuf gzip', 'h
 			  && ($headers->{'content-encoding'} // 'none') eq $compression;
 		}) or fail("$name: the reload is seen");
 	$node->safe_psql('postgres', $sender =~ s/NAME/$name/r);
-	is($node->safe_psql('postgres', 'SELECT otel.force_flush()') <= 1, 1, "$name: flushed");
+	is($node->safe_psql('postgres', 'SELECT otel.force_flush()') <= 1, 1,
+		"$name: force_flush() reports the span");
 	my ($span) = grep { $_->{name} eq $name } $receiver->spans;
-	ok($span, "$name: the span has arrived") or next;
+	ok($span, "$name: the span has arrived when force_flush() returns") or next;
 	check_span($name, $span);
 }
 $node->safe_psql('postgres', q{
@@ -83,8 +93,10 @@ $node->safe_psql('postgres', q{
 	SELECT otel.force_flush()});
 my ($beyond) = grep { $_->{name} eq 'beyond' } $receiver->spans;
 like($beyond->{attributes}{n}, qr/^10+\.5$/, 'a number beyond what a double holds');
-is($beyond->{attribute_types}{n}, 'string_value', 'is sent as text');
-like(($receiver->requests)[-1]{headers}{'user-agent'}, qr{^OTel-OTLP-Exporter-C/\d}, 'user agent');
+is($beyond->{attribute_types}{n}, 'string_value',
+	'a number beyond what a double holds is sent as text');
+like(($receiver->requests)[-1]{headers}{'user-agent'}, qr{^OTel-OTLP-Exporter-C/\d},
+	'the user agent is the one that OpenTelemetry asks for');
 is(($receiver->requests)[-1]{path}, '/v1/traces', 'v1/traces is appended to the base endpoint');
 
 # Transactions
@@ -95,27 +107,33 @@ $node->safe_psql('postgres', q{
 });
 is(($receiver->span_names(qr/^committed/))[0], 'committed', 'a committed span arrives');
 ok(!grep({ $_->{name} eq 'rolled back' && $_->{status}{code} ne 'error' } $receiver->spans),
-	'a rolled back one at most as an error');
+	'a span that was rolled back arrives at most as an error');
 
 # A batch
 OtelExport::record_batch($node, 'many', 2000);
 $node->safe_psql('postgres', 'SELECT otel.force_flush()');
 is_deeply([ $receiver->span_names(qr/^many-/) ], [ OtelExport::names('many', 2000) ], '2,000 spans of one transaction arrive');
-is($receiver->duplicates, 0, 'and each once');
-cmp_ok((sort { $b <=> $a } map { $_->{spans} } $receiver->requests)[0], '==', 512, 'in batches of 512');
+is($receiver->duplicates, 0, 'each of the 2,000 spans arrives once');
+cmp_ok((sort { $b <=> $a } map { $_->{spans} } $receiver->requests)[0], '==', 512,
+	'2,000 spans are sent in batches of 512');
 is(OtelExport::status($node, 'pending = 0 AND failed = 0 AND dropped = 0 AND rejected = 0 AND exporter_running'
-	  . ' AND last_success > now() - interval \'1 minute\' AND oldest_age IS NULL AND last_error IS NULL'), 't', 'the status says so');
-is(OtelExport::status($node, 'exported'), scalar($receiver->spans), 'and counts what was exported');
+	  . ' AND last_success > now() - interval \'1 minute\' AND oldest_age IS NULL AND last_error IS NULL'), 't',
+		'the status says that nothing is pending');
+is(OtelExport::status($node, 'exported'), scalar($receiver->spans),
+	'the status counts what was exported');
 
 # A worker that the database's settings hold back sees when they no longer do
 my $before = OtelExport::status($node, 'exporter_pid');
 $node->safe_psql('postgres', q{ALTER DATABASE postgres SET otel.traces_exporter = 'none'});
-ok(OtelExport::wait_sql($node, "SELECT exporter_pid <> $before FROM otel.export_status"), 'a worker with the new settings');
+ok(OtelExport::wait_sql($node, "SELECT exporter_pid <> $before FROM otel.export_status"),
+	'a worker with the new settings runs');
 OtelExport::record($node, 'held', 1);
-is(OtelExport::status($node, 'pending'), 1, 'held back by ALTER DATABASE … SET');
+is(OtelExport::status($node, 'pending'), 1,
+	'ALTER DATABASE … SET otel.traces_exporter = none holds spans back');
 $node->safe_psql('postgres', q{ALTER DATABASE postgres RESET otel.traces_exporter});
 OtelExport::wait_drained($node);
-is_deeply([ $receiver->span_names(qr/^held/) ], ['held-1'], 'and exported when that is over, by a worker that was there');
+is_deeply([ $receiver->span_names(qr/^held/) ], ['held-1'],
+	'spans held back are exported when that is over, by the same worker');
 
 # ALTER DATABASE … SET counts without a restart or reload
 $node->safe_psql('postgres', q{ALTER DATABASE postgres SET otel.service_name = 'reports';
@@ -123,9 +141,12 @@ $node->safe_psql('postgres', q{ALTER DATABASE postgres SET otel.service_name = '
 OtelExport::record($node, 'named');
 OtelExport::wait_drained($node);
 my ($named) = grep { $_->{name} eq 'named-1' } $receiver->spans;
-is($named->{resource}{attributes}{'service.name'}, 'reports', 'otel.service_name of the database');
-is($named->{resource}{attributes}{'deployment.environment.name'}, 'test site', 'otel.resource_attributes, decoded');
-is($named->{resource}{attributes}{'host.name'}, 'mine', 'which win over what was found out');
+is($named->{resource}{attributes}{'service.name'}, 'reports',
+	'the resource has the database\'s otel.service_name');
+is($named->{resource}{attributes}{'deployment.environment.name'}, 'test site',
+	'the resource has the decoded otel.resource_attributes');
+is($named->{resource}{attributes}{'host.name'}, 'mine',
+	'otel.resource_attributes win over what the exporter found out');
 
 # Several databases at once
 foreach my $name (qw(one two))
@@ -136,21 +157,24 @@ foreach my $name (qw(one two))
 }
 OtelExport::wait_drained($node, $_) foreach qw(one two);
 is_deeply([ map { $_->{resource}{attributes}{'db.namespace'} } sort { $a->{name} cmp $b->{name} } grep { $_->{name} =~ /^in_/ } $receiver->spans ],
-	[qw(one one one two two two)], 'each database has its exporter');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'otel_links exporter'}), 3, 'one each');
+	[qw(one one one two two two)], 'each database\'s spans name their own database');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'otel_links exporter'}), 3,
+	'each database has one exporter');
 
 # Privileges
 $node->safe_psql('postgres', 'CREATE ROLE app; CREATE ROLE monitor IN ROLE pg_monitor');
 OtelExport::set($node, "otel.bsp_schedule_delay = 600000");
-is($node->safe_psql('postgres', q{SET ROLE app; SELECT otel.record_span('by app', now()) IS NOT NULL}), 't', 'any role may record');
+is($node->safe_psql('postgres', q{SET ROLE app; SELECT otel.record_span('by app', now()) IS NOT NULL}), 't',
+	'any role may record spans');
 foreach my $table (qw(span_queue failed_spans exported_spans exporter_state export_status))
 {
 	my ($code, $out, $err) = $node->psql('postgres', "SET ROLE app; SELECT * FROM otel.$table");
 	like($err, qr/permission denied/, "a role without privileges does not see otel.$table");
 }
 my ($code, $out, $err) = $node->psql('postgres', 'SET ROLE app; SELECT otel.retry_failed()');
-like($err, qr/permission denied/, 'nor may it call otel.retry_failed()');
-is($node->safe_psql('postgres', 'SET ROLE monitor; SELECT exported > 0 FROM otel.export_status'), 't', 'pg_monitor sees the status');
+like($err, qr/permission denied/, 'a role without privileges may not call otel.retry_failed()');
+is($node->safe_psql('postgres', 'SET ROLE monitor; SELECT exported > 0 FROM otel.export_status'), 't',
+	'pg_monitor may read otel.export_status');
 
 # What a backend has mapped that captures and records
 my $session = Session->new($node, 'postgres');
@@ -168,8 +192,9 @@ SKIP:
 	my %before = map { $_ => 1 } @before;
 	my @more = grep { !$before{$_} } libraries($pid);
 	is_deeply(\@more, ['otel_links.so'], 'capture and recording bring a backend otel_links.so, no libcurl and no libz');
-	is(scalar(grep { /libcurl/ } @before, @more), 0, 'nor is libcurl there from elsewhere');
-	cmp_ok(own_kilobytes($pid), '<', 32, 'whose private memory is less than 32 kB');
+	is(scalar(grep { /libcurl/ } @before, @more), 0, 'libcurl is not mapped from elsewhere either');
+	cmp_ok(own_kilobytes($pid), '<', 32,
+		'capture and recording cost a backend less than 32 kB of private memory');
 	$session->quit;
 }
 

@@ -38,12 +38,13 @@ foreach my $status (429, 502, 503, 504)
 {
 	$receiver->answer({ status => $status });
 	my $name = batch(5);
-	arrived($name, 5, "$status: sent again");
+	arrived($name, 5, "$status: the spans are sent again");
 	is(OtelExport::status($node, 'failed'), 0, "$status: nothing is set aside");
-	like(OtelExport::status($node, 'last_error'), qr/HTTP status $status/, "$status: the status names it");
+	like(OtelExport::status($node, 'last_error'), qr/HTTP status $status/,
+		"$status: last_error names the answer");
 }
 $receiver->answer({ drop => JSON::PP::true });
-arrived(batch(5), 5, 'a closed connection: sent again');
+arrived(batch(5), 5, 'after a closed connection the spans are sent again');
 
 foreach my $case ([ 'seconds', sub { 3 } ], [ 'an HTTP date', sub { POSIX::strftime('%a, %d %b %Y %H:%M:%S GMT', gmtime(time + 4)) } ])
 {
@@ -56,15 +57,15 @@ foreach my $case ([ 'seconds', sub { 3 } ], [ 'an HTTP date', sub { POSIX::strft
 	OtelExport::wait_until(sub { $receiver->requests > $before });
 	$node->safe_psql('postgres', 'SELECT otel.force_flush(500)');
 	is(scalar $receiver->requests, $before + 1, "Retry-After in $form is honoured even when somebody waits in force_flush()");
-	arrived($name, 5, "Retry-After in $form: sent again");
-	cmp_ok(time - $start, '>=', 2.5, "Retry-After in $form: not earlier");
+	arrived($name, 5, "Retry-After in $form: the spans are sent again");
+	cmp_ok(time - $start, '>=', 2.5, "Retry-After in $form: they are not sent earlier");
 }
 
 # 413: halved until it is small enough, and not tried as large again
 $receiver->answer({ status => 413, times => 3 });
 my $name = batch(400);
 arrived($name, 400, '413: all arrive in smaller requests');
-is($receiver->duplicates, 0, '413: and each once');
+is($receiver->duplicates, 0, '413: each span arrives once');
 is(OtelExport::status($node, 'failed'), 0, '413: nothing is set aside');
 OtelExport::set($node, '# a reload makes the requests large again');
 OtelExport::wait_until(sub {
@@ -102,20 +103,24 @@ foreach my $case (sort keys %no_answer)
 	flush_until(sub { OtelExport::status($node, 'pending') == 0 });
 	is_deeply([ $receiver->span_names(qr/^$case middle/) ], [ OtelExport::names("$case middle", 10) ],
 		"$case: spans that are too much for one request arrive in smaller ones");
-	is(OtelExport::status($node, 'failed'), 0, "$case: none is set aside");
+	is(OtelExport::status($node, 'failed'), 0, "$case: no span is set aside");
 
 	$node->safe_psql('postgres', "SELECT otel.record_span('$case large', now(), " . text_of(2_000_000) . ");
 		SELECT otel.record_span('$case small-' || i, now()) FROM generate_series(1, 10) i");
 	flush_until(sub { OtelExport::status($node, 'pending') == 0 });
 	is_deeply([ failed_names() ], ["$case large"], "$case: a span that is too large by itself is set aside");
-	like($node->safe_psql('postgres', 'SELECT error FROM otel.failed_spans'), qr/reply|reset|time/i, "$case: with what happened");
-	is_deeply([ $receiver->span_names(qr/^$case small/) ], [ OtelExport::names("$case small", 10) ], "$case: those behind it arrive");
+	like($node->safe_psql('postgres', 'SELECT error FROM otel.failed_spans'), qr/reply|reset|time/i,
+		"$case: the span set aside says what happened");
+	is_deeply([ $receiver->span_names(qr/^$case small/) ], [ OtelExport::names("$case small", 10) ],
+		"$case: the spans behind a large one arrive");
 	$receiver->answer();
-	is($node->safe_psql('postgres', 'SELECT otel.retry_failed()'), 1, "$case: queued again");
+	is($node->safe_psql('postgres', 'SELECT otel.retry_failed()'), 1,
+		"$case: retry_failed() queues the large span again");
 	flush_until(sub { OtelExport::status($node, 'pending') == 0 });
-	is_deeply([ $receiver->span_names(qr/^$case large/) ], ["$case large"], "$case: it arrives when it can");
+	is_deeply([ $receiver->span_names(qr/^$case large/) ], ["$case large"],
+		"$case: the large span arrives when the network lets it through");
 }
-is($receiver->duplicates, 0, 'without an answer: nothing is taken twice');
+is($receiver->duplicates, 0, 'without an answer no span is taken twice');
 
 # Nobody there: that says nothing of the requests
 my $other = OtelExport->receiver;
@@ -130,10 +135,12 @@ foreach my $try (1 .. 6)
 	my $now = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
 	flush_until(sub { OtelExport::status($node, "last_error_at > '$now'") eq 't' });
 }
-is(OtelExport::status($node, 'pending || \' \' || failed'), '2 0', 'nobody there: nothing is set aside, however large and often');
+is(OtelExport::status($node, 'pending || \' \' || failed'), '2 0',
+	'while nobody listens nothing is set aside, however large and often');
 $other = OtelExport->receiver('--port', $port);
 flush_until(sub { OtelExport::status($node, 'pending') == 0 });
-is(join(' ', map { $_->{spans} } $other->requests), '2', 'nobody there: then all is sent in one request');
+is(join(' ', map { $_->{spans} } $other->requests), '2',
+	'when somebody listens again all is sent in one request');
 $other->stop;
 OtelExport::set($node, 'otel.exporter_otlp_timeout = 10000', "otel.exporter_otlp_endpoint = '" . $receiver->url . "'");
 OtelExport::record($node, 'back', 1);
@@ -146,12 +153,15 @@ $name = batch(512);
 OtelExport::wait_drained($node);
 is_deeply([ failed_names() ], ["$name-77"], '400: the one poisoned span among 512 is set aside');
 is_deeply([ $receiver->span_names(qr/^$name-/) ], [ grep { $_ ne "$name-77" } OtelExport::names($name, 512) ], '400: all others arrive');
-cmp_ok($receiver->requests - $before, '<=', 19, '400: found by halving');
-is($node->safe_psql('postgres', 'SELECT error FROM otel.failed_spans'), 'HTTP status 400', '400: with its error');
+cmp_ok($receiver->requests - $before, '<=', 19,
+	'400: halving takes at most 19 requests to find the span');
+is($node->safe_psql('postgres', 'SELECT error FROM otel.failed_spans'), 'HTTP status 400',
+	'400: the span set aside keeps the error');
 $receiver->answer();
-is($node->safe_psql('postgres', 'SELECT otel.retry_failed()'), 1, 'retry_failed() puts it back');
-arrived($name, 512, '400: then it arrives, too');
-is(OtelExport::status($node, 'failed'), 0, 'and is set aside no longer');
+is($node->safe_psql('postgres', 'SELECT otel.retry_failed()'), 1,
+	'400: retry_failed() queues the span again');
+arrived($name, 512, '400: the span arrives once the server takes it');
+is(OtelExport::status($node, 'failed'), 0, '400: the span is set aside no longer');
 
 # 400 for everything: set aside whole, after three requests
 $receiver->answer({ status => 400, times => 0 });
@@ -159,10 +169,10 @@ $before = scalar $receiver->requests;
 $name = batch(512);
 OtelExport::wait_drained($node);
 is(scalar(failed_names()), 512, '400 for everything: the batch is set aside whole');
-is($receiver->requests - $before, 3, '400 for everything: the batch and its halves were tried');
+is($receiver->requests - $before, 3, '400 for everything: only the batch and its halves are tried');
 $receiver->answer();
 $node->safe_psql('postgres', 'SELECT otel.retry_failed()');
-arrived($name, 512, '400 for everything: all arrive once it is over');
+arrived($name, 512, '400 for everything: all spans arrive once it is over');
 
 # Refusals: the batch is set aside, the next waits
 foreach my $status (301, 401, 403, 404, 500, 507)
@@ -174,21 +184,25 @@ foreach my $status (301, 401, 403, 404, 500, 507)
 	my $requests = scalar $receiver->requests;
 	my $start = time;
 	my $second = batch(2);
-	arrived($second, 2, "$status: the next batch is sent later");
-	cmp_ok(time - $start, '>=', 0.3, "$status: not at once");
-	is_deeply([ failed_names() ], [ OtelExport::names($first, 3) ], "$status: set aside");
-	like($node->safe_psql('postgres', 'SELECT DISTINCT error FROM otel.failed_spans'), qr/^HTTP status $status/, "$status: with the answer");
-	is($receiver->requests, $requests + 1, "$status: sent nowhere else") if $status == 301;
-	is($node->safe_psql('postgres', 'SELECT otel.retry_failed()'), 3, "$status: queued again");
-	arrived($first, 3, "$status: then they arrive");
+	arrived($second, 2, "$status: the next batch arrives");
+	cmp_ok(time - $start, '>=', 0.3, "$status: the next batch is not sent at once");
+	is_deeply([ failed_names() ], [ OtelExport::names($first, 3) ],
+		"$status: the refused batch is set aside");
+	like($node->safe_psql('postgres', 'SELECT DISTINCT error FROM otel.failed_spans'), qr/^HTTP status $status/,
+		"$status: the spans set aside keep the answer");
+	is($receiver->requests, $requests + 1, "$status: a redirect is not followed") if $status == 301;
+	is($node->safe_psql('postgres', 'SELECT otel.retry_failed()'), 3,
+		"$status: retry_failed() queues the batch again");
+	arrived($first, 3, "$status: the batch arrives after retry_failed()");
 }
-is($receiver->duplicates, 0, 'no span was taken twice');
+is($receiver->duplicates, 0, 'after refusals no span was taken twice');
 
 # The server's message
 $receiver->answer({ status => 401, headers => { 'Content-Type' => 'application/json' }, body => '{"code":16,"message":"no \"key\" here"}' });
 batch(1);
 OtelExport::wait_sql($node, 'SELECT failed = 1 FROM otel.export_status');
-is(OtelExport::status($node, 'last_error'), 'HTTP status 401: no "key" here', 'the message of an error answer is kept');
+is(OtelExport::status($node, 'last_error'), 'HTTP status 401: no "key" here',
+	'last_error has the server\'s message');
 $node->safe_psql('postgres', 'SELECT otel.retry_failed()');
 OtelExport::wait_drained($node);
 
@@ -202,23 +216,28 @@ foreach my $protocol ('http/json', 'http/protobuf')
 	batch(5);
 	OtelExport::wait_drained($node);
 	is(OtelExport::status($node, 'rejected') - $rejected, 2, "$protocol: rejected spans are counted");
-	is(OtelExport::status($node, 'exported') - $exported, 3, "$protocol: and not as exported");
-	is(OtelExport::status($node, 'last_error'), 'partial success, 2 spans rejected: two too old', "$protocol: with the server's message");
+	is(OtelExport::status($node, 'exported') - $exported, 3,
+		"$protocol: rejected spans are not counted as exported");
+	is(OtelExport::status($node, 'last_error'), 'partial success, 2 spans rejected: two too old',
+		"$protocol: last_error has the server's message about a partial success");
 	$receiver->answer({ partial_success => { rejected_spans => 0, error_message => 'a hint' } });
 	batch(5);
 	OtelExport::wait_drained($node);
-	is(OtelExport::status($node, 'rejected') - $rejected, 2, "$protocol: nought rejected is only a warning");
-	is(OtelExport::status($node, 'last_error'), 'partial success, 0 spans rejected: a hint', "$protocol: kept as well");
+	is(OtelExport::status($node, 'rejected') - $rejected, 2,
+		"$protocol: a partial success without rejected spans counts none");
+	is(OtelExport::status($node, 'last_error'), 'partial success, 0 spans rejected: a hint',
+		"$protocol: last_error keeps the server's warning");
 }
 is(OtelExport::status($node, 'failed'), 0, 'a partial success sets nothing aside');
 
 # One line in the log when it starts to fail, one when it works again
 $receiver->answer({ status => 503, times => 3 });
 my $log = -s $node->logfile;
-arrived(batch(3), 3, 'after three failures');
+arrived(batch(3), 3, 'the spans arrive after three failures');
 my $text = slurp_file($node->logfile, $log);
 is(scalar(() = $text =~ /cannot export spans/g), 1, 'three failures are one line in the log');
-is(scalar(() = $text =~ /exports spans again/g), 1, 'and the end of them another');
+is(scalar(() = $text =~ /exports spans again/g), 1,
+	'the end of three failures is one line in the log');
 
 # Who waits in force_flush(), which any role may, has an attempt made sooner, but not as often as
 # wished
@@ -242,8 +261,9 @@ $receiver->answer({ status => 503, times => 0 });
 batch(40);
 cmp_ok(flush_hastily(), '<=', 5, '503: twenty calls of force_flush() in a second or two make few requests');
 $receiver->answer({ status => 401, times => 0 });
-cmp_ok(flush_hastily(), '<=', 4, '401: nor do they empty the queue into otel.failed_spans');
-cmp_ok(OtelExport::status($node, 'pending'), '>=', 30, '401: in which most spans still wait');
+cmp_ok(flush_hastily(), '<=', 4, '401: twenty calls of force_flush() make few requests');
+cmp_ok(OtelExport::status($node, 'pending'), '>=', 30,
+	'401: twenty calls of force_flush() leave most spans in the queue');
 OtelExport::set($node, 'otel.bsp_max_export_batch_size = 512');
 $receiver->answer();
 $node->safe_psql('postgres', 'SELECT otel.force_flush(); SELECT otel.retry_failed()');
@@ -261,13 +281,14 @@ OtelExport::wait_until(sub {
 flush_hastily();
 is(scalar $receiver->requests, $before + 4, 'a Retry-After that is shorter than the back-off is honoured as well');
 $node->safe_psql('postgres', 'SELECT otel.force_flush()');
-arrived($name, 2, 'and all are sent when its time is over');
+arrived($name, 2, 'the spans are sent when the time of Retry-After is over');
 
 # What retention keeps
 OtelExport::set($node, 'otel.retention = 3600');
 $name = batch(4);
-arrived($name, 4, 'with otel.retention');
-is($node->safe_psql('postgres', "SELECT count(*) FROM otel.exported_spans WHERE name LIKE '$name-%'"), 4, 'exported spans are kept');
+arrived($name, 4, 'with otel.retention spans are exported');
+is($node->safe_psql('postgres', "SELECT count(*) FROM otel.exported_spans WHERE name LIKE '$name-%'"), 4,
+	'otel.retention keeps exported spans');
 OtelExport::set($node, 'otel.retention = 1');
 ok(OtelExport::wait_sql($node, 'SELECT count(*) = 0 FROM otel.exported_spans'),
 	'exported spans are removed when otel.retention is over');

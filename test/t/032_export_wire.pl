@@ -42,9 +42,9 @@ sub unreachable
 	my $since = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
 	endpoint($url, @settings);
 	OtelExport::record($node, $name, 3);
-	wait_error($pattern, $since, "$name: the status says what is wrong");
-	is(OtelExport::status($node, 'pending'), 3, "$name: the spans wait");
-	arrived($name, 3, "$name: and arrive when it is over");
+	wait_error($pattern, $since, "$name: last_error says what is wrong");
+	is(OtelExport::status($node, 'pending'), 3, "$name: the spans stay pending");
+	arrived($name, 3, "$name: the spans arrive when it is over");
 }
 
 # A port on which nobody listens
@@ -80,7 +80,7 @@ foreach my $fault (qw(reset deaf))
 	$server->stop;
 	endpoint($good);
 	$node->safe_psql('postgres', 'SELECT otel.retry_failed()');
-	arrived("large $fault", 1, "$fault: and arrives when queued again");
+	arrived("large $fault", 1, "$fault: the large span arrives when queued again");
 }
 
 # Answers that cannot be taken at their word: a response over the cap sets the batch aside …
@@ -91,14 +91,16 @@ foreach my $fault (qw(huge))
 	endpoint($server->url, 'otel.exporter_otlp_timeout = 60000');
 	OtelExport::record_batch($node, $fault, 3);
 	OtelExport::wait_sql($node, 'SELECT failed = 3 FROM otel.export_status');
-	is($node->safe_psql('postgres', 'SELECT DISTINCT error FROM otel.failed_spans'), 'the response is larger than 4 MiB', "$fault: set aside");
+	is($node->safe_psql('postgres', 'SELECT DISTINCT error FROM otel.failed_spans'), 'the response is larger than 4 MiB',
+		"$fault: the batch is set aside with the reason");
 	OtelExport::wait_until(sub { slurp_file($log) =~ /wrote/ });
 	my ($written) = slurp_file($log) =~ /wrote (\d+)/;
-	cmp_ok($written, '<', 64 * 1024 * 1024, "$fault: no more of it is read");
+	cmp_ok($written, '<', 64 * 1024 * 1024,
+		"$fault: the exporter stops reading an endless response");
 	$server->stop;
 	endpoint($good);
 	$node->safe_psql('postgres', 'SELECT otel.retry_failed()');
-	arrived($fault, 3, "$fault: arrives when queued again");
+	arrived($fault, 3, "$fault: the batch arrives when queued again");
 }
 
 # … and what says 200 without saying it in OTLP has taken them, with a note of it
@@ -109,15 +111,17 @@ foreach my $fault (qw(html odd bomb))
 	endpoint($server->url, 'otel.exporter_otlp_timeout = 60000');
 	OtelExport::record_batch($node, $fault, 3);
 	OtelExport::wait_drained($node);
-	is(OtelExport::status($node, 'exported') - $exported, 3, "$fault: taken");
-	is(OtelExport::status($node, 'last_error'), 'HTTP status 200 with a body that is no ExportTraceServiceResponse', "$fault: noted");
+	is(OtelExport::status($node, 'exported') - $exported, 3,
+		"$fault: a 200 that is not OTLP counts as exported");
+	is(OtelExport::status($node, 'last_error'), 'HTTP status 200 with a body that is no ExportTraceServiceResponse',
+		"$fault: last_error notes a 200 that is not OTLP");
 	$server->stop;
 }
 my $pid = OtelExport::status($node, 'exporter_pid');
 my ($peak) = slurp_file("/proc/$pid/status") =~ /^VmHWM:\s+(\d+) kB/m;
 my ($shared) = slurp_file("/proc/$pid/status") =~ /^RssShmem:\s+(\d+) kB/m;
 note("peak $peak kB, $shared kB of it shared memory");
-cmp_ok($peak - $shared, '<', 32 * 1024, 'all this in less than 32 MB');
+cmp_ok($peak - $shared, '<', 32 * 1024, 'answers of any size leave the exporter below 32 MB');
 
 # Headers from the environment and the file, kept from view
 my $secret = 'k3y-that-nobody-may-see';
@@ -125,17 +129,18 @@ my $file = "$receiver->{files}/headers";
 append_to_file($file, "Authorization=Bearer%20$secret\nX-Tenant = acme , X-Empty=\n");
 endpoint($good, "otel.exporter_otlp_headers_file = '$file'");
 OtelExport::record($node, 'headers', 1);
-arrived('headers', 1, 'with headers');
+arrived('headers', 1, 'a span with configured headers arrives');
 my $headers = ($receiver->requests)[-1]{headers};
-is($headers->{authorization}, "Bearer $secret", 'a header of the file, decoded');
-is($headers->{'x-tenant'}, 'acme', 'white space around it is not part of it');
-is($headers->{'x-empty'}, '', 'a header without a value');
+is($headers->{authorization}, "Bearer $secret", 'a header of the headers file is percent-decoded');
+is($headers->{'x-tenant'}, 'acme', 'white space around a header is not part of it');
+is($headers->{'x-empty'}, '', 'a header may have no value');
 $receiver->answer({ status => 401, body => "{\"message\": \"no such key: $secret\"}", headers => { 'Content-Type' => 'application/json' } });
 OtelExport::record($node, 'echo', 1);
 OtelExport::wait_sql($node, 'SELECT failed = 1 FROM otel.export_status');
 like(OtelExport::status($node, 'last_error'), qr/^HTTP status 401: no such key: \*+$/, 'a server that quotes the key does not make it public');
-unlike(slurp_file($node->logfile), qr/$secret/, 'nor is it in the log');
-is($node->safe_psql('postgres', "SELECT count(*) FROM pg_settings WHERE setting LIKE '%$secret%'"), 0, 'nor in pg_settings');
+unlike(slurp_file($node->logfile), qr/$secret/, 'a key that the server quotes is not in the log');
+is($node->safe_psql('postgres', "SELECT count(*) FROM pg_settings WHERE setting LIKE '%$secret%'"), 0,
+	'a key of the headers file is not in pg_settings');
 
 # The message is cut to some 500 bytes, which may be in the middle of a key
 my $long = join '', map { chr(65 + $_ % 26) } 1 .. 800;
@@ -154,16 +159,17 @@ foreach my $case (
 	$node->safe_psql('postgres', 'SELECT otel.retry_failed()');
 	$node->safe_psql('postgres', 'SELECT otel.force_flush(500)');
 	OtelExport::wait_sql($node, 'SELECT failed = 1 FROM otel.export_status');
-	like(OtelExport::status($node, 'last_error'), $shown, "$name: the status hides it");
+	like(OtelExport::status($node, 'last_error'), $shown, "$name: last_error masks it");
 	unlike($node->safe_psql('postgres', 'SELECT last_error, error FROM otel.export_status, otel.failed_spans') . slurp_file($node->logfile, $offset),
-		qr/t0p|ABCD/, "$name: so does all else");
+		qr/t0p|ABCD/, "$name: neither the status, failed_spans nor the log shows it");
 }
 unlink $file;
 append_to_file($file, "Authorization=Bearer%20rotated%0d%0aEvil: yes\n");
 $node->safe_psql('postgres', 'SELECT otel.retry_failed()');
-arrived('echo', 1, 'with a malformed headers file');
+arrived('echo', 1, 'spans are sent with a malformed headers file');
 $headers = ($receiver->requests)[-1]{headers};
-ok(!exists $headers->{authorization} && !exists $headers->{evil}, 'CR and LF are refused, and the list with them');
+ok(!exists $headers->{authorization} && !exists $headers->{evil},
+	'a header with CR and LF is refused, and with it the whole list');
 OtelExport::set($node, "otel.exporter_otlp_headers_file = ''");
 
 # TLS
@@ -203,7 +209,7 @@ foreach my $case ([ 'expired', 'certificate' ], [ 'other', 'certificate|match|su
 	my $server = OtelExport->receiver('--certificate', "$tls/$name.crt", '--key', "$tls/$name.key");
 	(my $url = $server->url) =~ s/http:/https:/;
 	unreachable("tls_$name", $url, $pattern, "otel.exporter_otlp_certificate = '$tls/authority.crt'");
-	is(scalar $server->spans, 0, "tls_$name: nothing is sent to it");
+	is(scalar $server->spans, 0, "tls_$name: nothing is sent to a server that is not trusted");
 	$server->stop;
 }
 my $server = OtelExport->receiver('--certificate', "$tls/localhost.crt", '--key', "$tls/localhost.key", '--client-ca', "$tls/authority.crt");
@@ -212,7 +218,8 @@ unreachable('no_client', $url, 'certificate|alert|SSL');
 endpoint($url, "otel.exporter_otlp_client_certificate = '$tls/client.crt'", "otel.exporter_otlp_client_key = '$tls/client.key'");
 OtelExport::record($node, 'client', 3);
 OtelExport::wait_drained($node);
-is_deeply([ $server->span_names ], [ OtelExport::names('client', 3) ], 'a trusted server with a client certificate takes them');
+is_deeply([ $server->span_names ], [ OtelExport::names('client', 3) ],
+	'a trusted server that asks for a client certificate takes the spans');
 
 # A proxy, as libcurl reads it from the server's environment
 my $proxy_log = "$tls/proxy.log";
@@ -238,24 +245,28 @@ sub proxied
 restart_behind($password);
 OtelExport::record($node, 'tunnel', 1);
 OtelExport::wait_drained($node);
-is_deeply([ $server->span_names(qr/^tunnel/) ], ['tunnel-1'], 'through a proxy, by CONNECT');
+is_deeply([ $server->span_names(qr/^tunnel/) ], ['tunnel-1'],
+	'spans pass a proxy by CONNECT to a TLS endpoint');
 endpoint($good);
 OtelExport::record($node, 'forwarded', 1);
-arrived('forwarded', 1, 'through a proxy, without TLS');
+arrived('forwarded', 1, 'spans pass a proxy to an endpoint without TLS');
 endpoint($url);
 my $since = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
 restart_behind('wrong');
-proxied(qr/CONNECT 127\.0\.0\.1:$server->{port}\b/, 'which was asked for the collector');
-proxied(qr{POST 127\.0\.0\.1:$receiver->{port}/v1/traces\b}, 'and sent the request');
+proxied(qr/CONNECT 127\.0\.0\.1:$server->{port}\b/,
+	'the proxy was asked to connect to the collector');
+proxied(qr{POST 127\.0\.0\.1:$receiver->{port}/v1/traces\b}, 'the proxy forwarded the request');
 OtelExport::record($node, 'stranger', 1);
-wait_error('407', $since, 'a proxy that refuses: the status says so');
-is(OtelExport::status($node, 'pending'), 1, 'and the span waits');
-unlike(slurp_file($node->logfile) . OtelExport::status($node, 'last_error'), qr/$password/, 'the password is not to be seen');
+wait_error('407', $since, 'last_error says that a proxy refuses');
+is(OtelExport::status($node, 'pending'), 1, 'a span that a proxy refuses stays pending');
+unlike(slurp_file($node->logfile) . OtelExport::status($node, 'last_error'), qr/$password/,
+	'the proxy\'s password is neither in the log nor in the status');
 $proxy->stop;
 restart_behind($password, no_proxy => '127.0.0.1');
 OtelExport::record($node, 'direct', 1);
 OtelExport::wait_drained($node);
-is_deeply([ $server->span_names(qr/^(stranger|direct)/) ], [ 'direct-1', 'stranger-1' ], 'no_proxy: straight to the collector');
+is_deeply([ $server->span_names(qr/^(stranger|direct)/) ], [ 'direct-1', 'stranger-1' ],
+	'with no_proxy spans go straight to the collector');
 $node->restart;
 
 # A name server that does not answer: its part is played by a getaddrinfo() of the test's own
@@ -270,11 +281,13 @@ $since = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
 my $began = time;
 endpoint('http://silent.example', 'otel.exporter_otlp_timeout = 500');
 OtelExport::record($node, 'unanswered', 1);
-wait_error('timed? ?out|resolv', $since, 'no answer of a name server: the status says so');
-cmp_ok(time - $began, '<', 30, 'after the time-out, however long the resolver goes on');
+wait_error('timed? ?out|resolv', $since, 'last_error says that a name server does not answer');
+cmp_ok(time - $began, '<', 30,
+	'a name server that does not answer costs no more than the time-out');
 $pid = OtelExport::status($node, 'exporter_pid');
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
-ok(OtelExport::wait_until(sub { !kill 0, $pid }, 30), 'and the exporter can be terminated');
+ok(OtelExport::wait_until(sub { !kill 0, $pid }, 30),
+	'an exporter that waits for a name server can be terminated');
 $node->restart;
 endpoint($good);
 OtelExport::record($node, 'unanswered later', 1);
@@ -289,7 +302,8 @@ SKIP:
 	endpoint("http://[::1]:$port");
 	OtelExport::record($node, 'six', 1);
 	my $connection = $six->accept;
-	like(scalar(<$connection>), qr{^POST /v1/traces HTTP/1.1}, 'an IPv6 address');
+	like(scalar(<$connection>), qr{^POST /v1/traces HTTP/1.1},
+		'an endpoint may be an IPv6 address');
 	$connection->close;
 }
 

@@ -39,9 +39,9 @@ sub timed
 is($node->safe_psql('postgres', $workers), 0, 'no exporter before the first span');
 OtelExport::record($node, 'first', 1);
 arrived('first', 1, 'the first span starts one');
-ok(OtelExport::wait_sql($node, "SELECT ($workers) = 0"), 'it leaves when it is idle');
+ok(OtelExport::wait_sql($node, "SELECT ($workers) = 0"), 'an idle exporter leaves');
 OtelExport::record($node, 'second', 1);
-arrived('second', 1, 'the next span starts another');
+arrived('second', 1, 'the next span starts another exporter');
 
 # Many sessions while exporters come and go: no row is left behind by a race
 OtelExport::set($node, 'otel.exporter_idle_timeout = 1', 'otel.bsp_schedule_delay = 1');
@@ -67,24 +67,29 @@ foreach my $state ('at rest', 'in a hanging POST', 'while it backs off')
 	exporter_pid('template_one');
 	OtelExport::wait_sql($node, 'SELECT pending = 0 FROM otel.export_status', 'template_one') if $state eq 'at rest';
 	OtelExport::wait_sql($node, 'SELECT last_error IS NOT NULL FROM otel.export_status', 'template_one') if $state eq 'while it backs off';
-	cmp_ok(timed('CREATE DATABASE copy TEMPLATE template_one'), '<', 3, "$state: CREATE DATABASE … TEMPLATE");
+	cmp_ok(timed('CREATE DATABASE copy TEMPLATE template_one'), '<', 3,
+		"$state: CREATE DATABASE … TEMPLATE takes less than three seconds");
 	if ($state ne 'at rest')
 	{
 		OtelExport::set($node, "otel.exporter_otlp_endpoint = '" . $receiver->url . "'");
 		$node->safe_psql('copy', 'SELECT otel.force_flush()');
 		is(OtelExport::status($node, 'pending || \' \' || failed', 'copy'), '0 1', "$state: a copied database sets its template's spans aside");
-		ok(!grep({ $_->{name} =~ /^in_$state/ } $receiver->spans), "$state: and does not export them");
+		ok(!grep({ $_->{name} =~ /^in_$state/ } $receiver->spans),
+			"$state: a copied database does not export its template's spans");
 		OtelExport::record($node, "again_$state", 1, 'template_one');
 		exporter_pid('template_one');
 	}
-	cmp_ok(timed('DROP DATABASE copy'), '<', 3, "$state: DROP DATABASE of the copy");
-	cmp_ok(timed('DROP DATABASE template_one'), '<', 3, "$state: DROP DATABASE");
+	cmp_ok(timed('DROP DATABASE copy'), '<', 3,
+		"$state: DROP DATABASE of the copy takes less than three seconds");
+	cmp_ok(timed('DROP DATABASE template_one'), '<', 3,
+		"$state: DROP DATABASE takes less than three seconds");
 }
 $node->safe_psql('postgres', 'CREATE DATABASE forced');
 $node->safe_psql('forced', 'CREATE EXTENSION otel_links');
 OtelExport::record($node, 'forced', 1, 'forced');
 my $pid = exporter_pid('forced');
-cmp_ok(timed('DROP DATABASE forced WITH (FORCE)'), '<', 3, 'DROP DATABASE … FORCE');
+cmp_ok(timed('DROP DATABASE forced WITH (FORCE)'), '<', 3,
+	'DROP DATABASE … WITH (FORCE) takes less than three seconds');
 my $log = -s $node->logfile;
 # the restart interval is 5 s: what would loop has come back by then
 OtelExport::wait_until(sub { slurp_file($node->logfile, $log) =~ /FATAL: .*database \d+ does not exist/ || time - $^T > 600 }, 8);
@@ -99,8 +104,8 @@ OtelExport::set($node, "otel.exporter_otlp_endpoint = '" . $receiver->url . "'")
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
 OtelExport::wait_until(sub { !kill 0, $pid });
 OtelExport::record($node, 'after', 1);
-arrived('killed', 3, 'what a terminated exporter had not exported, the next one does');
-arrived('after', 1, 'and what came after');
+arrived('killed', 3, 'the next exporter sends what a terminated one had not exported');
+arrived('after', 1, 'the next exporter sends what was recorded after');
 
 # kill -9 between POST and delete: the answer is held back, the span is there twice at most
 $receiver->answer({ delay => 1 });
@@ -113,7 +118,7 @@ kill 'KILL', $pid;
 OtelExport::wait_until(sub { $node->psql('postgres', 'SELECT 1') == 0 && !kill(0, $pid) });
 OtelExport::record($node, 'alive', 1);
 arrived('shot', 3, 'after kill -9 of the exporter all spans arrive');
-cmp_ok($receiver->duplicates, '<=', 3, 'twice at most those that were being sent');
+cmp_ok($receiver->duplicates, '<=', 3, 'kill -9 sends twice at most the spans that were under way');
 
 # Fast shutdown during a hanging POST
 OtelExport::set($node, "otel.exporter_otlp_endpoint = '" . $hang->url . "'");
@@ -126,7 +131,8 @@ $hang->stop;
 OtelExport::configure($node, $receiver, "shared_preload_libraries = 'otel_links'");
 $node->start;
 arrived('hanging', 3, 'with shared_preload_libraries a restart resumes what waits, with no span recorded');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'otel_links launcher'}), 0, 'the launcher leaves');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'otel_links launcher'}), 0,
+	'the launcher leaves when it has started exporters');
 
 # DROP EXTENSION, and again
 $node->safe_psql('postgres', 'CREATE DATABASE app');
@@ -138,7 +144,7 @@ ok(OtelExport::wait_until(sub { !kill 0, $pid }), 'the exporter leaves after DRO
 $node->safe_psql('app', 'CREATE EXTENSION otel_links');
 OtelExport::record($node, 'anew', 2, 'app');
 OtelExport::wait_drained($node, 'app');
-is(scalar($receiver->span_names(qr/^anew-/)), 2, 'and is there again after CREATE EXTENSION');
+is(scalar($receiver->span_names(qr/^anew-/)), 2, 'after CREATE EXTENSION spans are exported again');
 $pid = exporter_pid('app');
 $node->safe_psql('app', q{UPDATE pg_extension SET extversion = '1.0' WHERE extname = 'otel_links'});
 ok(OtelExport::wait_sql($node, "SELECT exporter_running AND exporter_pid <> $pid FROM otel.export_status", 'app'),
@@ -152,7 +158,8 @@ OtelExport::wait_sql($node, "SELECT exporter_running FROM otel.export_status");
 $node->safe_psql('postgres', "SELECT otel.record_span('behind', now()); VACUUM FULL otel.span_queue");
 OtelExport::wait_drained($node);
 is(scalar($receiver->span_names(qr/^moved-/)), 5, 'rows that VACUUM FULL moves are exported');
-is(scalar($receiver->span_names(qr/^behind$/)), 1, 'and none is taken for another');
+is(scalar($receiver->span_names(qr/^behind$/)), 1,
+	'no row that VACUUM FULL moves is taken for another');
 
 # No worker slot
 $node->stop;
@@ -160,15 +167,18 @@ $node->append_conf('postgresql.conf', "shared_preload_libraries = ''\nmax_worker
 $node->start;
 OtelExport::record($node, 'no slot', 2);
 is(OtelExport::status($node, 'pending'), 2, 'without a free worker slot the spans wait');
-like(OtelExport::status($node, 'not_running_because'), qr/max_worker_processes/, 'the status says why');
-like(slurp_file($node->logfile), qr/no background worker slot is free.*raising max_worker_processes/s, 'the log, too');
+like(OtelExport::status($node, 'not_running_because'), qr/max_worker_processes/,
+	'the status names max_worker_processes when no slot is free');
+like(slurp_file($node->logfile), qr/no background worker slot is free.*raising max_worker_processes/s,
+	'the log names max_worker_processes when no slot is free');
 is($node->safe_psql('postgres', 'BEGIN READ ONLY; SELECT otel.force_flush(100)'), 0, 'force_flush() raises nothing, not even in a read-only transaction');
 $node->stop;
 $node->append_conf('postgresql.conf', 'max_worker_processes = 8', 'restart_after_crash = on');
 $node->start;
 OtelExport::record($node, 'slot', 1);
-arrived('no slot', 2, 'the next span tries again');
-is(OtelExport::status($node, 'not_running_because'), '', 'and the status forgets about it');
+arrived('no slot', 2, 'when a slot is free the next span starts an exporter');
+is(OtelExport::status($node, 'not_running_because'), '',
+	'the status forgets about slots when an exporter runs');
 
 # A replica, and its promotion
 $node->backup('b');
@@ -179,13 +189,15 @@ $standby->append_conf('postgresql.conf', "shared_preload_libraries = 'otel_links
 $standby->start;
 $node->safe_psql('postgres', q{SELECT pg_terminate_backend(exporter_pid) FROM otel.export_status WHERE exporter_running});
 OtelExport::record($node, 'replicated', 3);
-is(OtelExport::status($node, 'not_running_because'), 'otel.traces_exporter is none', 'none holds spans back');
+is(OtelExport::status($node, 'not_running_because'), 'otel.traces_exporter is none',
+	'otel.traces_exporter = none holds spans back');
 $node->wait_for_catchup($standby);
-is(OtelExport::status($standby, 'pending || \' \' || not_running_because'), '3 the server is a standby', 'a standby has them, and exports nothing');
+is(OtelExport::status($standby, 'pending || \' \' || not_running_because'), '3 the server is a standby',
+	'a standby has the queue and exports nothing');
 is($standby->safe_psql('postgres', 'SELECT otel.force_flush()'), 0, 'force_flush() on a standby returns at once');
 $node->stop('immediate');
 $standby->promote;
-arrived('replicated', 3, 'promotion resumes what waits', $standby);
+arrived('replicated', 3, 'promotion resumes the export of what waits', $standby);
 
 # A subscriber of all tables that has no such tables goes on, whatever becomes of spans
 my $subscriber = PostgreSQL::Test::Cluster->new('subscriber');
@@ -208,6 +220,7 @@ ok(OtelExport::wait_sql($standby, 'SELECT count(*) > 0 FROM otel.exported_spans'
 $standby->safe_psql('shop', 'INSERT INTO orders VALUES (2)');
 $standby->wait_for_catchup('s');
 is($subscriber->safe_psql('postgres', 'SELECT count(*) FROM orders'), 2, 'a FOR ALL TABLES subscriber without the extension goes on');
-unlike(slurp_file($subscriber->logfile), qr/ERROR/, 'and has met none of our tables');
+unlike(slurp_file($subscriber->logfile), qr/ERROR/,
+	'the subscriber has met no table of the extension');
 
 done_testing();

@@ -22,11 +22,13 @@ foreach my $database (qw(latin1 ascii))
 	$node->safe_psql($database, "SELECT otel.record_span('$database-1' || $text, now(), attributes => jsonb_build_object('text', 'x' || $text))");
 	OtelExport::wait_drained($node, $database);
 	my ($span) = grep { $_->{name} =~ /^$database-1/ } $receiver->spans;
-	ok($span, "$database: the span arrives") or next;
-	is($span->{name}, $database eq 'latin1' ? "latin1-1\x{e4}" : 'ascii-1?', "$database: its name is UTF-8");
-	is($span->{attribute_types}{text}, $database eq 'latin1' ? 'string_value' : 'bytes_value', "$database: and its attribute what it can be");
+	ok($span, "$database: a span arrives") or next;
+	is($span->{name}, $database eq 'latin1' ? "latin1-1\x{e4}" : 'ascii-1?',
+		"$database: the name is converted to UTF-8");
+	is($span->{attribute_types}{text}, $database eq 'latin1' ? 'string_value' : 'bytes_value',
+		"$database: an attribute is a string where it converts, else bytes");
 }
-ok($node->safe_psql('postgres', 'SELECT 1'), 'the server is well');
+ok($node->safe_psql('postgres', 'SELECT 1'), 'the server is up after spans in other encodings');
 $node->safe_psql('postgres', "DROP DATABASE $_") foreach qw(latin1 ascii);
 
 # A damaged row does not stop the others
@@ -41,7 +43,8 @@ $node->safe_psql('postgres', q{
 OtelExport::wait_drained($node);
 is_deeply([ $receiver->span_names(qr/^sound/) ], [ OtelExport::names('sound', 2) ], 'spans before and after a damaged row arrive');
 is($node->safe_psql('postgres', 'SELECT name || \': \' || error FROM otel.failed_spans'),
-	'damaged: traceId in the queue has 5 characters instead of 32', 'which is set aside');
+	'damaged: traceId in the queue has 5 characters instead of 32',
+		'a damaged row is set aside with its error');
 
 # An old snapshot keeps every deleted row: the exporter walks over them once, not once a batch
 my $old = $node->background_psql('postgres');
@@ -86,7 +89,7 @@ note("$each blocks for each of $made changes");
 cmp_ok($each, '<', 20, 'however many rows of otel.exporter_state an old snapshot keeps, a change reads a few blocks');
 OtelExport::set($node, 'otel.bsp_max_export_batch_size = 512');
 $old->quit;
-is($receiver->duplicates, 0, 'and nothing is sent twice');
+is($receiver->duplicates, 0, 'no span of a backlog is sent twice');
 
 # The bound: the oldest go, and are counted
 OtelExport::set($node, 'otel.queue_max_size = 1MB', "otel.exporter_otlp_endpoint = 'http://127.0.0.1:1'");
@@ -94,11 +97,13 @@ $node->safe_psql('postgres', 'VACUUM FULL otel.span_queue');
 $node->safe_psql('postgres', q{SELECT count(otel.record_span('large-' || i, now() - interval '1 day', now() - i * interval '1 second', attributes => jsonb_build_object('text', repeat(md5(i::text), 30)))) FROM generate_series(1, 20000) i});
 ok(OtelExport::wait_sql($node, 'SELECT dropped > 0 FROM otel.export_status'), 'above otel.queue_max_size spans are dropped');
 OtelExport::wait_sql($node, 'SELECT pending + dropped = 20000 FROM otel.export_status');
-is(OtelExport::status($node, 'pending + dropped'), 20000, 'and counted exactly');
+is(OtelExport::status($node, 'pending + dropped'), 20000,
+	'spans above otel.queue_max_size are counted exactly');
 # the oldest were recorded last, so that their place in the table would let them stay; those that
 # end within a 4096th of the time count as of the same age
 is($node->safe_psql('postgres', q{SELECT count(*) FILTER (WHERE substr(name, 7)::int > n) < n / 10.0
-	FROM otel.span_queue, (SELECT count(*) AS n FROM otel.span_queue) c GROUP BY n}), 't', 'the oldest go first');
+	FROM otel.span_queue, (SELECT count(*) AS n FROM otel.span_queue) c GROUP BY n}), 't',
+		'above otel.queue_max_size the oldest spans go first');
 OtelExport::set($node, 'otel.queue_max_size = 1GB', "otel.exporter_otlp_endpoint = '" . $receiver->url . "'");
 OtelExport::wait_drained($node);
 
@@ -125,6 +130,7 @@ my %received = map { $_ => 1 } $receiver->span_names(qr/^crash/);
 cmp_ok(scalar(@committed), '>', $rounds, scalar(@committed) . " spans were committed in $rounds rounds");
 is_deeply([ grep { !$received{$_} } @committed ], [], 'every span that was committed before a crash arrives');
 note($receiver->duplicates . ' arrived twice');
-cmp_ok($receiver->duplicates, '<=', 512 * $rounds, 'twice at most the batch that was under way');
+cmp_ok($receiver->duplicates, '<=', 512 * $rounds,
+	'a crash sends twice at most the batch that was under way');
 
 done_testing();

@@ -44,12 +44,15 @@ $node->safe_psql('postgres', 'VACUUM otel.span_queue');
 
 # Where nothing exports, sessions keep the bound.
 OtelExport::set($node, "otel.traces_exporter = 'NONE'", "otel.queue_max_size = '512kB'");
-ok(OtelExport::wait_sql($node, 'SELECT NOT exporter_running FROM otel.export_status'), 'held back: the exporter leaves')
+ok(OtelExport::wait_sql($node, 'SELECT NOT exporter_running FROM otel.export_status'),
+	'with otel.traces_exporter = none the exporter leaves')
   if $node->safe_psql('postgres', q{SELECT pg_terminate_backend(exporter_pid) FROM otel.export_status});
 record_linked("held$_", 40) foreach 1 .. 10;
-cmp_ok(number(sprintf("SELECT $bytes", 'span_queue')), '<', 1024 * 1024, 'the bound counts toasted links');
+cmp_ok(number(sprintf("SELECT $bytes", 'span_queue')), '<', 1024 * 1024,
+	'otel.queue_max_size counts toasted links');
 is(number('SELECT pending + dropped FROM otel.export_status'), 400, 'each span waits or is counted as dropped');
-cmp_ok(number('SELECT dropped FROM otel.export_status'), '>', 0, 'and some are dropped');
+cmp_ok(number('SELECT dropped FROM otel.export_status'), '>', 0,
+	'above otel.queue_max_size sessions drop spans');
 is(number('SELECT otel.force_flush()'), 0, 'otel.traces_exporter may be written in capitals: force_flush does not wait');
 
 # otel.failed_spans has the same bound.
@@ -63,9 +66,12 @@ foreach my $round (1 .. 5)
 	number('SELECT otel.force_flush(5000)');
 	OtelExport::wait_drained($node);
 }
-cmp_ok(number(sprintf("SELECT $bytes", 'failed_spans')), '<', 512 * 1024, 'failed_spans: the bound counts toasted links');
-is(number("SELECT failed + dropped - $dropped FROM otel.export_status"), 100, 'what has no room there is counted as dropped');
-cmp_ok(number('SELECT failed FROM otel.export_status'), '<', 100, 'and some has none');
+cmp_ok(number(sprintf("SELECT $bytes", 'failed_spans')), '<', 512 * 1024,
+	'the bound of failed_spans counts toasted links');
+is(number("SELECT failed + dropped - $dropped FROM otel.export_status"), 100,
+	'spans that find no room in failed_spans are counted as dropped');
+cmp_ok(number('SELECT failed FROM otel.export_status'), '<', 100,
+	'failed_spans keeps within its bound');
 
 # Rows that were deleted, and that no vacuum has removed, take no room there.
 number('WITH gone AS (DELETE FROM otel.failed_spans RETURNING 1) SELECT count(*) FROM gone');
@@ -84,11 +90,13 @@ foreach my $round (1 .. 4)
 	export_now();
 	is(number('SELECT failed FROM otel.export_status'), 20, "failed_spans was emptied: all spans of a refused batch find room, round $round");
 	$receiver->answer;
-	is(number('SELECT otel.retry_failed()'), 20, 'and are queued again');
+	is(number('SELECT otel.retry_failed()'), 20,
+		"retry_failed() queues all of them again, round $round");
 	export_now();
 }
-is(number("SELECT dropped - $dropped FROM otel.export_status"), 0, 'none was dropped');
-is(scalar($receiver->span_names(qr/^again/)), 80, 'and all have arrived');
+is(number("SELECT dropped - $dropped FROM otel.export_status"), 0,
+	'no span is dropped while failed_spans has room');
+is(scalar($receiver->span_names(qr/^again/)), 80, 'all spans queued again have arrived');
 
 # The exporter does not wait for a synchronous standby that is away.
 OtelExport::set($node, "synchronous_standby_names = 'nobody'");
@@ -108,8 +116,10 @@ is(number("SELECT count(*) FROM otel.exported_spans WHERE name = 'kept-1'"), 1, 
 OtelExport::set($node, "otel.retention = '3s'");
 ok(OtelExport::wait_sql($node, 'SELECT count(*) = 0 FROM otel.exported_spans'), 'a shorter retention counts at once');
 OtelExport::record($node, 'brief', 1);
-ok(OtelExport::wait_sql($node, q{SELECT count(*) = 1 FROM otel.exported_spans WHERE name = 'brief-1'}), 'kept again');
-ok(OtelExport::wait_sql($node, 'SELECT count(*) = 0 FROM otel.exported_spans'), 'and gone after the retention');
+ok(OtelExport::wait_sql($node, q{SELECT count(*) = 1 FROM otel.exported_spans WHERE name = 'brief-1'}),
+	'with the new retention an exported span is kept');
+ok(OtelExport::wait_sql($node, 'SELECT count(*) = 0 FROM otel.exported_spans'),
+	'an exported span is gone after the retention');
 
 # Looking for them keeps no span waiting, however many are kept: a lock stands in for the time it
 # takes.
@@ -140,10 +150,13 @@ $next->tell($lock);
 OtelExport::wait_sql($node, sprintf($waiting, 2));
 $locker->ask('COMMIT');
 $next->answer;
-is(number(q{SELECT count(*) FROM otel.exported_spans WHERE exported_at < now() - interval '45 min'}), 1, 'it is looked for in steps, each a transaction');
+is(number(q{SELECT count(*) FROM otel.exported_spans WHERE exported_at < now() - interval '45 min'}), 1,
+	'expired spans are looked for in steps, each a transaction');
 $next->quit;
-ok(OtelExport::wait_sql($node, q{SELECT count(*) = 0 FROM otel.exported_spans WHERE exported_at < now() - interval '45 min'}), 'and found in the end');
-is(number(q{SELECT count(*) FROM otel.exported_spans WHERE name = 'many'}), 40000, 'all others stay');
+ok(OtelExport::wait_sql($node, q{SELECT count(*) = 0 FROM otel.exported_spans WHERE exported_at < now() - interval '45 min'}),
+	'every expired span is found in the end');
+is(number(q{SELECT count(*) FROM otel.exported_spans WHERE name = 'many'}), 40000,
+	'spans that have not expired stay');
 $locker->quit;
 
 # An idle exporter looks whether it may leave.  However long the queue, that keeps no commit from

@@ -26,19 +26,20 @@ sub request_with
 }
 
 my %general = (OTEL_EXPORTER_OTLP_HEADERS => 'x-key=of%20all,X-Other=other');
-is(request_with()->{path}, '/v1/traces', 'the endpoint');
+is(request_with()->{path}, '/v1/traces', 'OTEL_EXPORTER_OTLP_ENDPOINT is the endpoint');
 my $headers = request_with(%general)->{headers};
-is_deeply([ @$headers{qw(x-key x-other)} ], [ 'of all', 'other' ], 'headers, decoded');
+is_deeply([ @$headers{qw(x-key x-other)} ], [ 'of all', 'other' ],
+	'OTEL_EXPORTER_OTLP_HEADERS are sent decoded');
 $headers = request_with(%general, OTEL_EXPORTER_OTLP_TRACES_HEADERS => 'x-key=traces')->{headers};
-is($headers->{'x-key'}, 'traces', 'those for traces');
-ok(!exists $headers->{'x-other'}, 'and then no others: a key for another collector stays at home');
+is($headers->{'x-key'}, 'traces', 'OTEL_EXPORTER_OTLP_TRACES_HEADERS come first');
+ok(!exists $headers->{'x-other'}, 'with headers for traces the general ones are not sent');
 $headers = request_with(%general, OTEL_EXPORTER_OTLP_TRACES_HEADERS => '')->{headers};
 is($headers->{'x-key'}, 'of all', 'an empty variable is an unset one');
 is(request_with(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT => $receiver->url . '/t?a=b')->{path}, '/t?a=b',
-	'the endpoint for traces, used as it is');
+	'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is used as it is');
 is(request_with(OTEL_EXPORTER_OTLP_PROTOCOL => 'grpc', OTEL_BSP_MAX_EXPORT_BATCH_SIZE => 'many',
 		OTEL_SDK_DISABLED => 'no', OTEL_TRACES_SAMPLER => 'sometimes')->{headers}{'content-type'},
-	'application/x-protobuf', 'values that make no sense are ignored');
+	'application/x-protobuf', 'variables that make no sense are ignored');
 
 # A line that is taken out of the configuration file leaves what the environment says
 my %from_environment = ('otel.span_link_count_limit' => 7, 'otel.service_name' => 'shop', 'otel.sdk_disabled' => 'on',
@@ -62,13 +63,13 @@ sub shown
 	}
 }
 
-shown(\%from_environment, 'the environment');
+shown(\%from_environment, 'the environment\'s value counts');
 is($session->ask('SHOW otel.link_attribute_count_limit'), 128, 'a number out of range is ignored');
 OtelExport::set($node, map { "$_ = '$from_file{$_}'" } sort keys %from_file);
 shown(\%from_file, 'the configuration file comes before it');
 $node->adjust_conf('postgresql.conf', $_, undef) foreach sort keys %from_file;
 $node->reload;
-shown(\%from_environment, 'without the line the environment again, in a session that runs');
+shown(\%from_environment, 'without the line the environment counts again in a running session');
 $session->quit;
 $node->stop;
 

@@ -37,7 +37,7 @@ $session->ask(q{SELECT otel.record_span('undecided', now())});
 
 $node->safe_psql('postgres', q{BEGIN; ALTER EXTENSION otel_links UPDATE TO '9.9'; ROLLBACK});
 is($node->safe_psql('postgres', q{SELECT extversion FROM pg_extension WHERE extname = 'otel_links'}), '1.0',
-	'an update may be rolled back');
+	'ALTER EXTENSION … UPDATE may be rolled back');
 $node->safe_psql('postgres', q{SET lock_timeout = '60s'; ALTER EXTENSION otel_links UPDATE TO '9.9'});
 is($node->safe_psql('postgres', 'SELECT otel.added()'), 'since 9.9', 'an update waits for neither the exporter nor sessions');
 
@@ -45,15 +45,17 @@ $session->ask('COMMIT');
 is($session->told, '', 'a session that has the older library commits its spans');
 $session->ask('SELECT otel.end_span()');
 $session->ask(q{SELECT otel.record_span('by an old session', now())});
-is($session->told, '', 'and records further ones');
+is($session->told, '', 'a session that has the older library records further spans');
 OtelExport::record($node, 'by a new session', 1);
 
 OtelExport::set($node, "otel.exporter_otlp_endpoint = '" . $receiver->url . "'");
 OtelExport::wait_drained($node) or diag($node->safe_psql('postgres', 'TABLE otel.export_status'));
 is_deeply([ $receiver->span_names ],
-	[ 'across', 'before', 'by a new session-1', 'by an old session', 'undecided' ], 'every span arrives');
-is($receiver->duplicates, 0, 'once');
-isnt(OtelExport::status($node, 'exporter_pid'), $pid, 'from an exporter that started after the update');
+	[ 'across', 'before', 'by a new session-1', 'by an old session', 'undecided' ],
+		'every span recorded around the update arrives');
+is($receiver->duplicates, 0, 'every span recorded around the update arrives once');
+isnt(OtelExport::status($node, 'exporter_pid'), $pid,
+	'an exporter that started after the update sends them');
 
 # and what waits is still set aside and queued again
 $receiver->answer({ status => 404 });
