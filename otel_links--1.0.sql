@@ -304,7 +304,23 @@ COMMENT ON CAST (otel.trace_context AS pg_catalog.jsonb) IS 'the carrier of a co
 
 CREATE FUNCTION otel.current_trace_context() RETURNS otel.trace_context
 AS 'MODULE_PATHNAME', 'otel_current_trace_context' LANGUAGE C STABLE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION otel.current_trace_context() IS 'the current context, for a column default: of the innermost open span, else from otel.traceparent set in this transaction, the SQLCommenter comment of the running statement, otel.traceparent set for the session, request.headers, or pg_tracing.trace_context, whichever is the first to hold a valid one; NULL when none does or otel.propagators leaves out tracecontext; never raises';
+COMMENT ON FUNCTION otel.current_trace_context() IS
+    'the current context, for a column default. That of the innermost open span, else of the first of these '
+    'that is in otel.context_sources and holds a valid one: transaction (otel.traceparent set in this '
+    'transaction), comment (SQLCommenter, of the running statement), application_name, session '
+    '(otel.traceparent set for the session), postgrest (request.headers) and pg_tracing '
+    '(pg_tracing.trace_context). NULL when none does, when otel.propagators leaves out tracecontext, and '
+    'for the rows that ALTER TABLE fills; never raises';
+
+CREATE FUNCTION otel.trace_context_sources()
+    RETURNS TABLE (source pg_catalog.text, value pg_catalog.text, context otel.trace_context,
+                   answers pg_catalog.bool, reason pg_catalog.text)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 7
+    AS 'MODULE_PATHNAME', 'otel_trace_context_sources';
+COMMENT ON FUNCTION otel.trace_context_sources() IS
+    'why otel.current_trace_context() is NULL, or what it is, in the statement that calls this. One row for each '
+    'source, in their order: what it holds (at most 1,000 bytes), the context in it, whether that is the '
+    'answer, and otherwise the reason';
 
 CREATE FUNCTION otel.set_trace_context(
     traceparent  pg_catalog.text,

@@ -83,6 +83,16 @@
 #define server_standard_conforming_strings standard_conforming_strings
 #endif
 
+/* PostgreSQL 18 dropped the last parameter of ExecutorRun. */
+#if PG_VERSION_NUM >= 180000
+#define EXECUTOR_RUN_PARAMETERS QueryDesc *query, ScanDirection direction, uint64 count
+#define EXECUTOR_RUN_ARGUMENTS query, direction, count
+#else
+#define EXECUTOR_RUN_PARAMETERS \
+	QueryDesc *query, ScanDirection direction, uint64 count, bool execute_once
+#define EXECUTOR_RUN_ARGUMENTS query, direction, count, execute_once
+#endif
+
 /* PostgreSQL 18 puts this before the declaration. */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()

@@ -7,6 +7,8 @@
 #include "miscadmin.h"
 #include "tcop/utility.h"
 
+#include "capture/alter_table.h"
+#include "capture/capture_settings.h"
 #include "capture/client_message.h"
 #include "compat.h"
 #include "queue/worker_start.h"
@@ -20,19 +22,50 @@ void		_PG_init(void);
 static ProcessUtility_hook_type next_process_utility = NULL;
 
 static void
+run_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
+			ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
+			DestReceiver *dest, QueryCompletion *qc)
+{
+	if (next_process_utility)
+		next_process_utility(pstmt, query, read_only_tree, context, params, env, dest, qc);
+	else
+		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, env, dest, qc);
+}
+
+/* The same where alter_table_enter() changed its state. */
+static void
+run_and_leave(bool former, PlannedStmt *pstmt, const char *query, bool read_only_tree,
+			  ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
+			  DestReceiver *dest, QueryCompletion *qc)
+{
+	PG_TRY();
+	{
+		run_utility(pstmt, query, read_only_tree, context, params, env, dest, qc);
+	}
+	PG_CATCH();
+	{
+		alter_table_leave(former);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	alter_table_leave(former);
+}
+
+static void
 process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
 				DestReceiver *dest, QueryCompletion *qc)
 {
 	/* the statement may be gone when it has run */
 	bool		is_reset = span_xact_is_reset(pstmt->utilityStmt);
+	bool		former;
 
 	if (context == PROCESS_UTILITY_TOPLEVEL)
 		client_message_before_utility(pstmt);
-	if (next_process_utility)
-		next_process_utility(pstmt, query, read_only_tree, context, params, env, dest, qc);
+	if (alter_table_enter(pstmt->utilityStmt, &former))
+		run_and_leave(former, pstmt, query, read_only_tree, context, params, env, dest, qc);
 	else
-		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, env, dest, qc);
+		run_utility(pstmt, query, read_only_tree, context, params, env, dest, qc);
 	if (is_reset)
 		span_xact_reset();
 }
@@ -40,10 +73,12 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 void
 _PG_init(void)
 {
-	settings_define();
+	capture_settings_define();
+	settings_define();			/* last, because it warns of unknown names */
 	span_xact_install();
 	next_process_utility = ProcessUtility_hook;
 	ProcessUtility_hook = process_utility;
+	alter_table_install();
 	if (process_shared_preload_libraries_in_progress)
 		exporter_register_launcher();
 }

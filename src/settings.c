@@ -1,5 +1,5 @@
 /*
- * settings.c: defines every setting of the extension and reads the server's environment for them.
+ * settings.c: defines every setting but those of capture (capture/capture_settings.c), and reads the server's environment for them.
  *
  * The rule is that the OpenTelemetry variable OTEL_FOO_BAR is the setting otel.foo_bar, with the same
  * default, units and accepted values, and that the server's environment variable of that name is its
@@ -37,10 +37,6 @@
 #include "compat.h"
 #include "settings.h"
 
-char	   *otel_traceparent_setting;
-char	   *otel_tracestate_setting;
-char	   *otel_pooler_statement_names;
-bool		otel_session_context = true;
 bool		otel_propagate = true;
 bool		otel_strict;
 bool		otel_sdk_disabled;
@@ -86,8 +82,6 @@ static int	attribute_value_length_limit;
 static int	span_attribute_count_limit;
 static int	span_attribute_value_length_limit;
 
-#define POOLER_STATEMENT_NAMES "PGBOUNCER_%"
-
 /* The words of the settings that are a choice.  Hidden are those that nobody is advised to write. */
 static const struct config_enum_entry sampler_options[] = {
 	{"always_on", SAMPLER_ALWAYS_ON, false},
@@ -127,8 +121,8 @@ static const struct config_enum_entry compression_options[] = {
 
 /* Beginnings of names that are ours alone. */
 static const char *const families[] = {
-	"otel.attribute_", "otel.bsp_", "otel.event_", "otel.exporter_", "otel.link_", "otel.queue_",
-	"otel.span_", "otel.traces_"
+	"otel.attribute_", "otel.bsp_", "otel.context_", "otel.event_", "otel.exporter_", "otel.link_",
+	"otel.pooler_", "otel.queue_", "otel.session_", "otel.span_", "otel.traces_"
 };
 
 int
@@ -247,37 +241,6 @@ static void
 assign_propagators(const char *newval, void *extra)
 {
 	otel_propagate = *(bool *) extra;
-	otel_capture_generation++;
-}
-
-/* LIKE patterns; one that LIKE would refuse must not surface where a row is inserted. */
-static bool
-check_pooler_statement_names(char **newval, void **extra, GucSource source)
-{
-	char	   *copy = pstrdup(*newval);
-	List	   *patterns;
-	ListCell   *cell;
-	bool		valid = SplitGUCList(copy, ',', &patterns);
-
-	foreach(cell, patterns)
-	{
-		const char *pattern = lfirst(cell);
-		size_t		len = strlen(pattern);
-		size_t		backslashes = 0;
-
-		while (backslashes < len && pattern[len - 1 - backslashes] == '\\')
-			backslashes++;
-		valid &= backslashes % 2 == 0;
-	}
-	list_free(patterns);
-	pfree(copy);
-	return valid || use_default("otel.pooler_statement_names", newval, POOLER_STATEMENT_NAMES);
-}
-
-/* Also called at a transaction's end, when a SET LOCAL is undone: it may do nothing that can fail. */
-static void
-assign_captured(const char *newval, void *extra)
-{
 	otel_capture_generation++;
 }
 
@@ -572,16 +535,9 @@ static const EnumSetting enum_settings[] = {
 };
 
 static const StringSetting string_settings[] = {
-	{"otel.traceparent", &otel_traceparent_setting, "", PGC_USERSET, false, NULL, assign_captured, NULL,
-	"The W3C traceparent that current_trace_context() records."},
-	{"otel.tracestate", &otel_tracestate_setting, "", PGC_USERSET, false, NULL, assign_captured, NULL,
-	"The W3C tracestate that goes with otel.traceparent."},
 	{"otel.propagators", &propagators, "tracecontext,baggage", PGC_USERSET, true,
 		check_propagators, assign_propagators, NULL,
 	"Propagators in use; without tracecontext, or with none, nothing is captured."},
-	{"otel.pooler_statement_names", &otel_pooler_statement_names, POOLER_STATEMENT_NAMES, PGC_USERSET,
-		false, check_pooler_statement_names, assign_captured, NULL,
-	"LIKE patterns, separated by commas, of prepared statement names that a pooler makes."},
 	{"otel.traces_sampler_arg", &traces_sampler_arg, "", PGC_USERSET, true,
 		check_sampler_arg, assign_sampler_arg, NULL,
 	"The ratio of the traceidratio samplers, from 0 to 1."},
@@ -651,18 +607,8 @@ static const IntSetting int_settings[] = {
 };
 
 static void
-assign_session_context(bool newval, void *extra)
-{
-	otel_capture_generation++;
-}
-
-static void
 define_booleans(void)
 {
-	DefineCustomBoolVariable("otel.session_context",
-							 "Takes otel.traceparent into account also when it was set for the session or the connection.",
-							 "Turn it off where clients share connections through a transaction pooler.",
-							 &otel_session_context, true, PGC_USERSET, GUC_ALLOW_IN_PARALLEL, NULL, assign_session_context, NULL);
 	DefineCustomBoolVariable("otel.strict",
 							 "Makes misuse of the span functions an error instead of a warning.",
 							 NULL, &otel_strict, false, PGC_USERSET, GUC_ALLOW_IN_PARALLEL, NULL, NULL, NULL);

@@ -52,10 +52,6 @@ typedef enum OtlpCompression
 #define OTEL_DEFAULT_ENDPOINT "http://localhost:4318"
 
 /* capture */
-extern char *otel_traceparent_setting;
-extern char *otel_tracestate_setting;
-extern char *otel_pooler_statement_names;
-extern bool otel_session_context;
 extern bool otel_propagate;		/* does otel.propagators name tracecontext? */
 
 /* spans */

@@ -15,19 +15,15 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "catalog/pg_collation.h"
 #include "commands/prepare.h"
-#include "fmgr.h"
-#include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 #include "utils/timestamp.h"
-#include "utils/varlena.h"
 
+#include "capture/capture_settings.h"
 #include "capture/client_message.h"
 #include "compat.h"
-#include "settings.h"
 
 /* The first execution counts as part of the request that prepared the statement for this long. */
 #define FIRST_EXECUTION_MS 1000
@@ -186,34 +182,6 @@ client_message_search_portal(void)
 
 /* ---- trust ---- */
 
-/*
- * Did a pooler prepare the statement, by its name (otel.pooler_statement_names)?  A pooler prepares a
- * client's statement again on each server, so the time of that says nothing about the comment; and what
- * is set for the session may be another client's.
- */
-static bool
-is_poolers(const char *name)
-{
-	List	   *patterns;
-	ListCell   *cell;
-	char	   *copy = pstrdup(otel_pooler_statement_names);
-	bool		found = false;
-
-	if (SplitGUCList(copy, ',', &patterns))
-	{
-		foreach(cell, patterns)
-		{
-			if (DatumGetBool(DirectFunctionCall2Coll(textlike, C_COLLATION_OID,
-													 CStringGetTextDatum(name),
-													 CStringGetTextDatum(lfirst(cell)))))
-				found = true;
-		}
-	}
-	list_free(patterns);
-	pfree(copy);
-	return found;
-}
-
 static TrustedStatement *
 find_trusted(CachedPlanSource *source)
 {
@@ -274,7 +242,9 @@ judge(Portal portal)
 
 	if (portal == NULL || portal->prepStmtName == NULL || portal->prepStmtName[0] == '\0')
 		return MESSAGE_TRUSTED;
-	if (is_poolers(portal->prepStmtName))
+
+	/* A pooler prepares a client's statement again on each server, so the time of that says nothing. */
+	if (pooler_statement_pattern(portal->prepStmtName))
 		return MESSAGE_FROM_POOLER;
 	prepared = FetchPreparedStatement(portal->prepStmtName, false);
 	if (prepared == NULL || strcmp(prepared->plansource->query_string, debug_query_string) != 0)

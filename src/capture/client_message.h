@@ -20,7 +20,7 @@ typedef enum MessageTrust
 {
 	MESSAGE_NOT_JUDGED,
 	MESSAGE_TRUSTED,
-	MESSAGE_FROM_POOLER,		/* prepared by a pooler, for whichever client */
+	MESSAGE_FROM_POOLER,		/* prepared by a pooler, for any of its clients */
 	MESSAGE_PREPARED_EARLIER,	/* by an earlier request */
 	MESSAGE_STATEMENT_GONE		/* closed, or another one has its name: nothing is known */
 } MessageTrust;

@@ -11,12 +11,14 @@
 #include "postgres.h"
 #include "storage/lock.h"
 
+#include "capture/client_message.h"
+
 /* What a kept context depends on.  No key of a session comes back once it has changed. */
 typedef struct ContextKey
 {
 	uint64		message;		/* its serial number */
 	uint64		generation;		/* raised by changes of settings and of the span stack */
-	int			location;		/* of the statement in the message */
+	StatementPlace place;		/* of the statement in the message */
 	LocalTransactionId transaction; /* a procedure may commit, and "in this transaction" is over */
 } ContextKey;
 
@@ -30,7 +32,8 @@ static inline bool
 context_cache_holds(const ContextCache *cache, const ContextKey *key)
 {
 	return cache->key.message == key->message && cache->key.generation == key->generation &&
-		cache->key.location == key->location && cache->key.transaction == key->transaction;
+		cache->key.place.location == key->place.location &&
+		cache->key.place.length == key->place.length && cache->key.transaction == key->transaction;
 }
 
 /* Keeps a copy of a context, which may be NULL, in a memory context that lives as long as the cache. */

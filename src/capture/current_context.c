@@ -1,19 +1,13 @@
 /*
  * current_context.c: otel.current_trace_context(), the context that a column default records.
  *
- * The first of these that holds a valid context answers, else NULL:
+ * The first source that is in use and holds a valid context answers, else the answer is NULL; the sources are
+ * in the order of ContextSource.  What depends only on the message, our settings and our spans is kept
+ * (context_cache.h).  The settings of others may change without our knowledge, so those are looked at each
+ * time, and only when all before them are empty; they compare their text with the last one.
  *
- *	1. the innermost open span (span.c);
- *	2. otel.traceparent and otel.tracestate, set in this transaction;
- *	3. the SQLCommenter comment of the statement that is running (sqlcommenter.c);
- *	4. otel.traceparent, set for the session or the connection: last among ours, because behind a
- *	   transaction pooler it may be what another client left, and for that reason never of a statement
- *	   that a pooler prepared, and never with otel.session_context off;
- *	5. request.headers, which PostgREST sets (postgrest.c);
- *	6. pg_tracing.trace_context.
- *
- * The answer of 1 to 4 is kept (context_cache.h).  Sources 5 and 6 belong to others, and nothing tells when
- * they change: their text is compared with the last one each time, and only when 1 to 4 are empty.
+ * otel.traceparent of the session ranks behind application_name, so it is kept only where that is not in use,
+ * which is the default.
  */
 #include "postgres.h"
 
@@ -22,142 +16,72 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
-#include "capture/client_message.h"
+#include "capture/alter_table.h"
 #include "capture/context_cache.h"
+#include "capture/context_source.h"
 #include "capture/current_context.h"
-#include "capture/message_comment.h"
-#include "capture/postgrest.h"
-#include "capture/sqlcommenter.h"
 #include "compat.h"
-#include "context/trace_context.h"
 #include "settings.h"
-#include "spans/span.h"
-
-/* A setting of somebody else's, and the context that its text held when it was last read. */
-typedef struct ForeignSetting
-{
-	const char *name;
-	struct varlena *(*read) (const char *value);
-	char	   *text;			/* in TopMemoryContext, NULL before the first reading */
-	struct varlena *context;
-} ForeignSetting;
-
-static struct varlena *read_pg_tracing(const char *value);
 
 static ContextCache session_cache;
-static ForeignSetting request_headers = {"request.headers", postgrest_context, NULL, NULL};
-static ForeignSetting pg_tracing = {"pg_tracing.trace_context", read_pg_tracing, NULL, NULL};
 
-/* ---- settings ---- */
-
-/*
- * Sources 2 and 4: otel.traceparent, when it was set in this transaction or when it was not.  A tracestate
- * counts only when it was set on the same occasion: it is never paired with another's traceparent.
- */
-static struct varlena *
-read_setting(bool in_transaction)
-{
-	bool		with_state;
-
-	if (otel_traceparent_setting[0] == '\0' || otel_traceparent_set_in_transaction() != in_transaction)
-		return NULL;
-	with_state = otel_tracestate_setting[0] != '\0' && otel_tracestate_set_in_transaction() == in_transaction;
-	return trace_context_from_headers(otel_traceparent_setting, strlen(otel_traceparent_setting),
-									  with_state ? otel_tracestate_setting : NULL,
-									  with_state ? strlen(otel_tracestate_setting) : 0);
-}
-
-/* pg_tracing's setting holds what a comment would: traceparent='…',tracestate='…'. */
-static struct varlena *
-read_pg_tracing(const char *value)
-{
-	SqlCommenterContext *found = palloc(sizeof(SqlCommenterContext));
-	char	   *comment = psprintf("/*%s*/", value);
-	struct varlena *context = NULL;
-
-	if (sqlcommenter_find(comment, strlen(comment), 0, 0, true, NULL, found))
-		context = trace_context_make(&found->traceparent, found->tracestate, found->tracestate_len);
-	pfree(comment);
-	pfree(found);
-	return context;
-}
-
-/* Sources 5 and 6.  The text is read again only when it is another than the last time. */
-static struct varlena *
-read_foreign_setting(ForeignSetting *setting)
-{
-	const char *text = GetConfigOption(setting->name, true, false);
-	struct varlena *context;
-	MemoryContext caller;
-
-	if (text == NULL || *text == '\0')
-		return NULL;
-	if (setting->text && strcmp(setting->text, text) == 0)
-		return setting->context;
-
-	context = setting->read(text);
-	if (setting->text)
-		pfree(setting->text);
-	if (setting->context)
-		pfree(setting->context);
-	setting->text = NULL;
-	setting->context = NULL;
-	caller = MemoryContextSwitchTo(TopMemoryContext);
-	setting->context = context ? (struct varlena *) PG_DETOAST_DATUM_COPY(PointerGetDatum(context)) : NULL;
-	setting->text = pstrdup(text);
-	MemoryContextSwitchTo(caller);
-	return setting->context;
-}
-
-/* ---- the answer, and where it is kept ---- */
-
-/* Sources 1 to 4, uncached.  The result is in CurrentMemoryContext, or belongs to the span or a cache. */
+/* The context of the first of the sources from first to last that is in use and holds one, or NULL. */
 static const struct varlena *
-compute(const ClientMessage *message, Portal portal, StatementPlace place)
+first_context(ContextSource first, ContextSource last, const CaptureSituation *situation)
 {
-	const struct varlena *context = span_stack_current_context();
-	MessageTrust trust;
+	const struct varlena *context;
+
+	for (ContextSource source = first; source <= last; source++)
+	{
+		if (context_source_is_used(source) &&
+			(context = context_source_read(source, situation, NULL)) != NULL)
+			return context;
+	}
+	return NULL;
+}
+
+/* The part of the answer that is kept. */
+static const struct varlena *
+kept_context(const CaptureSituation *situation)
+{
+	const struct varlena *context = context_source_read(CONTEXT_FROM_SPAN, situation, NULL);
 
 	if (context || !otel_propagate)
 		return context;
-	if ((context = read_setting(true)) != NULL)
-		return context;
-	trust = client_message_trust(portal);
-	if (trust == MESSAGE_FROM_POOLER)
-		return NULL;
-	if (trust == MESSAGE_TRUSTED && (context = message_comment_context(message, place)) != NULL)
-		return context;
-	return otel_session_context ? read_setting(false) : NULL;
+	if (context_source_is_used(CONTEXT_FROM_APPLICATION_NAME))
+		return first_context(CONTEXT_FROM_TRANSACTION, CONTEXT_FROM_COMMENT, situation);
+	return first_context(CONTEXT_FROM_TRANSACTION, CONTEXT_FROM_SESSION, situation);
+}
+
+static const struct varlena *
+foreign_context(const CaptureSituation *situation)
+{
+	if (context_source_is_used(CONTEXT_FROM_APPLICATION_NAME))
+		return first_context(CONTEXT_FROM_APPLICATION_NAME, CONTEXT_FROM_PG_TRACING, situation);
+	return first_context(CONTEXT_FROM_POSTGREST, CONTEXT_FROM_PG_TRACING, situation);
 }
 
 /* The answer by way of a cache, which is the session's or a call site's and lives in that memory. */
 static const struct varlena *
 current_context(ContextCache *cache, MemoryContext memory)
 {
-	const ClientMessage *message = client_message();
-	Portal		portal = client_message_portal();
-	StatementPlace place = client_message_statement(portal);
+	CaptureSituation situation = capture_situation();
 	ContextKey	key;
-	const struct varlena *context;
 
-	key.message = message->serial;
+	key.message = situation.message->serial;
 	key.generation = otel_capture_generation;
-	key.location = place.location;
+	key.place = situation.place;
 	key.transaction = MyLocalTransactionId();
 	if (!context_cache_holds(cache, &key))
 	{
 		if (!context_cache_holds(&session_cache, &key))
-			context_cache_store(&session_cache, &key, compute(message, portal, place),
-								TopMemoryContext);
+			context_cache_store(&session_cache, &key, kept_context(&situation), TopMemoryContext);
 		if (cache != &session_cache)
 			context_cache_store(cache, &key, session_cache.context, memory);
 	}
 	if (cache->context || !otel_propagate)
 		return cache->context;
-
-	if ((context = read_foreign_setting(&request_headers)) != NULL)
-		return context;
-	return read_foreign_setting(&pg_tracing);
+	return foreign_context(&situation);
 }
 
 const struct varlena *
@@ -174,7 +98,7 @@ otel_current_trace_context(PG_FUNCTION_ARGS)
 	const struct varlena *context;
 	struct varlena *result;
 
-	if (!otel_propagate)
+	if (!otel_propagate || alter_table_is_evaluating())
 		PG_RETURN_NULL();
 	if (cache == NULL)
 	{

@@ -1,10 +1,13 @@
 /*
  * message_comment.c: the context in the comments of the client's statement.
  *
- * Remembers the last answer, and how far the message was read: this outlives changes of settings and spans,
- * which the cache of current_context.c does not.  Otherwise a function that records spans in a loop would
- * read a large message again and again, and a message of many statements would be read from its beginning
- * for each of them.
+ * Keeps the last answer, and how far the message was read.  Unlike the caches of contexts, this outlives
+ * changes of settings and spans; otherwise a function that records spans in a loop would read a large message
+ * again and again.
+ *
+ * Where standard_conforming_strings changed in this transaction, it is not known with which value the message
+ * was parsed, and text in one reading of its literals may pose as a comment in the other.  A message without
+ * a backslash reads the same both ways.  In any other, the same single context must be found both ways.
  */
 #include "postgres.h"
 
@@ -20,73 +23,84 @@
 typedef struct MessageComments
 {
 	uint64		serial;			/* of the message */
-	size_t		len;
 	bool		has_backslash;
-	size_t		boundary[2];	/* see sqlcommenter_find(); by the reading of literals */
-	bool		searched;		/* is what follows the answer for this statement? */
-	int			location;
 	bool		ambiguous;
+	SqlCommenterMessage text;
+	bool		searched;		/* is what follows the answer for this statement? */
+	StatementPlace place;
+	const char *reason;			/* constant; NULL: an invalid traceparent */
 	struct varlena *context;	/* in TopMemoryContext, or NULL */
 } MessageComments;
 
-/*
- * What sqlcommenter_find() says of the statement.  Where the setting changed in this transaction, it is not
- * known with which value the message was parsed: both readings of its literals must agree, because a text in
- * one of them may pose as a comment in the other reading.
- */
-static bool
-find_in_comments(MessageComments *comments, const char *text, StatementPlace place,
-				 SqlCommenterContext *found)
+static MessageComments comments;
+
+static void
+comments_open(const ClientMessage *message, bool ambiguous)
 {
-	SqlCommenterContext *other;
+	comments.ambiguous = ambiguous;
+	comments.searched = false;
+	sqlcommenter_open(&comments.text, message->text, strlen(message->text),
+					  server_standard_conforming_strings);
+}
+
+/* Does the other reading of literals find the same context, and either only one? */
+static bool
+readings_agree(const SqlCommenterContext *found)
+{
+	SqlCommenterMessage *message = palloc(sizeof(SqlCommenterMessage));
+	SqlCommenterContext *other = palloc(sizeof(SqlCommenterContext));
 	bool		agree;
 
-	if (!comments->ambiguous)
-		return sqlcommenter_find(text, comments->len, place.location, place.length,
-								 server_standard_conforming_strings,
-								 &comments->boundary[server_standard_conforming_strings], found);
-	other = palloc(sizeof(SqlCommenterContext));
-	agree = sqlcommenter_find(text, comments->len, place.location, place.length, true,
-							  &comments->boundary[true], found) &&
-		sqlcommenter_find(text, comments->len, place.location, place.length, false,
-						  &comments->boundary[false], other) &&
+	sqlcommenter_open(message, comments.text.sql, comments.text.len, !server_standard_conforming_strings);
+	agree = sqlcommenter_has_one_context(&comments.text) && sqlcommenter_has_one_context(message) &&
+		sqlcommenter_find(message, -1, -1, other) == SQLCOMMENTER_FOUND &&
 		memcmp(&found->traceparent, &other->traceparent, sizeof(found->traceparent)) == 0 &&
 		found->tracestate_len == other->tracestate_len &&
 		memcmp(found->tracestate, other->tracestate, found->tracestate_len) == 0;
+	pfree(message);
 	pfree(other);
 	return agree;
 }
 
-const struct varlena *
-message_comment_context(const ClientMessage *message, StatementPlace place)
+/* Constant words; for an invalid traceparent, see malformed(). */
+static const char *
+reason(SqlCommenterResult result)
 {
-	static MessageComments comments;
-	SqlCommenterContext *found;
-	bool		ambiguous;
-
-	if (message->text == NULL)
-		return NULL;
-	if (comments.serial != message->serial)
+	switch (result)
 	{
-		comments.serial = message->serial;
-		comments.len = strlen(message->text);
-		comments.has_backslash = memchr(message->text, '\\', comments.len) != NULL;
-		comments.boundary[false] = comments.boundary[true] = 0;
-		comments.searched = false;
+		case SQLCOMMENTER_FOUND:
+		case SQLCOMMENTER_MALFORMED:
+			break;
+		case SQLCOMMENTER_NONE:
+			return "no comment of the statement has a traceparent";
+		case SQLCOMMENTER_OTHER_STATEMENT:
+			return "the contexts in the message belong to its other statements";
+		case SQLCOMMENTER_TRACES_DIFFER:
+			return "the statement's comments hold contexts of different traces";
+		case SQLCOMMENTER_PLACE_UNKNOWN:
+			return "the message holds several contexts, and it is not known which statement is running";
 	}
-	/* without a backslash the readings are the same */
-	ambiguous = comments.has_backslash && otel_literals_changed_in_transaction();
-	if (comments.searched && comments.location == place.location && comments.ambiguous == ambiguous)
-		return comments.context;
+	return NULL;
+}
+
+/* Keeps the answer for the statement at that place. */
+static void
+comments_search(StatementPlace place)
+{
+	SqlCommenterContext *found = palloc(sizeof(SqlCommenterContext));
+	SqlCommenterResult result;
 
 	comments.searched = false;
-	comments.location = place.location;
-	comments.ambiguous = ambiguous;
+	comments.place = place;
 	if (comments.context)
 		pfree(comments.context);
 	comments.context = NULL;
-	found = palloc(sizeof(SqlCommenterContext));
-	if (find_in_comments(&comments, message->text, place, found))
+	result = sqlcommenter_find(&comments.text, place.location, place.length, found);
+	comments.reason = reason(result);
+	if (result == SQLCOMMENTER_FOUND && comments.ambiguous && !readings_agree(found))
+		comments.reason = "standard_conforming_strings changed in this transaction, so it is not known what "
+			"is a comment";
+	else if (result == SQLCOMMENTER_FOUND)
 	{
 		struct varlena *context = trace_context_make(&found->traceparent, found->tracestate,
 													 found->tracestate_len);
@@ -97,5 +111,48 @@ message_comment_context(const ClientMessage *message, StatementPlace place)
 	}
 	pfree(found);
 	comments.searched = true;
+}
+
+const struct varlena *
+message_comment_context(const ClientMessage *message, StatementPlace place)
+{
+	bool		ambiguous;
+
+	if (message->text == NULL)
+	{
+		comments.reason = "no message of a client is running";
+		return NULL;
+	}
+	if (comments.serial != message->serial)
+	{
+		comments.has_backslash = strchr(message->text, '\\') != NULL;
+		comments_open(message, comments.has_backslash && otel_literals_changed_in_transaction());
+		comments.serial = message->serial;
+	}
+	ambiguous = comments.has_backslash && otel_literals_changed_in_transaction();
+	if (comments.ambiguous != ambiguous)
+		comments_open(message, ambiguous);
+	if (!comments.searched || comments.place.location != place.location ||
+		comments.place.length != place.length)
+		comments_search(place);
 	return comments.context;
+}
+
+char *
+message_comment_reason(void)
+{
+	if (comments.reason == NULL)
+		return malformed_reason(sqlcommenter_error(&comments.text));
+	return pstrdup(comments.reason);
+}
+
+char *
+malformed_reason(W3cError error)
+{
+	char	   *reason = psprintf("malformed: %s", w3c_error_detail(error));
+	char	   *sentence = reason + strlen("malformed: ");
+
+	*sentence = pg_ascii_tolower((unsigned char) *sentence);
+	sentence[strlen(sentence) - 1] = '\0';
+	return reason;
 }

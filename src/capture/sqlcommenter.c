@@ -31,11 +31,7 @@ typedef struct Body
 	size_t		pos;
 } Body;
 
-typedef struct Value
-{
-	const char *text;
-	size_t		len;
-} Value;
+typedef SqlCommenterText Value;
 
 static inline bool
 at_nested_comment(const Body *body)
@@ -168,25 +164,41 @@ decode_value(Value value, char *out, size_t max, size_t *out_len)
 	return true;
 }
 
-static bool
+static W3cError
 parse_traceparent(Value value, W3cTraceparent *out)
 {
 	char		decoded[TRACEPARENT_MAX_LEN];
 	size_t		len;
 
-	return decode_value(value, decoded, sizeof(decoded), &len) &&
-		w3c_parse_traceparent(decoded, len, out) == W3C_OK;
+	if (!decode_value(value, decoded, sizeof(decoded), &len))
+		return W3C_TRACEPARENT_LENGTH;
+	return w3c_parse_traceparent(decoded, len, out);
+}
+
+static void
+search_add(SqlCommenterSearch *search, const W3cTraceparent *traceparent)
+{
+	if (search->found)
+	{
+		search->several |= memcmp(&search->traceparent, traceparent, sizeof(*traceparent)) != 0;
+		search->traces_differ |= memcmp(search->traceparent.trace_id, traceparent->trace_id,
+										W3C_TRACE_ID_SIZE) != 0;
+	}
+	search->found = true;
+	search->traceparent = *traceparent;
+	search->tracestate.len = 0;
 }
 
 /*
- * The last valid traceparent of a comment, and its tracestate (still encoded; without bytes when there is
- * none, or when either key is there more than once, so that nobody can say which belong together).
+ * Adds the contexts of a comment, whose text comes without the delimiters.  A tracestate belongs to the
+ * comment's traceparent where either key is there once; otherwise nobody can say which belong together.
  */
-static bool
-read_comment(const char *text, size_t len, W3cTraceparent *traceparent, Value *tracestate)
+static void
+read_comment(SqlCommenterSearch *search, const char *text, size_t len)
 {
 	Body		body = {text, len, 0};
-	bool		found = false;
+	Value		tracestate = {text, 0};
+	bool		valid = false;
 	int			ntraceparent = 0;
 	int			ntracestate = 0;
 
@@ -213,23 +225,23 @@ read_comment(const char *text, size_t len, W3cTraceparent *traceparent, Value *t
 		if (key_len == TRACEPARENT_KEY_LEN && memcmp(key, traceparent_key, key_len) == 0)
 		{
 			W3cTraceparent parsed;
+			W3cError	error = parse_traceparent(value, &parsed);
 
 			ntraceparent++;
-			if (parse_traceparent(value, &parsed))
-			{
-				*traceparent = parsed;
-				found = true;
-			}
+			valid = error == W3C_OK;
+			if (valid)
+				search_add(search, &parsed);
+			else
+				search->error = error;
 		}
 		else if (key_len == TRACESTATE_KEY_LEN && memcmp(key, tracestate_key, key_len) == 0)
 		{
 			ntracestate++;
-			*tracestate = value;
+			tracestate = value;
 		}
 	}
-	if (ntraceparent != 1 || ntracestate != 1)
-		tracestate->len = 0;
-	return found;
+	if (valid && ntraceparent == 1 && ntracestate == 1)
+		search->tracestate = tracestate;
 }
 
 static bool
@@ -259,30 +271,15 @@ may_hold_context(const char *sql, size_t len)
 	return false;
 }
 
-/*
- * What a search has found so far.
- */
-typedef struct Search
-{
-	bool		found;
-	W3cTraceparent traceparent;
-	Value		tracestate;
-} Search;
-
+/* The comment that is the lexer's last event. */
 static void
-search_comment(Search *search, const SqlLexer *lx)
+search_comment(SqlCommenterSearch *search, const SqlLexer *lx)
 {
 	const char *text = lx->sql + lx->event + 2;
 	size_t		len = lx->pos - lx->event - 4;
-	W3cTraceparent traceparent;
-	Value		tracestate = {text, 0};
 
-	if (holds_traceparent(text, len) && read_comment(text, len, &traceparent, &tracestate))
-	{
-		search->found = true;
-		search->traceparent = traceparent;
-		search->tracestate = tracestate;
-	}
+	if (holds_traceparent(text, len))
+		read_comment(search, text, len);
 }
 
 /*
@@ -290,9 +287,9 @@ search_comment(Search *search, const SqlLexer *lx)
  * The place after that ";" goes to *boundary.
  */
 static void
-search_statement(Search *search, SqlLexer *lx, size_t location, size_t *boundary)
+search_statement(SqlCommenterSearch *search, SqlLexer *lx, size_t location, size_t *boundary)
 {
-	SqlLexerEvent	event;
+	SqlLexerEvent event;
 
 	while ((event = sql_lexer_next(lx)) != SQL_LEXER_END)
 	{
@@ -301,7 +298,7 @@ search_statement(Search *search, SqlLexer *lx, size_t location, size_t *boundary
 		else if (lx->pos <= location)
 		{
 			/* what came before belongs to another statement */
-			search->found = false;
+			*search = (SqlCommenterSearch) {false};
 			*boundary = lx->pos;
 		}
 	}
@@ -309,10 +306,10 @@ search_statement(Search *search, SqlLexer *lx, size_t location, size_t *boundary
 
 /* The comments after a statement's ";" belong to it when no other statement follows. */
 static void
-search_tail(Search *search, SqlLexer *lx)
+search_tail(SqlCommenterSearch *search, SqlLexer *lx)
 {
-	Search		tail = {false};
-	SqlLexerEvent	event;
+	SqlCommenterSearch with_tail = *search;
+	SqlLexerEvent event;
 
 	do
 	{
@@ -320,87 +317,149 @@ search_tail(Search *search, SqlLexer *lx)
 		if (lx->code)
 			return;
 		if (event == SQL_LEXER_COMMENT)
-			search_comment(&tail, lx);
+			search_comment(&with_tail, lx);
 	} while (event != SQL_LEXER_END);
-
-	if (tail.found)
-		*search = tail;
+	*search = with_tail;
 }
 
-/* All comments of a message, when it holds one statement. */
-static void
-search_message(Search *search, SqlLexer *lx)
+/* All comments of a message; false when it has several statements. */
+static bool
+search_only_statement(SqlCommenterSearch *search, SqlLexer *lx)
 {
 	bool		code = false;
 	bool		ended = false;
-	SqlLexerEvent	event;
+	SqlLexerEvent event;
 
 	do
 	{
 		event = sql_lexer_next(lx);
 		if (lx->code && ended)
-		{
-			search->found = false;
-			return;
-		}
+			return false;
 		code |= lx->code;
 		if (event == SQL_LEXER_COMMENT)
 			search_comment(search, lx);
 		else
 			ended = code;
 	} while (event != SQL_LEXER_END);
+	return true;
 }
 
-bool
-sqlcommenter_find(const char *sql, size_t len, int stmt_location, int stmt_len,
-				  bool standard_conforming_strings, size_t *boundary,
-				  SqlCommenterContext *out)
+/* The comments of the statement at location, whose text ends at end. */
+static void
+search_region(SqlCommenterSearch *search, SqlCommenterMessage *message, size_t location, size_t end)
 {
-	Search		search = {false};
+	SqlLexer	lx = {.sql = message->sql, .plain_escapes = !message->standard_conforming_strings};
+
+	/* a ";" right before the statement is a real one: neither comment nor literal ends with it */
+	if (location > 0 && message->sql[location - 1] == ';')
+		message->boundary = location;
+	else if (message->boundary > location)
+		message->boundary = 0;
+
+	lx.pos = message->boundary;
+	lx.len = end;
+	search_statement(search, &lx, location, &message->boundary);
+
+	lx.pos = end;
+	lx.len = message->len;
+	search_tail(search, &lx);
+}
+
+void
+sqlcommenter_open(SqlCommenterMessage *message, const char *sql, size_t len,
+				  bool standard_conforming_strings)
+{
 	SqlLexer	lx = {.sql = sql, .len = len, .plain_escapes = !standard_conforming_strings};
-	size_t		own_boundary = 0;
+	SqlLexerEvent event;
 
-	if (boundary == NULL)
-		boundary = &own_boundary;
-
-	if (stmt_location < 0 || (size_t) stmt_location > len)
+	*message = (SqlCommenterMessage)
 	{
-		if (may_hold_context(sql, len))
-			search_message(&search, &lx);
+		.sql = sql,
+		.len = len,
+		.standard_conforming_strings = standard_conforming_strings
+	};
+	if (!may_hold_context(sql, len))
+		return;
+	do
+	{
+		event = sql_lexer_next(&lx);
+		if (event == SQL_LEXER_COMMENT)
+			search_comment(&message->all, &lx);
+	} while (event != SQL_LEXER_END && !message->all.several);
+}
+
+/* What a search of the statement's own comments comes to. */
+static SqlCommenterResult
+judge(SqlCommenterMessage *message, const SqlCommenterSearch *search)
+{
+	message->error = search->error;
+	if (search->traces_differ)
+		return SQLCOMMENTER_TRACES_DIFFER;
+	if (search->found)
+		return SQLCOMMENTER_FOUND;
+	if (search->error != W3C_OK)
+		return SQLCOMMENTER_MALFORMED;
+	return message->all.found ? SQLCOMMENTER_OTHER_STATEMENT : SQLCOMMENTER_NONE;
+}
+
+/* Searches the comments of one statement, where the message has several contexts. */
+static SqlCommenterResult
+find_own(SqlCommenterSearch *search, SqlCommenterMessage *message, int stmt_location, int stmt_len)
+{
+	size_t		location = stmt_location;
+	size_t		end = message->len;
+
+	if (stmt_location < 0 || location > message->len || (location == 0 && stmt_len <= 0))
+	{
+		SqlLexer	lx = {.sql = message->sql, .len = message->len,
+						  .plain_escapes = !message->standard_conforming_strings};
+
+		if (!search_only_statement(search, &lx))
+			return SQLCOMMENTER_PLACE_UNKNOWN;
 	}
 	else
 	{
-		size_t		location = stmt_location;
-		size_t		end = len;
-
-		if (stmt_len > 0 && (size_t) stmt_len < len - location)
+		if (stmt_len > 0 && (size_t) stmt_len < message->len - location)
 			end = location + stmt_len;
-
-		/* a ";" right before the statement is a real one: neither comment nor literal ends with it */
-		if (location > 0 && sql[location - 1] == ';')
-			*boundary = location;
-		else if (*boundary > location)
-			*boundary = 0;
-
-		lx.pos = *boundary;
-		lx.len = end;
-		if (may_hold_context(sql + lx.pos, end - lx.pos))
-			search_statement(&search, &lx, location, boundary);
-		else
-			*boundary = location;
-
-		lx.pos = end;
-		lx.len = len;
-		search_tail(&search, &lx);
+		search_region(search, message, location, end);
 	}
+	return judge(message, search);
+}
 
-	if (!search.found)
-		return false;
+SqlCommenterResult
+sqlcommenter_find(SqlCommenterMessage *message, int stmt_location, int stmt_len,
+				  SqlCommenterContext *out)
+{
+	SqlCommenterSearch search = message->all;
+	SqlCommenterResult result;
+
+	if (search.several)
+	{
+		search = (SqlCommenterSearch) {false};
+		result = find_own(&search, message, stmt_location, stmt_len);
+	}
+	else
+		result = judge(message, &search);
+	if (result != SQLCOMMENTER_FOUND)
+		return result;
+
 	out->traceparent = search.traceparent;
 	if (!decode_value(search.tracestate, out->tracestate, sizeof(out->tracestate),
 					  &out->tracestate_len) ||
 		w3c_normalize_tracestate(out->tracestate, out->tracestate_len,
 								 out->tracestate, &out->tracestate_len) != W3C_OK)
 		out->tracestate_len = 0;
-	return true;
+	return SQLCOMMENTER_FOUND;
+}
+
+bool
+sqlcommenter_has_one_context(const SqlCommenterMessage *message)
+{
+	return message->all.found && !message->all.several;
+}
+
+W3cError
+sqlcommenter_error(const SqlCommenterMessage *message)
+{
+	return message->error;
 }

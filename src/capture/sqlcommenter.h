@@ -1,9 +1,9 @@
 /*
  * sqlcommenter.h: the trace context in the comments of a SQL statement.
  *
- * Owns which comments belong to a statement of a message, and the key-value grammar inside a comment
+ * Owns which comments speak for which statement of a message, and the key-value grammar inside a comment
  * (SQLCommenter, marginalia); what a comment is, sql_lexer.h knows.  No PostgreSQL header, no allocation,
- * every string comes with its length (none needs a NUL), one pass.
+ * every string comes with its length (none needs a NUL).
  */
 #ifndef OTEL_LINKS_SQLCOMMENTER_H
 #define OTEL_LINKS_SQLCOMMENTER_H
@@ -20,25 +20,76 @@ typedef struct SqlCommenterContext
 	char		tracestate[W3C_TRACESTATE_MAX_LEN]; /* decoded and normalised, no NUL */
 } SqlCommenterContext;
 
+typedef enum SqlCommenterResult
+{
+	SQLCOMMENTER_FOUND,
+	SQLCOMMENTER_NONE,			/* no comment has the key traceparent */
+	SQLCOMMENTER_MALFORMED,		/* the traceparent is invalid; see sqlcommenter_error() */
+	SQLCOMMENTER_OTHER_STATEMENT,	/* other statements of the message have contexts, this one has none */
+	SQLCOMMENTER_TRACES_DIFFER, /* the statement has contexts of several traces */
+	SQLCOMMENTER_PLACE_UNKNOWN	/* several contexts, and it is not known where the statement is */
+} SqlCommenterResult;
+
+/* A part of the message's text. */
+typedef struct SqlCommenterText
+{
+	const char *text;
+	size_t		len;
+} SqlCommenterText;
+
+/* What the comments of a part of the message hold. */
+typedef struct SqlCommenterSearch
+{
+	bool		found;
+	bool		several;		/* different contexts */
+	bool		traces_differ;
+	W3cTraceparent traceparent; /* the last one */
+	SqlCommenterText tracestate;	/* of the same comment, still encoded */
+	W3cError	error;			/* of the last invalid traceparent, or W3C_OK */
+} SqlCommenterSearch;
+
+/* A message that is being read.  Made by sqlcommenter_open(); the fields are sqlcommenter.c's own. */
+typedef struct SqlCommenterMessage
+{
+	const char *sql;
+	size_t		len;
+	bool		standard_conforming_strings;
+	size_t		boundary;		/* the place after the last ";" before the statement read last */
+	SqlCommenterSearch all;		/* its comments up to the second context, if there are several */
+	W3cError	error;			/* of the last search */
+} SqlCommenterMessage;
+
 /*
- * The context in the comments of one statement of a message; false (and *out undefined) when there is
- * none.  The last valid traceparent wins; the tracestate is the one in the same comment, or none.
- *
- * sql is the whole message as the server parsed it.  stmt_location and stmt_len are those of the
- * statement's PlannedStmt: a location of -1 means unknown, a length of 0 or -1 to the message's end.
- * A statement's comments are those from the ";" before it to its own, and for the last statement also
- * those after its ";".  PostgreSQL 18 begins a statement at its first token, 15 to 17 right after the
- * ";" before it; both will do.  When the location is unknown the message's comments count only if it
- * holds a single statement.
- *
- * standard_conforming_strings is the setting with which the message was parsed.
- *
- * boundary may be NULL.  Else it carries the place after the last ";" found from one call to the next
- * one for a later statement of the same message, so that a message of many statements is read once
- * (PostgreSQL 18 and later would read it from its beginning each time).  0 for a new message.
+ * Begins to read a message as the server parsed it; standard_conforming_strings is the setting with which
+ * that was done.  The text must stay as it is while the message is in use.
  */
-extern bool sqlcommenter_find(const char *sql, size_t len, int stmt_location, int stmt_len,
-							  bool standard_conforming_strings, size_t *boundary,
-							  SqlCommenterContext *out);
+extern void sqlcommenter_open(SqlCommenterMessage *message, const char *sql, size_t len,
+							  bool standard_conforming_strings);
+
+/*
+ * The context that the comments of a message hold for one of its statements; *out is defined only when one
+ * is found.
+ *
+ * A message with one context speaks for all its statements: instrumentation makes one comment for one
+ * call.  With several contexts a statement has its own comments, which are those from the ";" before it to
+ * its own, and for the last statement also those after its ";".  Of several contexts there, the last counts
+ * if all are of one trace, else none does: one of them is stale.  The tracestate is the one in the same
+ * comment, or none.
+ *
+ * stmt_location and stmt_len are those of the statement's PlannedStmt: a location of -1 means unknown, and
+ * so does a location of 0 without a length where the message has several statements; otherwise a length of
+ * 0 or -1 reaches to the message's end.  PostgreSQL 18 begins a statement at its first token, 15 to 17 right
+ * after the ";" before it; both will do.
+ *
+ * The statements of a message should be asked for in their order: it is then read once or twice in all.
+ */
+extern SqlCommenterResult sqlcommenter_find(SqlCommenterMessage *message, int stmt_location,
+											int stmt_len, SqlCommenterContext *out);
+
+/* Is there exactly one context in the message, no matter where? */
+extern bool sqlcommenter_has_one_context(const SqlCommenterMessage *message);
+
+/* What is wrong with the traceparent, after SQLCOMMENTER_MALFORMED. */
+extern W3cError sqlcommenter_error(const SqlCommenterMessage *message);
 
 #endif

@@ -1,13 +1,13 @@
 /*
- * fuzz_sqlcommenter.c: a context is found exactly when a real comment of the statement holds it.
+ * fuzz_sqlcommenter.c: a context is found exactly when real comments of the message hold it for the statement.
  *
- * Compares sqlcommenter_find with a slow scanner that is written another way: it first gives every
- * byte of the message a class, one lexer state at a time as scan.l has them, then cuts the message
- * into statements, then copies comments out and reads the copies.  Only the W3C grammar is shared;
- * it has a fuzzer of its own.
+ * Compares sqlcommenter_find with a slow scanner that is written another way: it first gives every byte
+ * of the message a class, one lexer state at a time as scan.l has them, then copies the comments out and
+ * lists the contexts in the copies, then cuts the message into statements and counts.  Only the W3C grammar is shared; it has a
+ * fuzzer of its own.
  *
- * The input's first byte holds the options.  In the rest, bytes below 0x20 and from 0x80 on stand
- * for whole pieces of SQL, so that mutation finds nested comments and valid contexts soon.
+ * The input's first byte holds the options.  In the rest, bytes below 0x20 and from 0x80 on stand for
+ * whole pieces of SQL, so that mutation finds nested comments and valid contexts soon.
  */
 #include <stdio.h>
 #include <stdint.h>
@@ -17,6 +17,8 @@
 #include "capture/sqlcommenter.h"
 
 #define TP(digit) "00-" "4bf92f3577b34da6a3ce929d0e0e473" digit "-00f067aa0ba902b7-01"
+
+#define OTHER_SPAN(digit) "00-" "4bf92f3577b34da6a3ce929d0e0e473" digit "-00f067aa0ba902b8-01"
 
 #define ENCODED "traceparent='00%2D" "4bf92f3577b34da6a3ce929d0e0e4738%%2D00f067aa0ba902b7-01'"
 
@@ -30,7 +32,7 @@ static const char *const pieces[] = {
 	"select ", "1", "a$b", "e", "\xc3\xa9", "/", "*", "-", "$", "_", "%", "%%", "\t", "\v", "B", "n",
 	"traceparent", "tracestate", "/*x='", "'*/", "action='/a'", "$a$;/*", "*/$a$",
 	"B'\\'", "'\n'", "e'\n'\\'", "x='\\'", ENCODED,
-	"select 1;", "*/;/*", "'%2", "/**/",
+	"select 1;", "*/;/*", "'%2", "/**/", "/*traceparent='" OTHER_SPAN("1") "'*/",
 };
 
 #define NPIECES (sizeof(pieces) / sizeof(pieces[0]))
@@ -235,11 +237,17 @@ classify(bool conforming)
 
 /* ---- reading a comment ---- */
 
-typedef struct Expected
+/* A context in a comment of the message. */
+typedef struct Found
 {
-	bool		found;
-	SqlCommenterContext context;
-} Expected;
+	size_t		at;				/* where the comment begins */
+	W3cTraceparent traceparent;
+	char	   *tracestate;
+	size_t		tracestate_len;
+} Found;
+
+static Found *found;			/* all of the message, in order */
+static size_t nfound;
 
 /* A copy of text with nested comments replaced by a space each. */
 static char *
@@ -303,52 +311,50 @@ decoded(const char *value, size_t n, size_t *out_n)
 	return out;
 }
 
-static void
-take_pair(const char *key, size_t key_n, const char *value, size_t value_n,
-		  Expected *in_comment, int *ntraceparent, int *ntracestate)
+/* The traceparent of a value, if it is one. */
+static bool
+traceparent_of(const char *value, size_t value_n, W3cTraceparent *tp)
 {
 	size_t		n;
 	char	   *text = decoded(value, value_n, &n);
-	SqlCommenterContext *context = &in_comment->context;
+	bool		valid = n <= 256 && w3c_parse_traceparent(text, n, tp) == W3C_OK;
 
-	if (key_n == 11 && strncmp(key, "traceparent", 11) == 0)
-	{
-		W3cTraceparent tp;
-
-		(*ntraceparent)++;
-		if (n <= 256 && w3c_parse_traceparent(text, n, &tp) == W3C_OK)
-		{
-			in_comment->found = true;
-			context->traceparent = tp;
-		}
-	}
-	else if (key_n == 10 && strncmp(key, "tracestate", 10) == 0)
-	{
-		(*ntracestate)++;
-		context->tracestate_len = 0;
-		if (n <= sizeof(context->tracestate) &&
-			w3c_normalize_tracestate(text, n, text, &n) == W3C_OK)
-		{
-			memcpy(context->tracestate, text, n);
-			context->tracestate_len = n;
-		}
-	}
 	free(text);
+	return valid;
 }
 
+/* Gives a tracestate to the last context, unless it is invalid. */
 static void
-read_pairs(const char *text, size_t text_n, Expected *result)
+add_tracestate(const char *value, size_t value_n)
 {
-	static Expected in_comment;
+	Found	   *last = &found[nfound - 1];
+	size_t		n;
+	char	   *text = decoded(value, value_n, &n);
+
+	if (n <= W3C_TRACESTATE_MAX_LEN && w3c_normalize_tracestate(text, n, text, &n) == W3C_OK)
+	{
+		last->tracestate = text;
+		last->tracestate_len = n;
+	}
+	else
+		free(text);
+}
+
+/* Lists the contexts in the text of a comment that begins at a place. */
+static void
+read_pairs(size_t at_pos, const char *text, size_t text_n)
+{
 	size_t		n;
 	char	   *s = without_nested(text, text_n, &n);
 	size_t		i = 0;
 	int			ntraceparent = 0;
 	int			ntracestate = 0;
+	bool		last_valid = false;
+	size_t		state = 0;
+	size_t		state_n = 0;
 
 #define SEPARATOR(c) (space(c) || (c) == ',')
-	in_comment.found = false;
-	in_comment.context.tracestate_len = 0;
+#define KEY_IS(name) (key_end - key == strlen(name) && strncmp(s + key, name, key_end - key) == 0)
 	while (i < n)
 	{
 		size_t		key = i;
@@ -380,54 +386,117 @@ read_pairs(const char *text, size_t text_n, Expected *result)
 		}
 		while (i < n && !SEPARATOR(s[i]))
 			i++;
-		take_pair(s + key, key_end - key, s + value, value_end - value,
-				  &in_comment, &ntraceparent, &ntracestate);
-	}
-	free(s);
 
-	if (in_comment.found)
-	{
-		if (ntraceparent > 1 || ntracestate > 1)
-			in_comment.context.tracestate_len = 0;
-		*result = in_comment;
+		if (KEY_IS("traceparent"))
+		{
+			Found		one = {.at = at_pos};
+
+			ntraceparent++;
+			last_valid = traceparent_of(s + value, value_end - value, &one.traceparent);
+			if (last_valid)
+			{
+				found = realloc(found, (nfound + 1) * sizeof(Found));
+				found[nfound++] = one;
+			}
+		}
+		else if (KEY_IS("tracestate"))
+		{
+			ntracestate++;
+			state = value;
+			state_n = value_end - value;
+		}
 	}
+	if (last_valid && ntraceparent == 1 && ntracestate == 1)
+		add_tracestate(s + state, state_n);
+	free(s);
 }
 
-/* The comments between two places of the message. */
+/* Lists the contexts of all comments. */
 static void
-read_comments(size_t from, size_t to, Expected *result)
+list_contexts(void)
 {
-	for (size_t i = from; i < to;)
+	for (size_t i = 0; i < len;)
 	{
 		size_t		end = i + 1;
 
 		if (classes[i] == COMMENT)
 		{
 			end = end_of_comment(i);
-			read_pairs(sql + i + 2, end - i - 4, result);
+			read_pairs(i, sql + i + 2, end - i - 4);
 		}
 		i = end;
 	}
 }
 
+/* Is there more than one context among those of the comments between two places?  Of more than one trace? */
+static bool
+differ(size_t from, size_t to, bool traces)
+{
+	const Found *first = NULL;
+
+	for (size_t i = 0; i < nfound; i++)
+	{
+		if (found[i].at < from || found[i].at >= to)
+			continue;
+		if (first == NULL)
+			first = &found[i];
+		else if (traces ?
+				 memcmp(first->traceparent.trace_id, found[i].traceparent.trace_id, 16) != 0 :
+				 memcmp(&first->traceparent, &found[i].traceparent, sizeof(W3cTraceparent)) != 0)
+			return true;
+	}
+	return false;
+}
+
+/* The last context of the comments between two places, or NULL. */
+static const Found *
+last_between(size_t from, size_t to)
+{
+	const Found *last = NULL;
+
+	for (size_t i = 0; i < nfound; i++)
+		if (found[i].at >= from && found[i].at < to)
+			last = &found[i];
+	return last;
+}
+
+/* What a statement gets whose own comments are between two places. */
+static const Found *
+expected_between(size_t from, size_t to)
+{
+	if (!differ(0, len, false))
+		return last_between(0, len);
+	return differ(from, to, true) ? NULL : last_between(from, to);
+}
+
 /* ---- the comparison ---- */
 
 static void
-compare(const char *what, int location, int stmt_len, bool conforming, size_t *boundary,
-		const Expected *expected)
+compare(const char *what, SqlCommenterMessage *message, int location, int stmt_len,
+		const Found *expected)
 {
 	static SqlCommenterContext got;
-	bool		found = sqlcommenter_find(sql, len, location, stmt_len, conforming, boundary, &got);
+	bool		is_found = sqlcommenter_find(message, location, stmt_len, &got) == SQLCOMMENTER_FOUND;
 
-	if (found == expected->found &&
-		(!found ||
-		 (memcmp(&got.traceparent, &expected->context.traceparent, sizeof(W3cTraceparent)) == 0 &&
-		  got.tracestate_len == expected->context.tracestate_len &&
-		  memcmp(got.tracestate, expected->context.tracestate, got.tracestate_len) == 0)))
+	if (is_found == (expected != NULL) &&
+		(!is_found ||
+		 (memcmp(&got.traceparent, &expected->traceparent, sizeof(W3cTraceparent)) == 0 &&
+		  got.tracestate_len == expected->tracestate_len &&
+		  (got.tracestate_len == 0 ||
+		   memcmp(got.tracestate, expected->tracestate, got.tracestate_len) == 0))))
 		return;
-	fprintf(stderr, "%s: location %d, length %d, conforming %d: found %d, expected %d\n%.*s\n",
-			what, location, stmt_len, conforming, found, expected->found, (int) len, sql);
+	fprintf(stderr, "%s: location %d, length %d: found %d, expected %d\n%.*s\n",
+			what, location, stmt_len, is_found, expected != NULL, (int) len, sql);
 	abort();
+}
+
+static void
+compare_alone(const char *what, bool conforming, int location, int stmt_len, const Found *expected)
+{
+	SqlCommenterMessage message;
+
+	sqlcommenter_open(&message, sql, len, conforming);
+	compare(what, &message, location, stmt_len, expected);
 }
 
 /* Is there code between two places? */
@@ -443,14 +512,16 @@ has_code(size_t from, size_t to)
 static void
 check_message(bool conforming)
 {
-	static Expected expected;
-	size_t		boundary = 0;
-	size_t		carried = 0;
+	SqlCommenterMessage as_15;
+	SqlCommenterMessage as_18;
 	int			nstatements = 0;
 	int			first_location = -1;
 	int			first_len = 0;
-	static Expected first_expected;
+	const Found *first_expected = NULL;
+	const Found *unknown;
 
+	sqlcommenter_open(&as_15, sql, len, conforming);
+	sqlcommenter_open(&as_18, sql, len, conforming);
 	for (size_t start = 0; start <= len;)
 	{
 		size_t		end = start;
@@ -460,6 +531,7 @@ check_message(bool conforming)
 			end++;
 		if (has_code(start, end))
 		{
+			const Found *expected = expected_between(start, has_code(end, len) ? end : len);
 			int			old_len = end < len ? (int) (end - start) : 0;
 			int			new_len;
 
@@ -467,34 +539,26 @@ check_message(bool conforming)
 			while (classes[first] != CODE)
 				first++;
 			new_len = end < len ? (int) (end - first) : 0;
-			expected.found = false;
-			read_comments(start, end, &expected);
-			if (!has_code(end, len))
-				read_comments(end, len, &expected);
-
 			if (nstatements == 1)
 			{
 				first_location = (int) first;
 				first_len = new_len;
 				first_expected = expected;
 			}
-			compare("15", (int) start, old_len, conforming, NULL, &expected);
-			compare("18", (int) first, new_len, conforming, NULL, &expected);
-			compare("15, carried", (int) start, old_len, conforming, &boundary, &expected);
-			compare("18, carried", (int) first, new_len, conforming, &carried, &expected);
-			compare("18, again", (int) first, new_len, conforming, &carried, &expected);
+			compare_alone("15", conforming, (int) start, old_len, expected);
+			compare_alone("18", conforming, (int) first, new_len, expected);
+			compare("15, reading on", &as_15, (int) start, old_len, expected);
+			compare("18, reading on", &as_18, (int) first, new_len, expected);
+			compare("18, again", &as_18, (int) first, new_len, expected);
 		}
 		start = end + 1;
 	}
 
 	if (nstatements > 0)
-		compare("18, back at the first", first_location, first_len, conforming, &carried,
-				&first_expected);
-
-	expected.found = false;
-	if (nstatements <= 1)
-		read_comments(0, len, &expected);
-	compare("unknown", -1, -1, conforming, NULL, &expected);
+		compare("18, back at the first", &as_18, first_location, first_len, first_expected);
+	unknown = nstatements <= 1 ? expected_between(0, len) : expected_between(0, 0);
+	compare_alone("unknown", conforming, -1, -1, unknown);
+	compare_alone("no location and no length", conforming, 0, 0, unknown);
 }
 
 extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -505,6 +569,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char	   *message;
 	char	   *exact;
 	static SqlCommenterContext ignored;
+	SqlCommenterMessage any;
 
 	/* the slow scanner is no quicker than its name */
 	if (size == 0 || size > 2000)
@@ -533,11 +598,18 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	sql = exact;
 	classes = calloc(len + 1, sizeof(Class));
 	classify((data[0] & 1) != 0);
+	list_contexts();
 	check_message((data[0] & 1) != 0);
 
 	/* a location that is none only has to stay inside */
-	sqlcommenter_find(sql, len, (data[0] >> 2) * 3, data[size - 1], true, NULL, &ignored);
+	sqlcommenter_open(&any, sql, len, true);
+	sqlcommenter_find(&any, (data[0] >> 2) * 3, data[size - 1], &ignored);
 
+	for (size_t i = 0; i < nfound; i++)
+		free(found[i].tracestate);
+	free(found);
+	found = NULL;
+	nfound = 0;
 	free(classes);
 	free(exact);
 	return 0;

@@ -32,7 +32,8 @@ INSERT INTO jobs (how) VALUES ('before') :from_1;
 INSERT INTO jobs (how) /*action='x',traceparent='00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01',tracestate='a%3D1%2Cb%%3D2'*/ VALUES ('tracestate');
 INSERT INTO jobs (how) /*application:shop,traceparent:00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01*/ VALUES ('marginalia');
 INSERT INTO jobs (how) VALUES ('unquoted') /*traceparent=00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01*/;
-INSERT INTO jobs (how) VALUES ('the last wins') :from_1 :from_2;
+INSERT INTO jobs (how) VALUES ('two comments of one trace') :from_1 /*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b8-01',tracestate='last=1'*/;
+INSERT INTO jobs (how) VALUES ('comments of two traces') :from_1 :from_2;
 TABLE recorded;
 
 -- what only looks like a comment
@@ -49,7 +50,9 @@ TABLE recorded;
 -- several statements in one message
 TRUNCATE jobs;
 INSERT INTO jobs (how) VALUES ('first') :from_1\; INSERT INTO jobs (how) VALUES ('second')\; :from_3 INSERT INTO jobs (how) VALUES ('third');
-INSERT INTO jobs (how) VALUES ('fourth')\; INSERT INTO jobs (how) VALUES ('fifth')\; :from_2 ;
+INSERT INTO jobs (how) VALUES ('one comment for two')\; INSERT INTO jobs (how) VALUES ('the second of them')\; :from_2 ;
+BEGIN\; INSERT INTO jobs (how) VALUES ('between BEGIN and COMMIT')\; COMMIT :from_3;
+:from_1 INSERT INTO jobs (how) VALUES ('twice the same')\; INSERT INTO jobs (how) VALUES ('in the middle')\; INSERT INTO jobs (how) VALUES ('twice') :from_1;
 TABLE recorded;
 
 -- all ways to insert
@@ -102,6 +105,9 @@ INSERT INTO items VALUES (2) :from_2;
 BEGIN;
 INSERT INTO items VALUES (2) :from_1;
 COMMIT :from_3;
+-- and where COMMIT is one statement of a message
+BEGIN\; INSERT INTO items VALUES (2) :from_1\; COMMIT :from_2;
+BEGIN\; INSERT INTO items VALUES (2) :from_1\; INSERT INTO jobs (how) VALUES ('before COMMIT') :from_3\; COMMIT;
 TABLE recorded;
 
 -- rules: an action has the comment of its statement; one in the place of a statement of several has none

@@ -50,39 +50,37 @@ my $wire = Wire->connect($node, 'postgres');
 # ---- unnamed statements ----
 
 $wire->run(parse => ['', $insert], bind => ['', '', 'x'], execute => ['']);
-is(recorded(), '1', 'an unnamed statement has the context of its comment');
+is(recorded(), '1', 'an unnamed statement has its comment');
 
 $wire->run(parse => ['', $insert], bind => ['', '', 'x'], execute => ['']);
 $wire->run(bind => ['', '', 'x'], execute => ['']);
-is(recorded(), '11', 'an unnamed statement executed again keeps its comment: no server can tell');
+is(recorded(), '11', 'executed again it still has it, which no server can tell from a new one');
 
 $wire->run(map { (parse => ['', 'INSERT INTO jobs (how) VALUES ($1) ' . from($_)],
 	bind => ['', '', 'x'], execute => ['']) } 1 .. 3);
-is(recorded(), '123', 'each unnamed statement of a pipeline has the context of its own comment');
+is(recorded(), '123', 'each of a pipeline has its own');
 
 # ---- named statements ----
 
 $wire->run(parse => ['s1', $insert], bind => ['', 's1', 'x'], execute => ['']);
 is(recorded(), '1', 'the first execution of a named statement has its comment');
 $wire->run(bind => ['', 's1', 'x'], execute => ['']) for 1 .. 7;
-is(recorded(), '-------',
-	'later executions of a named statement have no context, with custom plans and generic ones');
+is(recorded(), '-------', 'no later one has, with custom plans or a generic one');
 
 $wire->run(parse => ['s2', $insert]);
 $wire->run(bind => ['', 's2', 'x'], execute => ['']);
 $wire->run(bind => ['', 's2', 'x'], execute => ['']);
-is(recorded(), '1-', 'a named statement parsed in a message of its own has no context later');
+is(recorded(), '1-', 'nor when Parse came by itself');
 
 $wire->query('BEGIN');
 $wire->run(parse => ['s3', $insert]);
 $wire->run(bind => ['', 's3', 'x'], execute => ['']) for 1 .. 8;
-is(recorded_in($wire), '11111111',
-	'all executions in the transaction that prepared a statement have its comment');
+is(recorded_in($wire), '11111111', 'all executions in the transaction that prepared it have');
 $wire->query('COMMIT');
 $wire->query('BEGIN');
 $wire->run(bind => ['', 's3', 'x'], execute => ['']);
 $wire->query('COMMIT');
-is(recorded(), '-', 'no execution in the next transaction has the comment');
+is(recorded(), '-', 'none in the next transaction has');
 
 # prepared earlier, as drivers with a cache of statements and pgx's Batch do
 $wire->run(parse => ['b1', $insert]);
@@ -90,7 +88,7 @@ $wire->run(parse => ['b2', $insert =~ s/4731/4732/r]);
 $wire->run(map { (bind => ['', $_, 'x'], execute => ['']) } qw(b1 b1 b2 b1 b2));
 is(recorded(), '11212', 'executions in the transaction of the first one have their comments');
 $wire->run(map { (bind => ['', $_, 'x'], execute => ['']) } qw(b1 b2));
-is(recorded(), '--', 'executions in a later transaction have no context');
+is(recorded(), '--', 'those of a later transaction have none');
 
 $wire->run(parse => ['old', $insert]);
 $wire->query('SELECT pg_sleep(1.1)');
@@ -101,11 +99,10 @@ $wire->run(parse => ['old2', $insert]);
 $wire->query('SELECT pg_sleep(1.1)');
 $wire->run(bind => ['', 'old2', 'x'], execute => ['']) for 1 .. 2;
 $wire->query('COMMIT');
-is(recorded(), '11',
-	'in the transaction that prepared it, a statement may be executed later than a second after');
+is(recorded(), '11', 'within one transaction it may take longer');
 
 $wire->run(parse => ['s4', $insert], map { (bind => ['', 's4', "x$_"], execute => ['']) } 1 .. 8);
-is(recorded(), '11111111', 'all rows of executemany, which is one transaction, have the comment');
+is(recorded(), '11111111', 'executemany: one pipeline is one transaction');
 
 $wire->query('BEGIN');
 $wire->run(bind => ['', 's4', 'x'], execute => ['']);
@@ -118,72 +115,116 @@ is(recorded(), '-9', 'SET LOCAL speaks for every execution');
 
 $wire->run(parse => ['s5', $insert]);
 $wire->run(bind => ['p5', 's5', 'x'], close_statement => ['s5'], execute => ['p5']);
-is(recorded(), '-', 'a statement closed before its portal is executed has no context');
+is(recorded(), '-', 'closed before its execution: nothing can be told');
 
 $wire->run(parse => ['s6', $insert]);
 $wire->run(bind => ['', 's6', 'x'], execute => ['']);
 recorded();
 $wire->run(bind => ['p6', 's6', 'x'], close_statement => ['s6'],
 	parse => ['s6', 'SELECT 1 ' . from(2)], execute => ['p6']);
-is(recorded(), '-', 'another statement prepared under its name does not vouch for a portal');
+is(recorded(), '-', 'another statement under its name does not vouch for it');
 
 $wire->run(close_statement => ['s6'], parse => ['s6', $insert =~ s/4731/4733/r], bind => ['', 's6', 'x'], execute => ['']);
-is(recorded(), '3', 'a statement prepared anew under an old name has the context of its comment');
+is(recorded(), '3', 'prepared anew under an old name, its comment counts again');
 
 $wire->query('DEALLOCATE ALL');
 $wire->run(parse => ['s7', $insert], bind => ['p7', 's7', 'x']);
 $wire->query('DEALLOCATE ALL');
 $wire->run(parse => ['s7', $insert], bind => ['', 's7', 'x'], execute => ['']);
-is(recorded(), '1',
-	'a statement prepared anew after DEALLOCATE ALL has the context of its comment');
+is(recorded(), '1', 'after DEALLOCATE ALL');
+
+# ---- why a statement is not trusted ----
+
+my $why = q{SELECT reason FROM otel.trace_context_sources() WHERE source = 'comment' } . from(1);
+
+sub reason
+{
+	my @rows = $wire->run(@_);
+	return $rows[-1];
+}
+
+is(reason(parse => ['w1', $why], bind => ['', 'w1'], execute => ['']), '', 'a first execution is trusted');
+is(reason(bind => ['', 'w1'], execute => ['']), 'not trusted: statement "w1" was prepared by an earlier request',
+	'trace_context_sources(): prepared earlier');
+is(reason(parse => ['w2', $why], bind => ['', 'w2'], close_statement => ['w2'], execute => ['']),
+	'not trusted: statement "w2" was closed or prepared anew before it ran', 'trace_context_sources(): closed');
+is(reason(parse => ['PGCAT_1', $why], bind => ['', 'PGCAT_1'], execute => ['']),
+	'not trusted: a pooler prepared the statement, because its name "PGCAT_1" is like PGCAT\_%',
+	'trace_context_sources(): prepared by a pooler');
+$wire->query(q{SET otel.traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4739-00f067aa0ba902b7-01'});
+is(reason(parse => ['PGCAT_2', $why =~ s/'comment'/'session'/r], bind => ['', 'PGCAT_2'], execute => ['']),
+	'not trusted: a pooler prepared the statement, because its name "PGCAT_2" is like PGCAT\_%',
+	'trace_context_sources(): the session of a pooler');
+$wire->query('RESET otel.traceparent');
 
 # ---- poolers ----
 
-$wire->run(parse => ['PGBOUNCER_17', $insert], bind => ['', 'PGBOUNCER_17', 'x'], execute => ['']);
-is(recorded(), '-', 'the comment of a statement that a pooler prepared is never trusted');
-$wire->query(q{SET otel.pooler_statement_names = 'PGBOUNCER_%, mine_%'});
+# the names that each of them makes
+for my $name ('PGBOUNCER_17', 'PGCAT_7', '__pgdog_7', 'DOORMAN_7', 'odyssey_pstmt_7',
+	'supavisor_-576460752303416415', 'sv_u4pruydqqvj8xYz0/aB+c')
+{
+	$wire->run(parse => [$name, $insert], bind => ['', $name, 'x'], execute => ['']);
+	is(recorded(), '-', "the comment of a statement that a pooler prepared as $name is never trusted");
+}
+
+# names that drivers make, of which some begin alike
+for my $name ('S_1', 's', 'sqlx_s_1', '__asyncpg_stmt_1__', '_pg3_0', 'lrupsc_1_0', 'stmtcache_1', 'pdo_stmt_1',
+	'a1', 'P', 'PGCAT', 'PGCATx1', 'supavisor', '__pgdogs', 'svx1')
+{
+	$wire->run(parse => [$name, $insert], bind => ['', $name, 'x'], execute => ['']);
+	is(recorded(), '1', "a statement called $name is a client's");
+}
+
+$wire->query(q{SET otel.pooler_statement_names = 'PGBOUNCER_%, mine_%e, %\\_tail'});
+for my $name ('mine_one', 'a_tail', '_tail')
+{
+	$wire->run(parse => [$name, $insert], bind => ['', $name, 'x'], execute => ['']);
+	is(recorded(), '-', "the names are patterns in a setting: $name");
+}
 $wire->run(parse => ['mine_1', $insert], bind => ['', 'mine_1', 'x'], execute => ['']);
-is(recorded(), '-', 'otel.pooler_statement_names says which names poolers make');
+$wire->run(parse => ['a-tail', $insert], bind => ['', 'a-tail', 'x'], execute => ['']);
+is(recorded(), '11', 'which match the whole name');
 $wire->query(q{SET otel.pooler_statement_names = ''});
 $wire->run(parse => ['PGBOUNCER_18', $insert], bind => ['', 'PGBOUNCER_18', 'x'], execute => ['']);
-is(recorded(), '1', 'otel.pooler_statement_names may be empty');
-$wire->query(q{SET otel.pooler_statement_names = 'mine_\\'});
-$wire->run(parse => ['mine_0', $insert], bind => ['', 'mine_0', 'x'], execute => ['']);
-is(recorded(), '1', 'a pattern that LIKE would refuse is refused when it is set, not when a row is inserted');
+is(recorded(), '1', 'the list may be empty');
 $wire->query('RESET otel.pooler_statement_names');
 $wire->query(q{SET otel.traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4739-00f067aa0ba902b7-01'});
 $wire->run(parse => ['PGBOUNCER_19', $insert], bind => ['', 'PGBOUNCER_19', 'x'], execute => ['']);
 $wire->run(parse => ['mine_2', $insert =~ s/4731/473x/r], bind => ['', 'mine_2', 'x'], execute => ['']);
-is(recorded(), '-9', 'the session setting of some client of the pooler is not trusted either');
+is(recorded(), '-9', 'what some client of the pooler has set for the session does not count either');
 $wire->query('RESET otel.traceparent');
+
+$wire->query('SET otel.context_sources = transaction, comment, application_name');
+$wire->query(q{SET application_name = '00-4bf92f3577b34da6a3ce929d0e0e4738-00f067aa0ba902b7-01'});
+$wire->run(parse => ['PGBOUNCER_21', $insert], bind => ['', 'PGBOUNCER_21', 'x'], execute => ['']);
+is(recorded(), '8', 'application_name does, because poolers carry it over with the client');
+$wire->query('RESET otel.context_sources');
+$wire->query('RESET application_name');
 
 # ---- portals ----
 
 my $calls = 'SELECT enqueue($1 || i) FROM generate_series(1, 4) i ' . from(1);
 $wire->query('BEGIN');
 is(join('', $wire->run(parse => ['f1', $calls], bind => ['p', 'f1', 'x'], execute => ['p', 2])), '11',
-	'a function\'s FOR IN INSERT RETURNING has the comment of the client\'s statement');
+	'FOR IN INSERT RETURNING in a function: its portal is not the client\'s');
 $wire->run(bind => ['', 'f1', 'x'], execute => ['']);
-is(join('', $wire->run(execute => ['p', 0])), '11', 'a portal that is continued keeps the comment');
+is(join('', $wire->run(execute => ['p', 0])), '11', 'a portal that goes on');
 $wire->query('COMMIT');
-is(recorded(), '11' . '1111' . '11',
-	'all executions in the transaction that prepared it have the comment through a function\'s portal');
-is(join('', $wire->run(bind => ['', 'f1', 'x'], execute => [''])), '',
-	'a later execution through a function\'s portal has no context')
+is(recorded(), '11' . '1111' . '11', 'all in the transaction that prepared it');
+is(join('', $wire->run(bind => ['', 'f1', 'x'], execute => [''])), '', 'a later execution of it')
   or diag('FOR IN INSERT RETURNING must not hide the name of the client\'s statement');
-is(recorded(), '----', 'a later execution of the client\'s statement has no context');
+is(recorded(), '----', 'has none');
 
 $wire->run(parse => ['', 'CALL enqueue_and_commit($1) ' . from(2)], bind => ['', '', 'x'], execute => ['']);
-is(recorded(), '22', 'a procedure that commits keeps the comment of its CALL');
+is(recorded(), '22', 'a procedure that commits');
 $wire->run(parse => ['c1', 'CALL enqueue_and_commit($1) ' . from(2)], bind => ['', 'c1', 'x'], execute => ['']);
-is(recorded(), '22', 'a procedure that commits keeps the comment of a named CALL');
+is(recorded(), '22', 'a procedure that commits, named');
 $wire->run(bind => ['', 'c1', 'x'], execute => ['']);
-is(recorded(), '--',
-	'a procedure that commits has no context when its named CALL is executed again');
+is(recorded(), '--', 'a procedure that commits, executed again');
 
 $wire->run(parse => ['u1', 'DO $$ BEGIN PERFORM enqueue(\'do\'); END $$ ' . from(3)], bind => ['', 'u1'], execute => ['']);
 $wire->run(bind => ['', 'u1'], execute => ['']);
-is(recorded(), '3-', 'a utility statement has the context of its comment');
+is(recorded(), '3-', 'a utility statement');
 
 $wire->query('BEGIN');
 $wire->run(parse => ['n1', $insert], bind => ['', 'n1', 'x'], execute => ['']);
@@ -210,32 +251,27 @@ sub order
 	return recorded();
 }
 
-is(order(query => 'COMMIT ' . from(1)), '1',
-	'a deferred trigger has the context of the COMMIT\'s comment');
-is(order(parse => ['', 'COMMIT ' . from(2)], bind => ['', ''], execute => ['']), '2',
-	'a deferred trigger has the comment of an unnamed COMMIT');
-is(order(parse => ['end', 'COMMIT ' . from(3)], bind => ['', 'end'], execute => ['']), '3',
-	'a deferred trigger has the comment of a named COMMIT');
-is(order(bind => ['', 'end'], execute => ['']), '-',
-	'a deferred trigger has no context when a named COMMIT is executed again');
+is(order(query => 'COMMIT ' . from(1)), '1', 'deferred to a COMMIT: its comment');
+is(order(parse => ['', 'COMMIT ' . from(2)], bind => ['', ''], execute => ['']), '2', 'an unnamed one');
+is(order(parse => ['end', 'COMMIT ' . from(3)], bind => ['', 'end'], execute => ['']), '3', 'a named one');
+is(order(bind => ['', 'end'], execute => ['']), '-', 'which is stale when it is executed again');
 is(order(parse => ['PGBOUNCER_20', 'COMMIT ' . from(4)], bind => ['', 'PGBOUNCER_20'], execute => ['']), '-',
-	'a deferred trigger has no context from a COMMIT that a pooler prepared');
-is(order(query => 'END ' . from(5)), '5',
-	'after such COMMITs a message has the context of its own comment');
+	'one that a pooler prepared');
+is(order(query => 'END ' . from(5)), '5', 'after them a message of its own again');
 $wire->query('BEGIN');
 $wire->run(parse => ['undo', 'ROLLBACK ' . from(6)], bind => ['', 'undo'], execute => ['']);
-is(order(parse => ['', 'COMMIT ' . from(7)], bind => ['', ''], execute => ['']), '7',
-	'after a named ROLLBACK a message has the context of its own comment');
+is(order(parse => ['', 'COMMIT ' . from(7)], bind => ['', ''], execute => ['']), '7', 'and after a named ROLLBACK');
 
 # ---- messages that come at the same address ----
 
 $wire->query('INSERT INTO jobs (how) VALUES (\'x\') ' . from($_)) for 1 .. 5;
-is(recorded(), '12345',
-	'messages of one length, one after another, have the contexts of their own comments');
+is(recorded(), '12345', 'messages of one length, one after another');
 $wire->query(join(';', map { "INSERT INTO jobs (how) VALUES ('x') " . ($_ % 2 ? from($_) : '') } 1 .. 9));
-is(recorded(), '1-3-5-7-9', 'statements of one message have the contexts of their own comments');
+is(recorded(), '1-3-5-7-9', 'statements of one message');
 $wire->query('SELECT enqueue(\'x\')' . from(4) . ';SELECT enqueue(\'y\')' . from(5) . ';SELECT enqueue(\'z\')');
-is(recorded(), '45-', 'one cached plan serves statements of one message with different comments');
+is(recorded(), '45-', 'one cached plan of a function, different statements of one message');
+$wire->query('SELECT enqueue(\'x\')' . from(4) . ';SELECT enqueue(\'y\');SELECT enqueue(\'z\')');
+is(recorded(), '444', 'one comment for a message of several statements speaks for all of them');
 
 $wire->disconnect;
 $node->stop;

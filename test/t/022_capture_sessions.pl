@@ -38,8 +38,8 @@ my $plain = q{INSERT INTO jobs (how) VALUES ('x')};
 	$node->safe_psql('postgres', $plain . from(2));
 	$node->safe_psql('postgres', "BEGIN; SELECT otel.set_trace_context('" . traceparent(3) . "'); $plain; COMMIT");
 	is($node->safe_psql('postgres', q{SELECT string_agg(coalesce(otel.trace_state(trace_context), '-'), '' ORDER BY id)
-		FROM jobs}), 'a=1--', 'a tracestate from PGOPTIONS goes with its traceparent only');
-	is(recorded($node), '123', 'PGOPTIONS ranks after a comment and what the transaction sets');
+		FROM jobs}), 'a=1--', 'PGOPTIONS: its tracestate goes with its traceparent only');
+	is(recorded($node), '123', 'PGOPTIONS: after a comment and what the transaction sets');
 
 	my $wire = Wire->connect($node, 'postgres', options => '-c otel.traceparent=' . traceparent(4));
 	$wire->query('BEGIN');
@@ -62,14 +62,14 @@ $wire->query("SET LOCAL otel.traceparent = '" . traceparent(6) . "'");
 $wire->query($plain . from(2));
 $wire->query('COMMIT');
 $wire->query($plain . from(2));
-is(recorded($node), '62', 'SET LOCAL before the library is loaded counts in its transaction');
+is(recorded($node), '62', 'SET LOCAL before the library is loaded');
 $wire->query('BEGIN');
 $wire->query("SET otel.traceparent = '" . traceparent(7) . "'");
 $wire->query('ROLLBACK');
 $wire->query($plain);
 $wire->query("SET otel.traceparent = '" . traceparent(7) . "'");
-$wire->query("$plain;" . $plain . from(2));
-is(recorded($node), '-72', 'SET for the session counts after a SET that was rolled back');
+$wire->query($_) for $plain, $plain . from(2), "$plain;$plain" . from(3);
+is(recorded($node), '-7233', 'SET for the session, after a SET that was rolled back');
 $wire->query('SET otel.traceparent TO DEFAULT');
 $wire->query('CREATE PROCEDURE enqueue() LANGUAGE plpgsql AS $$ BEGIN
 	PERFORM set_config(\'otel.traceparent\', \'' . traceparent(8) . "', false); $plain; COMMIT; $plain; END \$\$");
@@ -84,15 +84,16 @@ $node->safe_psql('postgres', "ALTER DATABASE postgres SET otel.traceparent = '" 
 $node->safe_psql('postgres', $plain);
 $node->safe_psql('postgres', $plain, extra_params => [ '-U', 'traced' ]);
 $node->safe_psql('postgres', $plain . from(3));
-is(recorded($node), '1213', 'ALTER ROLE and ALTER DATABASE count as the session\'s');
+is(recorded($node), '1213', 'ALTER ROLE, ALTER DATABASE: as the session\'s');
 $node->safe_psql('postgres', 'ALTER DATABASE postgres RESET ALL; ALTER ROLE traced RESET ALL');
 $node->safe_psql('postgres', "ALTER DATABASE postgres SET otel.propagators = 'none'");
 $node->safe_psql('postgres', $plain . from(3));
-is(recorded($node), '-', 'otel.propagators = none of a database stops capture there');
+is(recorded($node), '-', 'otel.propagators of a database');
 $node->safe_psql('postgres', 'ALTER DATABASE postgres RESET ALL');
 
 # ---- a database behind a transaction pooler, where a session is nobody's ----
-$node->safe_psql('postgres', 'ALTER DATABASE postgres SET otel.session_context = off');
+$node->safe_psql('postgres',
+	q{ALTER DATABASE postgres SET otel.context_sources = 'transaction, comment, postgrest, pg_tracing'});
 $wire = Wire->connect($node, 'postgres', options => '-c otel.traceparent=' . traceparent(1));
 $wire->query($plain);
 $wire->query("SET otel.traceparent = '" . traceparent(2) . "'");
@@ -102,24 +103,37 @@ $wire->query("BEGIN; SET otel.traceparent = '" . traceparent(4) . "'");
 $wire->query($plain);
 $wire->query('COMMIT');
 $wire->query($plain);
-is(recorded($node), '--34-',
-	'with otel.session_context = off only the transaction\'s setting and comments count');
+is(recorded($node), '--34-', 'without the source session, what a transaction or a comment says still counts');
 $wire->query("SET request.headers = '{\"traceparent\": \"" . traceparent(5) . "\"}'");
 $wire->query($plain);
-$wire->query('SET otel.session_context = on');
+$wire->query('SET otel.context_sources = transaction, comment, session, postgrest');
 $wire->query($plain);
-is(recorded($node), '54',
-	'later sources go on, and the session\'s counts again at once when it is turned on');
+is(recorded($node), '54', 'the sources after it go on; turned on again, the session\'s is back at once');
 $wire->disconnect;
 
+# what is no source warns and is as if it were not set; comments are turned off for one role
+$node->safe_psql('postgres', q{ALTER DATABASE postgres SET otel.context_sources = 'comment, nonsense'});
+my ($status, $out, $err) = $node->psql('postgres', "$plain" . from(3));
+like($err, qr/WARNING:  invalid value for parameter "otel.context_sources"/, 'a wrong list of a database warns');
+is(recorded($node), '3', '... and the default counts');
+$node->safe_psql('postgres', 'ALTER DATABASE postgres RESET otel.context_sources');
+$node->safe_psql('postgres', q{ALTER ROLE traced SET otel.context_sources = 'transaction, session'});
+$node->safe_psql('postgres', $plain . from(3), extra_params => [ '-U', 'traced' ]);
+$node->safe_psql('postgres', "BEGIN; SET LOCAL otel.traceparent = '" . traceparent(4) . "'; $plain" . from(3) . '; COMMIT',
+	extra_params => [ '-U', 'traced' ]);
+$node->safe_psql('postgres', $plain . from(3));
+is(recorded($node), '-43', 'comments turned off for a role');
+$node->safe_psql('postgres', 'ALTER ROLE traced RESET ALL');
+
 # the library is loaded by a query that has parallel workers already, to write its first row out
+$node->safe_psql('postgres', q{ALTER DATABASE postgres SET otel.context_sources = 'comment'});
 $node->safe_psql('postgres', $plain . from(3));
 $wire = Wire->connect($node, 'postgres');
 $wire->query('SET ' . ($node->pg_version >= 16 ? 'debug_parallel_query' : 'force_parallel_mode') . ' = on');
 $wire->query('SELECT trace_context FROM jobs');
 $wire->query("SET otel.traceparent = '" . traceparent(1) . "'");
 $wire->query($plain);
-is(recorded($node), '3-', 'settings made before a parallel query loaded the library hold');
+is(recorded($node), '3-', 'settings hold that were made before a parallel query loaded the library');
 $wire->disconnect;
 $node->safe_psql('postgres', 'ALTER DATABASE postgres RESET ALL');
 
@@ -131,8 +145,7 @@ SKIP:
 	local $ENV{PGOPTIONS} = '-c standard_conforming_strings=off -c escape_string_warning=off';
 	$node->safe_psql('postgres', q{INSERT INTO jobs (how) VALUES ('\\'} . from(1) =~ s/'//gr . q{')});
 	$node->safe_psql('postgres', q{INSERT INTO jobs (how) VALUES ('\\\\')} . from(2));
-	is(recorded($node), '-2',
-		'comments are told from literals with standard_conforming_strings = off');
+	is(recorded($node), '-2', 'standard_conforming_strings = off');
 
 	# a function that has it set otherwise than the session had when it parsed the message
 	$ENV{PGOPTIONS} = '';
@@ -149,7 +162,7 @@ $node->safe_psql('postgres', q{CREATE DATABASE latin1 TEMPLATE template0 ENCODIN
 $node->safe_psql('latin1', 'CREATE EXTENSION otel_links');
 my $json = '{"from": "\u20ac \ud83d\ude00", "traceparent": "' . traceparent(6) . '"}';
 is($node->safe_psql('latin1', "SET request.headers = '$json'; SELECT right(otel.trace_id(otel.current_trace_context()), 1)"),
-	'6', 'PostgREST\'s headers are read although the database lacks their characters');
+	'6', 'a header that the database cannot hold');
 
 # ---- parallel workers ----
 $node->safe_psql('postgres', q{CREATE TABLE big AS SELECT generate_series(1, 1000) AS i; ANALYZE big});
@@ -192,8 +205,7 @@ $node->safe_psql('postgres', $plain . from(2));
 $node->wait_for_catchup('sub');
 is($subscriber->safe_psql('postgres', q{
 	SELECT right(otel.trace_id(trace_context), 1), right(otel.trace_id(own), 1), right(otel.trace_id(by_trigger), 1)
-	FROM jobs ORDER BY id DESC LIMIT 1}), '2|5|5',
-		'the apply worker has the context that somebody set for its role');
+	FROM jobs ORDER BY id DESC LIMIT 1}), '2|5|5', 'but what somebody set for its role');
 
 $subscriber->stop;
 $node->stop;

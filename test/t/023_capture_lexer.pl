@@ -14,7 +14,13 @@ my $seed = $ENV{SEED} // 1;
 srand($seed);
 
 sub pick { return $_[ int(rand(@_)) ] }
-sub comment_of { return "/*a='b',traceparent='00-4bf92f3577b34da6a3ce929d0e0e473$_[0]-00f067aa0ba902b7-01'*/" }
+# A comment with the context that two digits stand for: the last ones of its trace id and its span id.
+sub comment_of
+{
+	my ($trace, $span) = split //, $_[0];
+	$span //= 7;
+	return "/*a='b',traceparent='00-4bf92f3577b34da6a3ce929d0e0e473$trace-00f067aa0ba902b$span-01'*/";
+}
 
 # What a literal is made of; context 9 must never be found.
 my @bits = ('x', ' ', "'", "''", '"', '\\', "\\'", '/*', '*/', '--', '$$', '$a$', ';', "\n", "\r\n", "\xc3\xa9",
@@ -73,24 +79,34 @@ sub gap
 	return (' -- ' . pick("it's", comment_of(9), '/*', '*/ ;') . "\n", undef) if $roll < 0.7;
 	return ("/* don't $bits[5] /* " . comment_of(9) . " */ -- */", undef) if $roll < 0.8;
 	return ("/**/", undef) if $roll < 0.85;
-	my $context = 1 + int(rand 8);
+	my $context = (1 + int(rand 4)) . pick(7, 7, 8);
 	return (pick('', ' ') . comment_of($context) . pick('', "\n"), $context);
 }
 
-my ($gaps_context);
+my @gaps_contexts;
 
 sub take_gap
 {
 	my ($sql, $context) = gap();
-	$gaps_context = $context if defined $context;
+	push @gaps_contexts, $context if defined $context;
 	return $sql;
+}
+
+sub distinct { return scalar keys %{ { map { $_ => 1 } @_ } } }
+
+# What a statement with these contexts gets in a message with those.
+sub expected_context
+{
+	my ($own, $all) = @_;
+	return $all->[-1] if distinct(@$all) == 1;
+	return distinct(map { substr($_, 0, 1) } @$own) == 1 ? $own->[-1] : '';
 }
 
 # A SELECT with gaps; and the row that it returns but for the context.
 sub statement
 {
 	my ($standard) = @_;
-	my ($sql, @values) = (take_gap() . 'SELECT' . take_gap() . 'right(otel.trace_id(otel.current_trace_context()),1)');
+	my ($sql, @values) = (take_gap() . 'SELECT' . take_gap() . 'right(otel.trace_id(otel.current_trace_context()),1)||right(otel.span_id(otel.current_trace_context()),1)');
 	for (1 .. 1 + int(rand 4))
 	{
 		my ($item, $value) = $makers{ pick(sort keys %makers) }->($standard);
@@ -104,19 +120,21 @@ sub statement
 sub message
 {
 	my ($standard) = @_;
-	my ($sql, @rows) = ('');
+	my ($sql, @contexts, @values) = ('');
 	my $statements = pick(1, 1, 2, 3);
 	for my $number (1 .. $statements)
 	{
-		$gaps_context = undef;
-		my ($text, @values) = statement($standard);
+		@gaps_contexts = ();
+		my ($text, @row) = statement($standard);
 		my $end = $number < $statements ? ';' : pick('', ';', ';;');
 		$text .= $end;
 		$text .= take_gap() if $number == $statements;
 		$sql .= $text;
-		push @rows, join('|', $gaps_context // '', @values);
+		push @contexts, [@gaps_contexts];
+		push @values, \@row;
 	}
-	return ($sql, @rows);
+	my @all = map { @$_ } @contexts;
+	return ($sql, map { join('|', expected_context($contexts[$_], \@all), @{ $values[$_] }) } 0 .. $statements - 1);
 }
 
 my $node = PostgreSQL::Test::Cluster->new('main');

@@ -1,8 +1,9 @@
 /*
  * test_sqlcommenter.c: what counts as a comment, and what is read in one.  Prints TAP.
  *
- * In the messages, @1 to @9 stand for nine valid traceparents.  A case's answer is their digit,
- * with the tracestate behind it when there is one; "" when nothing is found.
+ * In the messages, @1 to @9 stand for nine valid traceparents, and #1 to #9 for others of the same traces.  A
+ * case's answer is their digit, with "#" before it for the latter and the tracestate behind it when there is
+ * one; "" when nothing is found.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,9 +32,11 @@ expand(const char *text, size_t *len)
 	*len = 0;
 	for (; *text; text++)
 	{
-		if (text[0] == '@' && text[1] >= '1' && text[1] <= '9')
+		if ((text[0] == '@' || text[0] == '#') && text[1] >= '1' && text[1] <= '9')
 		{
 			memcpy(out + *len, pattern, sizeof(pattern) - 1);
+			if (text[0] == '#')
+				out[*len + 51] = '8';
 			out[*len + 34] = *++text;
 			*len += sizeof(pattern) - 1;
 		}
@@ -44,17 +47,27 @@ expand(const char *text, size_t *len)
 }
 
 static const char *
-answer(const char *sql, size_t len, int location, int stmt_len, bool conforming, size_t *boundary)
+answer(SqlCommenterMessage *message, int location, int stmt_len)
 {
 	static SqlCommenterContext context;
-	static char text[W3C_TRACESTATE_MAX_LEN + 3];
+	static char text[W3C_TRACESTATE_MAX_LEN + 4];
 
-	if (!sqlcommenter_find(sql, len, location, stmt_len, conforming, boundary, &context))
+	if (sqlcommenter_find(message, location, stmt_len, &context) != SQLCOMMENTER_FOUND)
 		return "";
-	snprintf(text, sizeof(text), "%x%s%.*s", context.traceparent.trace_id[15] & 0xf,
-			 context.tracestate_len > 0 ? " " : "",
+	snprintf(text, sizeof(text), "%s%x%s%.*s", context.traceparent.span_id[7] == 0xb8 ? "#" : "",
+			 context.traceparent.trace_id[15] & 0xf, context.tracestate_len > 0 ? " " : "",
 			 (int) context.tracestate_len, context.tracestate);
 	return text;
+}
+
+/* The same of a message that is read for this one statement. */
+static const char *
+first_answer(const char *sql, size_t len, int location, int stmt_len, bool conforming)
+{
+	SqlCommenterMessage message;
+
+	sqlcommenter_open(&message, sql, len, conforming);
+	return answer(&message, location, stmt_len);
 }
 
 static void
@@ -89,7 +102,17 @@ static const Case cases[] = {
 	{"a comment between a name and its parenthesis", BOTH, "f/*traceparent='@1'*/(1)", "1"},
 	{"an operator right before a comment", BOTH, "SELECT 1+/*traceparent='@1'*/2", "1"},
 	{"an operator made of stars right before a comment", BOTH, "SELECT 1 */*traceparent='@1'*/2", "1"},
-	{"the last comment with a context wins", BOTH, "/*traceparent='@1'*/ f /*traceparent='@2'*/ /*a='b'*/", "2"},
+	{"of two contexts of one trace the last counts", BOTH,
+	"/*traceparent='@1'*/ f /*traceparent='#1'*/ /*a='b'*/", "#1"},
+	{"of two contexts of different traces none counts", BOTH,
+	"/*traceparent='@1'*/ f /*traceparent='@2'*/", ""},
+	{"nor does the third, of the first one's trace", BOTH,
+	"/*traceparent='@1'*/ f /*traceparent='@2'*/ g /*traceparent='#1'*/", ""},
+	{"a context that is there twice", BOTH, "/*traceparent='@1'*/ f /*traceparent='@1'*/", "1"},
+	{"before and after the semicolon, of one trace", BOTH,
+	"f /*traceparent='@1'*/; /*traceparent='#1'*/", "#1"},
+	{"before and after the semicolon, of two traces", BOTH,
+	"f /*traceparent='@1'*/; /*traceparent='@2'*/", ""},
 	{"an invalid context does not hide a valid one", BOTH, "/*traceparent='@1'*/ f /*traceparent='00-x'*/", "1"},
 	{"no comment", BOTH, "INSERT INTO t VALUES ('traceparent')", ""},
 	{"an empty message", BOTH, "", ""},
@@ -189,7 +212,13 @@ static const Case cases[] = {
 	{"what touches a closing quote is no key", BOTH, "f /*a='b'traceparent='@1'*/", ""},
 	{"a value of nothing but zeros", BOTH, "f /*traceparent='00-00000000000000000000000000000000-00f067aa0ba902b7-01'*/", ""},
 	{"upper-case hex", BOTH, "f /*traceparent='00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01'*/", ""},
-	{"two traceparents: the last, and nobody's tracestate", BOTH, "f /*traceparent='@1',tracestate='a=1',traceparent='@2'*/", "2"},
+	{"two traceparents: the last, and nobody's tracestate", BOTH,
+	"f /*traceparent='@1',tracestate='a=1',traceparent='#1'*/", "#1"},
+	{"two traceparents of different traces", BOTH, "f /*traceparent='@1',traceparent='@2'*/", ""},
+	{"the tracestate of the last of two comments", BOTH,
+	"/*traceparent='@1',tracestate='a=1'*/ f /*traceparent='#1',tracestate='b=2'*/", "#1 b=2"},
+	{"no tracestate where only the first has one", BOTH,
+	"/*traceparent='@1',tracestate='a=1'*/ f /*traceparent='#1'*/", "#1"},
 	{"two tracestates: none", BOTH, "f /*traceparent='@1',tracestate='a=1',tracestate='b=2'*/", "1"},
 	{"a nested comment in a value is white space", BOTH, "f /*traceparent='/* ' */@1',tracestate='a=1'*/", "1 a=1"},
 	{"a nested comment ends a value without quotes", BOTH, "f /*traceparent=@1/**/x*/", "1"},
@@ -205,9 +234,9 @@ test_single_statements(void)
 		char	   *sql = expand(cases[i].sql, &len);
 
 		if (cases[i].conforming & ON)
-			is(answer(sql, len, 0, 0, true, NULL), cases[i].expected, cases[i].name);
+			is(first_answer(sql, len, 0, 0, true), cases[i].expected, cases[i].name);
 		if (cases[i].conforming & OFF)
-			is(answer(sql, len, 0, 0, false, NULL), cases[i].expected, cases[i].name);
+			is(first_answer(sql, len, 0, 0, false), cases[i].expected, cases[i].name);
 		free(sql);
 	}
 }
@@ -217,37 +246,52 @@ test_single_statements(void)
 #define MAX_STATEMENTS 4
 
 /*
- * In these messages, "|" stands where PostgreSQL 15 has a statement begin, "<" where 18 does, and
- * ">" where it ends.  expected has what each statement must get.
+ * In these messages, "|" stands where PostgreSQL 15 has a statement begin, "<" where 18 does, and ">"
+ * where it ends.  expected has what each statement must get; unknown, what one gets whose place is not
+ * known.
  */
 typedef struct Message
 {
 	const char *name;
 	const char *sql;
 	const char *expected[MAX_STATEMENTS];
+	const char *unknown;
 } Message;
 
 static const Message messages[] = {
 	{"each its own", "|/*traceparent='@1'*/ <A>;|/*traceparent='@2'*/ <B>;| <C /*traceparent='@3'*/>",
-	{"1", "2", "3"}},
+	{"1", "2", "3"}, ""},
 	{"one without, between two", "|<A /*traceparent='@1'*/>;| <B>;| <C /*traceparent='@3'*/>;",
-	{"1", "", "3"}},
-	{"after the last semicolon", "|<A>;| <B>;| <C>; /*traceparent='@3'*/", {"", "", "3"}},
-	{"before and after the last semicolon",
-	"|<A>;|<B /*traceparent='@2'*/>; /*traceparent='@3'*/; -- end", {"", "3"}},
-	{"an invalid one after the last semicolon", "|<A>;|<B /*traceparent='@2'*/>; /*traceparent='@'*/",
-	{"", "2"}},
-	{"only the first", "|/*traceparent='@1'*/ <A>;| <B>;| <C>", {"1", "", ""}},
-	{"only the second", "|<A>;|/*traceparent='@2'*/ <B>;| <C>", {"", "2", ""}},
-	{"between two semicolons, so nobody's", "|<A>; /*traceparent='@1'*/;| <B>", {"", ""}},
+	{"1", "", "3"}, ""},
+	{"one context before all statements", "|/*traceparent='@1'*/ <A>;| <B>;| <C>", {"1", "1", "1"}, "1"},
+	{"one context at the first", "|<A /*traceparent='@1'*/>;| <B>;| <C>", {"1", "1", "1"}, "1"},
+	{"one context at the second", "|<A>;|/*traceparent='@2'*/ <B>;| <C>", {"2", "2", "2"}, "2"},
+	{"one context after the last semicolon", "|<A>;| <B>;| <C>; /*traceparent='@3'*/",
+	{"3", "3", "3"}, "3"},
+	{"one context between two semicolons", "|<A>; /*traceparent='@1'*/;| <B>", {"1", "1"}, "1"},
+	{"one context at two of three", "|<A /*traceparent='@1'*/>;|<B /*traceparent='@1'*/>;| <C>",
+	{"1", "1", "1"}, "1"},
+	{"one context and an invalid one", "|<A>;|<B /*traceparent='@2'*/>; /*traceparent='@'*/",
+	{"2", "2"}, "2"},
+	{"contexts of one trace are several", "|<A /*traceparent='@1'*/>;|<B /*traceparent='#1'*/>;|<C>",
+	{"1", "#1", ""}, ""},
+	{"contexts of two traces around the last semicolon",
+	"|<A>;|<B /*traceparent='@2'*/>; /*traceparent='@3'*/; -- end", {"", ""}, ""},
+	{"contexts of one trace around the last semicolon",
+	"|<A>;|<B /*traceparent='@2'*/>; /*traceparent='#2'*/; -- end", {"", "#2"}, ""},
+	{"between two semicolons of several, so nobody's",
+	"|<A /*traceparent='@2'*/>; /*traceparent='@1'*/;| <B>", {"2", ""}, ""},
+	{"two traces at one of two statements",
+	"|<A /*traceparent='@1'*/>;|/*traceparent='@2'*/ <B /*traceparent='@3'*/>", {"1", ""}, ""},
 	{"semicolons in literals and comments",
 	"|<A ';/*traceparent=@9*/' /*traceparent='@1'*/>;| /*;*/ <B \";\" $$;$$ /*traceparent='@2'*/>;|<C>",
-	{"1", "2", ""}},
+	{"1", "2", ""}, ""},
 	{"line comments that hold a semicolon or half a comment",
-	"|<A>;| /*traceparent='@2'*/ -- /* ;\n<B>;| /*traceparent='@3'*/ -- */ ;\n <C>", {"", "2", "3"}},
+	"|<A>;| /*traceparent='@2'*/ -- /* ;\n<B>;| /*traceparent='@3'*/ -- */ ;\n <C>", {"", "2", "3"}, ""},
 	{"the semicolons of a routine's body",
-	"|<A>;|<B BEGIN ATOMIC; x /*traceparent='@2'*/; y; END>;|<C>", {"", "2", ""}},
-	{"one statement", "|/*traceparent='@1'*/ <A>;", {"1"}},
+	"|<A /*traceparent='@1'*/>;|<B BEGIN ATOMIC; x /*traceparent='@2'*/; y; END>;|<C>", {"1", "2", ""}, ""},
+	{"one statement", "|/*traceparent='@1'*/ <A /*traceparent='#1'*/>;", {"#1"}, "#1"},
+	{"one statement with contexts of two traces", "|/*traceparent='@1'*/ <A /*traceparent='@2'*/>", {""}, ""},
 };
 
 static void
@@ -257,7 +301,7 @@ test_message(const Message *message)
 	char	   *plain = malloc(strlen(sql) + 1);
 	size_t		begin[2][MAX_STATEMENTS];
 	size_t		end[MAX_STATEMENTS];
-	size_t		boundary[2] = {0, 0};
+	SqlCommenterMessage reading[2];
 	size_t		offset = 0;
 	size_t		len;
 	size_t		n = 0;
@@ -278,6 +322,8 @@ test_message(const Message *message)
 	}
 	plain[offset] = '\0';
 	copy = expand(plain, &len);
+	for (int style = 0; style < 2; style++)
+		sqlcommenter_open(&reading[style], copy, len, true);
 
 	for (size_t i = 0; i < n; i++)
 		for (int style = 0; style < 2; style++)
@@ -288,17 +334,52 @@ test_message(const Message *message)
 
 			snprintf(name, sizeof(name), "%s: statement %d as PostgreSQL %d has it",
 					 message->name, (int) i + 1, style == 0 ? 15 : 18);
-			is(answer(copy, len, location, stmt_len, true, NULL), message->expected[i], name);
+			is(first_answer(copy, len, location, stmt_len, true), message->expected[i], name);
 			strcat(name, ", reading on");
-			is(answer(copy, len, location, stmt_len, true, &boundary[style]),
-			   message->expected[i], name);
+			is(answer(&reading[style], location, stmt_len), message->expected[i], name);
 			strcat(name, ", again");
-			is(answer(copy, len, location, stmt_len, true, &boundary[style]),
-			   message->expected[i], name);
+			is(answer(&reading[style], location, stmt_len), message->expected[i], name);
 		}
-	is(answer(copy, len, -1, -1, true, NULL), n == 1 ? message->expected[0] : "", message->name);
+	is(first_answer(copy, len, -1, -1, true), message->unknown, message->name);
+	is(first_answer(copy, len, 0, 0, true), message->unknown, message->name);
 	free(copy);
 	free(plain);
+}
+
+/* ---- why nothing is found ---- */
+
+static void
+result_is(const char *sql, int location, int stmt_len, SqlCommenterResult expected, const char *name)
+{
+	SqlCommenterMessage message;
+	static SqlCommenterContext context;
+	size_t		len;
+	char	   *copy = expand(sql, &len);
+
+	sqlcommenter_open(&message, copy, len, true);
+	ok(sqlcommenter_find(&message, location, stmt_len, &context) == expected, name);
+	free(copy);
+}
+
+static void
+test_results(void)
+{
+	SqlCommenterMessage message;
+	static SqlCommenterContext context;
+	const char *zero = "f /*traceparent='00-00000000000000000000000000000000-00f067aa0ba902b7-01'*/";
+
+	result_is("f 'traceparent' /*x*/", 0, 0, SQLCOMMENTER_NONE, "no comment with a traceparent");
+	result_is("f /*traceparent='@'*/", 0, 0, SQLCOMMENTER_MALFORMED, "an invalid traceparent");
+	result_is("f /*traceparent='@1'*/;g /*traceparent='@2'*/;h", 152, 0,
+			  SQLCOMMENTER_OTHER_STATEMENT, "contexts of other statements");
+	result_is("f /*traceparent='@1'*/ g /*traceparent='@2'*/", 0, 0, SQLCOMMENTER_TRACES_DIFFER,
+			  "contexts of different traces");
+	result_is("f /*traceparent='@1'*/; g /*traceparent='@2'*/", 0, 0, SQLCOMMENTER_PLACE_UNKNOWN,
+			  "several contexts and a statement anywhere");
+
+	sqlcommenter_open(&message, zero, strlen(zero), true);
+	sqlcommenter_find(&message, 0, 0, &context);
+	ok(sqlcommenter_error(&message) == W3C_TRACEPARENT_TRACE_ID_ZERO, "what is wrong with it");
 }
 
 /* ---- sizes ---- */
@@ -321,6 +402,8 @@ big_message(const char *head, const char *filler, const char *tail, size_t size,
 
 #define CONTEXT "traceparent='00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01'"
 
+#define OTHER_CONTEXT "traceparent='00-4bf92f3577b34da6a3ce929d0e0e4732-00f067aa0ba902b7-01'"
+
 static void
 test_big(const char *name, const char *head, const char *filler, const char *tail,
 		 const char *expected)
@@ -328,7 +411,7 @@ test_big(const char *name, const char *head, const char *filler, const char *tai
 	size_t		len;
 	char	   *sql = big_message(head, filler, tail, 50 * 1000 * 1000, &len);
 
-	is(answer(sql, len, 0, 0, true, NULL), expected, name);
+	is(first_answer(sql, len, 0, 0, true), expected, name);
 	free(sql);
 }
 
@@ -348,23 +431,29 @@ test_sizes(void)
 	test_big("50 MB of traceparent", "SELECT 1/*traceparent='", " ", "'*/", "");
 }
 
-/*
- * Time would prove nothing on a busy machine; reading all of it for each statement takes minutes.
- */
+/* Time would prove nothing on a busy machine; reading all of it for each statement takes minutes. */
 static void
 test_many_statements(void)
 {
-	static const char statement[] = "/*" CONTEXT "*/INSERT INTO t VALUES ('x');";
+	static const char pair[] =
+		"/*" CONTEXT "*/INSERT INTO t VALUES ('x');/*" OTHER_CONTEXT "*/INSERT INTO t VALUES ('x');";
+	size_t		stride = (sizeof(pair) - 1) / 2;
+	size_t		comment = sizeof("/*" CONTEXT "*/") - 1;
 	size_t		n = 50000;
 	size_t		len;
-	char	   *sql = big_message("", statement, "", n * (sizeof(statement) - 1), &len);
-	size_t		boundary = 0;
+	char	   *sql = big_message("", pair, "", n * stride, &len);
 	size_t		found = 0;
+	SqlCommenterMessage message;
 
+	sqlcommenter_open(&message, sql, len, true);
 	for (size_t i = 0; i < n; i++)
-		if (*answer(sql, len, (int) (i * (sizeof(statement) - 1) + sizeof("/*" CONTEXT "*/") - 1),
-					sizeof("INSERT INTO t VALUES ('x')") - 1, true, &boundary))
+	{
+		const char *expected = i % 2 == 0 ? "1" : "2";
+
+		if (strcmp(answer(&message, (int) (i * stride + comment),
+						  sizeof("INSERT INTO t VALUES ('x')") - 1), expected) == 0)
 			found++;
+	}
 	ok(found == n, "50,000 statements in one message");
 	free(sql);
 }
@@ -375,6 +464,7 @@ main(void)
 	test_single_statements();
 	for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++)
 		test_message(&messages[i]);
+	test_results();
 	test_sizes();
 	test_many_statements();
 	printf("1..%d\n", ntests);

@@ -1,0 +1,32 @@
+/*
+ * alter_table.h: does ALTER TABLE itself evaluate an expression?
+ */
+#ifndef OTEL_LINKS_ALTER_TABLE_H
+#define OTEL_LINKS_ALTER_TABLE_H
+
+#include "postgres.h"
+#include "nodes/plannodes.h"
+
+extern bool alter_table_evaluating;
+
+/*
+ * True while ALTER TABLE evaluates defaults and USING expressions for rows that are there already.  False in
+ * queries and utility statements that it causes, as those of functions and event triggers.
+ */
+static inline bool
+alter_table_is_evaluating(void)
+{
+	return alter_table_evaluating;
+}
+
+/*
+ * Around every utility statement: enter says whether the state changed; if so, leave must be called with the
+ * former state, also after an error.
+ */
+extern bool alter_table_enter(const Node *statement, bool *former);
+extern void alter_table_leave(bool former);
+
+/* Hooks into ExecutorRun.  From _PG_init only. */
+extern void alter_table_install(void);
+
+#endif
