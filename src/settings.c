@@ -1,5 +1,6 @@
 /*
- * settings.c: defines every setting but those of capture (capture/capture_settings.c), and reads the server's environment for them.
+ * settings.c: defines every setting but those of capture (capture/capture_settings.c), and reads the
+ * server's environment for them.
  *
  * The rule is that the OpenTelemetry variable OTEL_FOO_BAR is the setting otel.foo_bar, with the same
  * default, units and accepted values, and that the server's environment variable of that name is its
