@@ -626,6 +626,8 @@ define_enums(void)
 	{
 		const EnumSetting *s = &enum_settings[i];
 
+		/* the server compares the two where assertions are on */
+		*s->variable = s->boot;
 		DefineCustomEnumVariable(s->name, s->description, NULL, s->variable, s->boot, s->options,
 								 s->context, GUC_ALLOW_IN_PARALLEL, s->check, NULL, NULL);
 		if (s->from_environment)
