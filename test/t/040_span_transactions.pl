@@ -38,7 +38,7 @@ $b->ask('UPDATE t SET value = 1 WHERE id = 2');
 $_->ask('SELECT otel.end_span()') for $a, $b;
 $_->ask('COMMIT') for $a, $b;
 is($a->told . $b->told, '', 'serializable transactions do not conflict over their spans');
-is(queued(), 'apart 0, apart 0', 'which are queued');
+is(queued(), 'apart 0, apart 0', 'the spans of two serializable transactions are queued');
 
 SKIP:
 {
@@ -49,10 +49,12 @@ $_->ask('SELECT sum(value) FROM t') for $a, $b;
 $a->ask(q{SELECT otel.record_span('first', now()) IS NOT NULL; UPDATE t SET value = 2 WHERE id = 1});
 $b->ask(q{SELECT otel.record_span('second', now()) IS NOT NULL; UPDATE t SET value = 2 WHERE id = 2});
 $_->ask('COMMIT') for $a, $b;
-like($a->told . $b->told, qr/could not serialize access/, 'of two that conflict over their work one fails');
+like($a->told . $b->told, qr/could not serialize access/,
+	'of two serializable transactions that conflict one fails');
 is(queued(), 'first 0', 'the span of the one that commits is queued');
 $b->ask('BEGIN; COMMIT');
-is(queued(), 'second 2 transaction rolled back', 'that of the other with its next transaction, status Error');
+is(queued(), 'second 2 transaction rolled back',
+	'the span of the one that fails is queued by its next transaction, with status Error');
 }
 
 # ---- procedures ----
@@ -79,18 +81,21 @@ $a->ask(q{
 		PERFORM otel.end_span();
 	END $$});
 $a->ask('CALL steps()');
-is($a->told, '', 'a procedure that commits and rolls back');
+is($a->told, '', 'a procedure that commits and rolls back keeps its span without a warning');
 is(queued(), 'step 1 0, step 2 2 transaction rolled back, step 3 1, step 4 2 division by zero, job 0',
 	'each commit queues what is over; what rolls back takes along only what began or ended in it');
-is($a->ask('SELECT otel.current_trace_context() IS NULL'), 't', 'nothing is left on the stack');
+is($a->ask('SELECT otel.current_trace_context() IS NULL'), 't',
+	'a procedure that ends its spans leaves nothing on the stack');
 
 $a->ask(q{DO $$ BEGIN PERFORM otel.start_span('left open'); COMMIT; PERFORM 1; COMMIT; END $$});
 like($a->told, qr/WARNING:  span "left open" was open when its transaction ended/, 'a statement that commits ends its spans when it ends');
-is(queued(), 'left open 0', 'and only then');
+is(queued(), 'left open 0', 'a span of a statement that commits is queued when the statement ends');
 $a->ask(q{DO $$ BEGIN PERFORM otel.start_span('fails later'); COMMIT; PERFORM 1 / 0; END $$});
 $a->ask('BEGIN; COMMIT');
-is(queued(), 'fails later 2 transaction rolled back', 'a statement that fails after it committed');
-is($a->ask('SELECT otel.current_trace_context() IS NULL'), 't', 'leaves nothing on the stack');
+is(queued(), 'fails later 2 transaction rolled back',
+	'the span of a statement that fails after it committed has status Error');
+is($a->ask('SELECT otel.current_trace_context() IS NULL'), 't',
+	'a statement that fails after it committed leaves nothing on the stack');
 
 # ---- nested exception blocks ----
 $a->ask(q{DO $$
@@ -110,26 +115,30 @@ BEGIN
 	END;
 	PERFORM otel.end_span('ok');
 END $$});
-is(queued(), 'deepest 2 transaction rolled back, level 3 2 deep 3, level 2 2 deep 2, level 1 1', 'an exception through several blocks');
+is(queued(), 'deepest 2 transaction rolled back, level 3 2 deep 3, level 2 2 deep 2, level 1 1',
+	'an exception through several blocks marks the spans that each block undid');
 
 # ---- cursors WITH HOLD: their rows are fetched when their transaction commits ----
 $a->ask(q{BEGIN; DECLARE held NO SCROLL CURSOR WITH HOLD FOR SELECT otel.record_span('row ' || i, now()) FROM generate_series(1, 3) i; FETCH held});
 $a->ask('COMMIT');
 is(queued(), 'row 1 0, row 2 0, row 3 0', 'spans of a cursor WITH HOLD are queued with its transaction');
-is($a->ask('FETCH ALL FROM held; CLOSE held') =~ tr/\n//, 1, 'its rows are there');
-is(queued(), '', 'and record nothing again');
+is($a->ask('FETCH ALL FROM held; CLOSE held') =~ tr/\n//, 1,
+	'a cursor WITH HOLD has its rows after the commit');
+is(queued(), '', 'fetching from a cursor WITH HOLD records nothing again');
 
 # ---- two-phase commit ----
 $a->ask(q{BEGIN; SELECT otel.record_span('prepared', now()) IS NOT NULL; SELECT otel.start_span('open') IS NOT NULL});
 $a->ask(q{PREPARE TRANSACTION 'one'});
 like($a->told, qr/span "open" was open when its transaction ended/, 'PREPARE TRANSACTION ends the scope of a span');
-is($node->safe_psql('postgres', 'SELECT count(*) FROM otel.span_queue'), '0', 'what is prepared is not in the queue yet');
-is($a->ask('SELECT otel.current_trace_context() IS NULL'), 't', 'nor on the stack');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM otel.span_queue'), '0',
+	'the spans of a prepared transaction are not in the queue yet');
+is($a->ask('SELECT otel.current_trace_context() IS NULL'), 't',
+	'PREPARE TRANSACTION leaves nothing on the stack');
 $b->ask(q{COMMIT PREPARED 'one'});
-is(queued(), 'prepared 0, open 0', 'COMMIT PREPARED, in whichever session, queues it');
+is(queued(), 'prepared 0, open 0', 'COMMIT PREPARED in another session queues the spans');
 $a->ask(q{BEGIN; SELECT otel.record_span('prepared', now()) IS NOT NULL; PREPARE TRANSACTION 'two'});
 $a->ask(q{ROLLBACK PREPARED 'two'});
-is(queued(), '', 'ROLLBACK PREPARED forgets it');
+is(queued(), '', 'ROLLBACK PREPARED leaves no span in the queue');
 
 # ---- deferred constraints and triggers ----
 $a->ask(q{
@@ -145,10 +154,11 @@ $a->ask(q{BEGIN; SELECT otel.record_span('before', now()) IS NOT NULL; INSERT IN
 is(queued(), 'before 0, deferred 1 0', 'spans of deferred triggers are queued by the same commit');
 $a->ask(q{BEGIN; SELECT otel.record_span('before', now()) IS NOT NULL; INSERT INTO d VALUES (-1)});
 $a->ask('COMMIT');
-like($a->told, qr/negative/, 'a deferred trigger that fails');
-is(queued(), '', 'leaves nothing in the queue');
+like($a->told, qr/negative/, 'the error of a deferred trigger reaches the client');
+is(queued(), '', 'a deferred trigger that fails leaves nothing in the queue');
 $a->ask('BEGIN; COMMIT');
-is(queued(), 'before 2 transaction rolled back, deferred -1 2 transaction rolled back', 'its spans come with the next transaction');
+is(queued(), 'before 2 transaction rolled back, deferred -1 2 transaction rolled back',
+	'the spans of a deferred trigger that failed come with the next transaction');
 
 # ---- parallel plans ----
 $a->ask(q{SET max_parallel_workers_per_gather = 2; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
@@ -156,11 +166,14 @@ $a->ask(q{SET max_parallel_workers_per_gather = 2; SET parallel_setup_cost = 0; 
 	ALTER TABLE p SET (parallel_workers = 2)});
 my $plan = $a->ask(q{BEGIN; SELECT otel.start_span('parallel') IS NOT NULL; EXPLAIN (ANALYZE, COSTS off) SELECT otel.link_agg(c) FROM p});
 like($plan, qr/Workers Launched: [1-9]/, 'a parallel plan runs within a span');
-is($a->ask('SELECT count(*) FROM p WHERE otel.current_trace_context() IS NOT NULL'), '1000', 'which is current in its rows');
-is($a->ask('SELECT otel.add_links(otel.link_agg(c)) FROM p'), '', 'links made by workers are added');
+is($a->ask('SELECT count(*) FROM p WHERE otel.current_trace_context() IS NOT NULL'), '1000',
+	'the span is current in the rows of a parallel plan');
+is($a->ask('SELECT otel.add_links(otel.link_agg(c)) FROM p'), '',
+	'links that parallel workers aggregate are added');
 $a->ask('SELECT otel.end_span(); COMMIT');
-is($node->safe_psql('postgres', 'SELECT cardinality(links), dropped_links_count FROM otel.span_queue'), '128|872', 'to the span');
-is(queued(), 'parallel 0', 'that is queued once');
+is($node->safe_psql('postgres', 'SELECT cardinality(links), dropped_links_count FROM otel.span_queue'), '128|872',
+	'the span has the links that parallel workers aggregated');
+is(queued(), 'parallel 0', 'the span of a parallel plan is queued once');
 $a->ask('RESET max_parallel_workers_per_gather');
 
 # ---- commands that use transactions of their own, with spans waiting and a session's span open
@@ -172,9 +185,10 @@ for my $command ('VACUUM t', 'VACUUM (FULL) t', 'VACUUM', 'ANALYZE', 'CREATE IND
 	$number++;
 	$a->ask(qq{BEGIN READ ONLY; SELECT otel.record_span('waits $number', now()) IS NOT NULL; SELECT otel.start_span('session $number', scope => 'session') IS NOT NULL; COMMIT});
 	$a->ask($command);
-	is($a->told, '', "$command with a span waiting and one open");
+	is($a->told, '', "$command runs with a span waiting and one open");
 	$a->ask('SELECT otel.end_span()');
-	is(queued(), "waits $number 0, session $number 0", 'which are queued in the end');
+	is(queued(), "waits $number 0, session $number 0",
+		"$command: both spans are queued in the end");
 }
 
 # ---- cancel, statement timeout ----
@@ -183,13 +197,17 @@ $a->tell('SELECT pg_sleep(600)');
 $b->ask("DO \$\$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ${\$a->pid} AND wait_event = 'PgSleep') LOOP PERFORM pg_sleep(0.01), pg_stat_clear_snapshot(); END LOOP; END \$\$");
 $b->ask("SELECT pg_cancel_backend(${\$a->pid})");
 $a->answer;
-like($a->told, qr/canceling statement due to user request/, 'a statement that is cancelled');
+like($a->told, qr/canceling statement due to user request/,
+	'a statement with a span can be cancelled');
 $a->ask('ROLLBACK');
 $a->ask('BEGIN; COMMIT');
-is(queued(), 'cancelled 2 transaction rolled back', 'has its span queued by the next transaction');
+is(queued(), 'cancelled 2 transaction rolled back',
+	'the span of a cancelled statement is queued by the next transaction');
 $a->ask(q{SET statement_timeout = '20ms'; SELECT otel.start_span('too slow') IS NOT NULL, pg_sleep(600); RESET statement_timeout});
-like($a->told, qr/canceling statement due to statement timeout/, 'a statement that times out');
-is(queued(), 'too slow 2 transaction rolled back', 'has its span queued by the next transaction');
+like($a->told, qr/canceling statement due to statement timeout/,
+	'a statement with a span can time out');
+is(queued(), 'too slow 2 transaction rolled back',
+	'the span of a statement that timed out is queued by the next transaction');
 
 # ---- DISCARD ALL, RESET ALL ----
 for my $command ('DISCARD ALL', 'RESET ALL')
@@ -198,15 +216,17 @@ for my $command ('DISCARD ALL', 'RESET ALL')
 	$a->ask($command);
 	my @warnings = $a->told =~ /WARNING:  (.*)/g;
 	is("@warnings", 'span "outer" was open when its session ended or was reset', "$command warns once");
-	is($a->ask('SELECT otel.current_trace_context() IS NULL'), 't', 'and clears the stack');
-	is(queued(), 'outer 0, inner 0', 'the spans are queued');
+	is($a->ask('SELECT otel.current_trace_context() IS NULL'), 't', "$command clears the stack");
+	is(queued(), 'outer 0, inner 0', "$command queues the spans");
 }
 $a->ask(q{BEGIN; SELECT otel.start_span('in a block') IS NOT NULL; RESET ALL});
 is($a->ask('SELECT otel.current_trace_context() IS NULL'), 't', 'RESET ALL clears the stack within a transaction');
 $a->ask('ROLLBACK; BEGIN; COMMIT');
-is(queued(), 'in a block 2 transaction rolled back', 'whose end is that of the transaction');
+is(queued(), 'in a block 2 transaction rolled back',
+	'a span that RESET ALL ends in a transaction fails with it');
 $a->ask(q{SET otel.traceparent = ''; SELECT otel.start_span('not reset', scope => 'session') IS NOT NULL; RESET work_mem; DISCARD PLANS; DISCARD TEMP});
-is($a->ask('SELECT otel.current_trace_context() IS NOT NULL'), 't', 'other resets leave it alone');
+is($a->ask('SELECT otel.current_trace_context() IS NOT NULL'), 't',
+	'other resets leave a session\'s span open');
 $a->ask('SELECT otel.end_span()');
 queued();
 
@@ -215,11 +235,12 @@ for my $mode ('SHARE', 'ACCESS EXCLUSIVE')
 {
 	$b->ask("BEGIN; LOCK TABLE otel.span_queue IN $mode MODE");
 	$a->ask(q{SET lock_timeout = '100ms'; INSERT INTO t VALUES (100, 0); SELECT otel.record_span('kept', now()) IS NOT NULL});
-	is($a->told, '', "a queue locked in $mode mode delays nobody");
+	is($a->told, '', "a queue locked in $mode mode delays no commit");
 	$b->ask('DELETE FROM t WHERE id = 100; COMMIT');
-	is(queued(), '', 'the span waits');
+	is(queued(), '', "a span waits while the queue is locked in $mode mode");
 	$a->ask('SELECT 1');
-	is(queued(), 'kept 0', 'for the next transaction');
+	is(queued(), 'kept 0',
+		"the session's next transaction queues the span after a lock in $mode mode");
 }
 $a->ask('RESET lock_timeout');
 
@@ -227,41 +248,46 @@ $a->ask('RESET lock_timeout');
 $a->ask(q{BEGIN; SELECT count(otel.record_span('many', now())) FROM generate_series(1, 25000)});
 is($node->safe_psql('postgres', 'SELECT count(*) FROM otel.span_queue'), '0', 'rows that a transaction appends early are its own');
 $a->ask('COMMIT');
-is($node->safe_psql('postgres', 'SELECT count(*) FROM otel.span_queue'), '25000', 'and all there when it commits');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM otel.span_queue'), '25000',
+	'rows that a transaction appends early are there when it commits');
 queued();
 $a->ask(q{BEGIN READ ONLY; SELECT count(otel.record_span('many', now())) FROM generate_series(1, 25000)});
-like($a->told, qr/WARNING:  spans are dropped: 20001 wait in this session/, 'of those that cannot be queued the oldest are dropped, with a warning');
-is(() = $a->told =~ /WARNING/g, 1, 'that comes once');
+like($a->told, qr/WARNING:  spans are dropped: 20001 wait in this session/,
+	'a session that cannot queue its spans drops the oldest with a warning');
+is(() = $a->told =~ /WARNING/g, 1, 'the warning about dropped spans comes once');
 $a->ask('COMMIT; BEGIN; COMMIT');
-is($node->safe_psql('postgres', 'SELECT count(*) FROM otel.span_queue'), '20000', 'the others are queued');
-is($node->safe_psql('postgres', 'SELECT last_value FROM otel.dropped_spans'), '5000', 'those dropped are counted');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM otel.span_queue'), '20000',
+	'the spans that were not dropped are queued');
+is($node->safe_psql('postgres', 'SELECT last_value FROM otel.dropped_spans'), '5000',
+	'dropped spans are counted');
 queued();
 
 # ---- a full queue that nothing exports ----
 $node->safe_psql('postgres', q{ALTER DATABASE postgres SET otel.queue_max_size = '256kB'});
 $node->safe_psql('postgres', q{SELECT count(otel.record_span('filler', now(), attributes => jsonb_build_object('i', i))) FROM generate_series(1, 1000) i}) for 1 .. 5;
 my ($kept, $dropped) = split /\|/, $node->safe_psql('postgres', q{SELECT (SELECT count(*) FROM otel.span_queue), last_value - 5000 FROM otel.dropped_spans});
-cmp_ok($dropped, '>', 0, 'a full queue takes no more');
-is($kept + $dropped, 5000, 'and what is dropped is counted');
-cmp_ok($node->safe_psql('postgres', q{SELECT pg_table_size('otel.span_queue')}), '<', 1_000_000, 'it stays within its bound, and what one transaction adds');
+cmp_ok($dropped, '>', 0, 'a full queue that nothing exports takes no more spans');
+is($kept + $dropped, 5000, 'spans that a full queue does not take are counted');
+cmp_ok($node->safe_psql('postgres', q{SELECT pg_table_size('otel.span_queue')}), '<', 1_000_000,
+	'a full queue exceeds its bound by one transaction at most');
 $node->safe_psql('postgres', 'DELETE FROM otel.span_queue');
 $node->safe_psql('postgres', 'VACUUM (TRUNCATE off) otel.span_queue');
 $node->safe_psql('postgres', q{SELECT otel.record_span('again', now())});
-is(queued(), 'again 0', 'when there is room in it again, it takes more');
+is(queued(), 'again 0', 'a queue with room again takes spans');
 $node->safe_psql('postgres', 'ALTER DATABASE postgres RESET otel.queue_max_size');
 
 # ---- the extension goes away, and comes back, under a session that has its library ----
 $a->ask(q{SELECT otel.start_span('of the extension', scope => 'session') IS NOT NULL});
 $b->ask('DROP TABLE p; DROP EXTENSION otel_links');
 $a->ask('INSERT INTO t VALUES (101, 0)');
-is($a->told, '', 'without the extension a session goes on');
+is($a->told, '', 'a session goes on after DROP EXTENSION');
 $b->ask('CREATE EXTENSION otel_links');
 $a->ask('SELECT otel.end_span()');
-is(queued(), 'of the extension 0', 'and uses it when it is back');
+is(queued(), 'of the extension 0', 'a session\'s span is queued when the extension is back');
 $a->ask(q{BEGIN; SELECT otel.record_span('dropped with it', now()) IS NOT NULL; DROP EXTENSION otel_links; COMMIT});
 is($a->told =~ s/NOTICE.*//sr, '', 'a transaction that records a span and drops the extension commits');
 $a->ask('CREATE EXTENSION otel_links');
-is(queued(), '', 'and its span is gone');
+is(queued(), '', 'DROP EXTENSION takes along the spans of its transaction');
 
 $_->quit for $a, $b;
 $node->stop;
@@ -274,8 +300,9 @@ $crowded->start;
 $crowded->safe_psql('postgres', 'CREATE EXTENSION otel_links');
 $crowded->safe_psql('postgres', q{SELECT count(otel.record_span('filler', now())) FROM generate_series(1, 1000) i}) for 1 .. 5;
 ($kept, $dropped) = split /\|/, $crowded->safe_psql('postgres', 'SELECT (SELECT count(*) FROM otel.span_queue), last_value FROM otel.dropped_spans');
-cmp_ok($dropped, '>', 0, 'where no worker can run a full queue takes no more');
-is($kept + $dropped, 5000, 'and what is dropped is counted');
-like(slurp_file($crowded->logfile), qr/no background worker slot is free for the otel_links exporter/, 'the log says why');
+cmp_ok($dropped, '>', 0, 'a full queue takes no more spans where no worker can run');
+is($kept + $dropped, 5000, 'spans dropped where no worker can run are counted');
+like(slurp_file($crowded->logfile), qr/no background worker slot is free for the otel_links exporter/,
+	'the log says why no worker runs');
 $crowded->stop;
 done_testing();

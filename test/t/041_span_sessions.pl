@@ -46,53 +46,61 @@ sub is_logged
 
 # ---- clients that leave ----
 $node->psql('postgres', q{BEGIN; SELECT otel.start_span('failed'); SELECT 1 / 0});
-is_queued('failed 2 transaction rolled back', 'psql -c that fails');
+is_queued('failed 2 transaction rolled back', 'the span of a psql -c that fails is queued');
 $node->psql('postgres', q{SELECT otel.start_span('one statement'), 1 / (random() * 0)::int});
-is_queued('one statement 2 transaction rolled back', 'a statement that fails');
+is_queued('one statement 2 transaction rolled back',
+	'the span of a statement that fails is queued');
 $node->psql('postgres', q{CALL otel.trace_job('job', 'SELECT 1 / 0')});
-is_queued('job 2 division by zero', 'a job that fails');
+is_queued('job 2 division by zero', 'the span of a job that fails is queued with the error');
 $node->psql('postgres', q{BEGIN; SELECT otel.start_span('unfinished')});
-is_queued('unfinished 2 transaction rolled back', 'a client that leaves in its transaction');
+is_queued('unfinished 2 transaction rolled back',
+	'the span of a client that leaves in its transaction is queued');
 
 my $log = -s $node->logfile;
 $node->psql('postgres', q{SELECT otel.start_span('of the session', scope => 'session')});
-is_queued('of the session 0', 'a client that leaves a span of the session open');
-is_logged(qr/WARNING:  span "of the session" was open when its session ended or was reset/, $log, 'of which the log tells');
+is_queued('of the session 0', 'a session\'s span that a client leaves open is queued');
+is_logged(qr/WARNING:  span "of the session" was open when its session ended or was reset/, $log,
+	'the log names a session\'s span that was left open');
 
 $node->psql('postgres', q{SET default_transaction_read_only = on; SELECT otel.record_span('read-only', now())});
-is_queued('read-only 0', 'a session that only reads');
+is_queued('read-only 0', 'the span of a session that only reads is queued when it ends');
 $node->psql('postgres', q{SET default_transaction_isolation = serializable; SET default_transaction_deferrable = on; SET default_transaction_read_only = on;
 	BEGIN; SELECT otel.record_span('deferrable', now()); ROLLBACK});
-is_queued('deferrable 2 transaction rolled back', 'whatever its defaults');
+is_queued('deferrable 2 transaction rolled back',
+	'the span of a session whose defaults forbid writing is queued when it ends');
 $node->psql('postgres', q{BEGIN; SELECT otel.record_span('temporary', now()); CREATE TEMPORARY TABLE x (); CREATE TEMPORARY TABLE y (); COMMIT;
 	BEGIN; SELECT otel.start_span('and then'); ROLLBACK});
-is_queued('temporary 0, and then 2 transaction rolled back', 'and its temporary tables');
+is_queued('temporary 0, and then 2 transaction rolled back',
+	'spans are queued at the end of a session with temporary tables');
 
 # ---- sessions that are ended ----
 my $session = Session->new($node, 'postgres');
 $session->ask(q{BEGIN; SELECT otel.start_span('terminated') IS NOT NULL});
 $node->safe_psql('postgres', "SELECT pg_terminate_backend(${\$session->pid})");
-is_queued('terminated 2 transaction rolled back', 'a session that is terminated in its transaction');
+is_queued('terminated 2 transaction rolled back',
+	'a session terminated in its transaction queues its span');
 
 $session = Session->new($node, 'postgres');
 $session->ask(q{SELECT otel.start_span('idle', scope => 'session') IS NOT NULL});
 $node->safe_psql('postgres', "SELECT pg_terminate_backend(${\$session->pid})");
-is_queued('idle 0', 'while it is idle');
+is_queued('idle 0', 'a session terminated while it is idle queues its span');
 
 $session = Session->new($node, 'postgres');
 $session->tell(q{SELECT otel.start_span('at work'), pg_sleep(600)});
 $node->poll_query_until('postgres', "SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = ${\$session->pid}");
 $node->safe_psql('postgres', "SELECT pg_terminate_backend(${\$session->pid})");
-is_queued('at work 2 transaction rolled back', 'while it works');
+is_queued('at work 2 transaction rolled back',
+	'a session terminated in a statement queues its span');
 
 $session = Session->new($node, 'postgres');
 $session->ask(q{SET idle_in_transaction_session_timeout = '10ms'; BEGIN; SELECT otel.start_span('timed out') IS NOT NULL});
-is_queued('timed out 2 transaction rolled back', 'by idle_in_transaction_session_timeout');
+is_queued('timed out 2 transaction rolled back',
+	'idle_in_transaction_session_timeout queues the span');
 
 $session = Session->new($node, 'postgres');
 $session->ask(q{BEGIN; SELECT otel.start_span('killed') IS NOT NULL});
 $session->kill;
-is_queued('killed 2 transaction rolled back', 'a client that is killed');
+is_queued('killed 2 transaction rolled back', 'the span of a client that is killed is queued');
 
 my $wire = Wire->connect($node, 'postgres');
 $wire->query(q{BEGIN; SELECT otel.start_span('unread')});
@@ -100,7 +108,8 @@ $wire->send(query => [q{SELECT repeat('x', 1000000) FROM generate_series(1, 100)
 my $blocked = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT repeat%'});
 $node->poll_query_until('postgres', "SELECT wait_event = 'ClientWrite' FROM pg_stat_activity WHERE pid = $blocked");
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($blocked)");
-is_queued('unread 2 transaction rolled back', 'a client that does not read');
+is_queued('unread 2 transaction rolled back',
+	'the span of a client that does not read is queued when it is terminated');
 
 # ---- what does not keep a process from exiting ----
 my $locker = Session->new($node, 'postgres');
@@ -110,9 +119,10 @@ $session = Session->new($node, 'postgres');
 $session->ask(q{BEGIN READ ONLY; SELECT otel.record_span('lost', now()) IS NOT NULL; COMMIT});
 $session->quit;
 ok(wait_until_gone($session->pid), 'a session that ends while the queue is locked does not wait for the lock');
-is_logged(qr/LOG:  1 spans are lost: the session ended while otel.span_queue was locked/, $log, 'the log tells of what is lost');
+is_logged(qr/LOG:  1 spans are lost: the session ended while otel.span_queue was locked/, $log,
+	'the log counts the spans lost under a lock');
 $locker->ask('COMMIT');
-is(queue($node), '', 'the queue does not have it');
+is(queue($node), '', 'a span lost under a lock is not in the queue');
 
 $node->safe_psql('postgres', q{ALTER SYSTEM SET synchronous_standby_names = 'nobody'});
 $session = Session->new($node, 'postgres');
@@ -120,10 +130,10 @@ $session->ask(q{BEGIN READ ONLY; SELECT otel.record_span('unconfirmed', now()) I
 $node->reload;
 $node->poll_query_until('postgres', q{SELECT current_setting('synchronous_standby_names') = 'nobody'});
 $session->quit;
-ok(wait_until_gone($session->pid), 'nor for a synchronous standby');
+ok(wait_until_gone($session->pid), 'a session that ends does not wait for a synchronous standby');
 $node->safe_psql('postgres', 'ALTER SYSTEM RESET synchronous_standby_names');
 $node->reload;
-is_queued('unconfirmed 0', 'its span is queued');
+is_queued('unconfirmed 0', 'the span of a session without its synchronous standby is queued');
 
 # ---- shutdown ----
 my @sessions = map { Session->new($node, 'postgres') } 1 .. 3;
@@ -137,7 +147,8 @@ is($node->safe_psql('postgres', q{SELECT string_agg(name, ', ' ORDER BY name) FR
 	'a fast shutdown queues what its sessions have');
 $node->stop('immediate');
 $node->start;
-is($node->safe_psql('postgres', 'SELECT count(*) FROM otel.span_queue'), '3', 'what is queued survives a crash');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM otel.span_queue'), '3',
+	'queued spans survive a crash');
 $node->safe_psql('postgres', 'TRUNCATE otel.span_queue');
 
 # ---- hot standby ----
@@ -152,15 +163,17 @@ $session = Session->new($standby, 'postgres');
 my $context = $session->ask(q{BEGIN; SELECT otel.start_span('on the standby')});
 is($session->ask('SELECT otel.current_trace_context()'), $context, 'on a hot standby a span is current');
 $session->ask('SELECT otel.end_span(); COMMIT');
-is($session->told, '', 'and ends');
+is($session->told, '', 'on a hot standby a span ends without a warning');
 $session->ask(q{CALL otel.trace_job('read-only job', 'SELECT 1')});
-is($session->told, '', 'a job runs');
+is($session->told, '', 'on a hot standby trace_job runs a job');
 $session->ask(q{CALL otel.trace_job('read-only job', 'SELECT 1 / 0')});
-like($session->told, qr/\AERROR:  division by zero\n[^\n]*\n\z/, 'or fails as it would');
+like($session->told, qr/\AERROR:  division by zero\n[^\n]*\n\z/,
+	'on a hot standby trace_job raises the job\'s own error');
 my $other = Session->new($standby, 'postgres');
 $other->ask(q{SELECT otel.start_span('open', scope => 'session') IS NOT NULL});
 $other->quit;
-ok($standby->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ${\$other->pid})"), 'a session with an open span ends');
+ok($standby->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ${\$other->pid})"),
+	'on a hot standby a session with an open span ends');
 $session->ask('SELECT 1');
 $standby->promote;
 $session->ask(q{SELECT otel.record_span('after promotion', now()) IS NOT NULL});

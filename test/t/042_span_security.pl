@@ -30,20 +30,22 @@ sub as_mallory
 as_mallory('taken', 'CREATE SCHEMA otel; CREATE TABLE otel.mine ()');
 my ($status, undef, $error) = $node->psql('taken', 'CREATE EXTENSION otel_links');
 like($error, qr/ERROR:  schema "otel" already exists/, 'CREATE EXTENSION fails where a user owns a schema of that name');
-is($node->safe_psql('taken', q{SELECT count(*) FROM pg_extension WHERE extname = 'otel_links'}), '0', 'and leaves nothing');
+is($node->safe_psql('taken', q{SELECT count(*) FROM pg_extension WHERE extname = 'otel_links'}), '0',
+	'a CREATE EXTENSION that fails leaves nothing');
 is($node->safe_psql('taken', q{SELECT nspowner::regrole, (SELECT count(*) FROM pg_class WHERE relnamespace = n.oid) FROM pg_namespace n WHERE nspname = 'otel'}),
-	'mallory|1', 'but the schema as it was');
+	'mallory|1', 'a CREATE EXTENSION that fails leaves the user\'s schema as it was');
 (undef, undef, $error) = as_mallory('shop', 'CREATE EXTENSION otel_links');
-like($error, qr/permission denied to create extension/, 'who is no superuser cannot install it');
+like($error, qr/permission denied to create extension/, 'only superusers install the extension');
 
 $node->safe_psql('shop', 'CREATE EXTENSION otel_links');
 (undef, undef, $error) = as_mallory('shop', 'CREATE TABLE otel.mine ()');
-like($error, qr/permission denied for schema otel/, 'nobody else creates anything in its schema');
+like($error, qr/permission denied for schema otel/, 'other roles create nothing in its schema');
 
 # ---- privileges ----
 ($status, undef, $error) = as_mallory('shop', q{SELECT otel.record_span('by a role', now())});
-is($status . $error, '0', 'any role records spans');
-is($node->safe_psql('shop', 'SELECT name FROM otel.span_queue'), 'by a role', 'which are queued');
+is($status . $error, '0', 'any role may record spans');
+is($node->safe_psql('shop', 'SELECT name FROM otel.span_queue'), 'by a role',
+	'spans of any role are queued');
 for my $statement ('SELECT * FROM otel.span_queue', q{UPDATE otel.span_queue SET name = 'x'}, 'DELETE FROM otel.span_queue', 'TRUNCATE otel.span_queue',
 	'INSERT INTO otel.span_queue SELECT', 'BEGIN; LOCK TABLE otel.span_queue IN ACCESS SHARE MODE', 'COPY otel.span_queue TO STDOUT',
 	q{SELECT nextval('otel.dropped_spans')}, q{SELECT setval('otel.dropped_spans', 1)})
@@ -52,12 +54,13 @@ for my $statement ('SELECT * FROM otel.span_queue', q{UPDATE otel.span_queue SET
 	like($error, qr/permission denied for (table span_queue|sequence dropped_spans)/, "no other role may: $statement");
 }
 (undef, undef, $error) = $node->psql('shop', 'SELECT * FROM otel.span_queue', extra_params => [ '-U', 'monitor' ]);
-like($error, qr/permission denied for table span_queue/, 'not even pg_monitor');
+like($error, qr/permission denied for table span_queue/, 'pg_monitor may not read the queue');
 $node->safe_psql('shop', 'REVOKE EXECUTE ON FUNCTION otel.record_span FROM PUBLIC; REVOKE EXECUTE ON PROCEDURE otel.trace_job FROM PUBLIC');
 (undef, undef, $error) = as_mallory('shop', q{SELECT otel.record_span('revoked', now())});
-like($error, qr/permission denied for function record_span/, 'EXECUTE can be revoked');
+like($error, qr/permission denied for function record_span/,
+	'EXECUTE on record_span can be revoked');
 (undef, undef, $error) = as_mallory('shop', q{CALL otel.trace_job('revoked', 'SELECT 1')});
-like($error, qr/permission denied for procedure trace_job/, 'also of trace_job');
+like($error, qr/permission denied for procedure trace_job/, 'EXECUTE on trace_job can be revoked');
 $node->safe_psql('shop', 'GRANT EXECUTE ON FUNCTION otel.record_span TO PUBLIC; GRANT EXECUTE ON PROCEDURE otel.trace_job TO PUBLIC; TRUNCATE otel.span_queue');
 (undef, undef, $error) = as_mallory('shop', q{CALL otel.trace_job('not mine', 'DELETE FROM otel.span_queue')});
 like($error, qr/permission denied for table span_queue/, 'a job runs with the privileges of its caller');
@@ -103,11 +106,12 @@ as_mallory('shop', q{
 	COMMIT;
 	CALL otel.trace_job('honest job', 'SELECT 1');
 });
-is($status . $error, '0', 'objects that pose as others do not disturb');
-is($node->safe_psql('shop', 'SELECT count(*) FROM evil.caught'), '0', 'and are not used');
+is($status . $error, '0', 'objects that pose as others raise no error');
+is($node->safe_psql('shop', 'SELECT count(*) FROM evil.caught'), '0',
+	'objects that pose as others are not used');
 is($node->safe_psql('shop', q{SELECT string_agg(format('%s %s %s %s', name, attributes, cardinality(events), cardinality(links)), ', ' ORDER BY ctid) FROM otel.span_queue}),
 	'honest {"a": 1, "e": 1, "otel_links.part.count": 2, "otel_links.part.index": 1} 2 1, honest {"otel_links.part.count": 2, "otel_links.part.index": 2}  1, honest job   ',
-	'spans are written as they are');
+	'spans are written right beside objects that pose as others');
 $node->safe_psql('shop', 'TRUNCATE otel.span_queue');
 
 # triggers and rules are the owner's to make, and are not run
@@ -116,8 +120,9 @@ $node->safe_psql('shop', q{
 	CREATE TRIGGER fails BEFORE INSERT ON otel.span_queue FOR EACH ROW EXECUTE FUNCTION public.fails();
 });
 ($status, undef, $error) = as_mallory('shop', q{SELECT otel.record_span('no trigger', now())});
-is($status . $error, '0', 'no trigger stops a commit');
-is($node->safe_psql('shop', 'SELECT name FROM otel.span_queue'), 'no trigger', 'or a span');
+is($status . $error, '0', 'a trigger on the queue stops no commit');
+is($node->safe_psql('shop', 'SELECT name FROM otel.span_queue'), 'no trigger',
+	'a trigger on the queue stops no span');
 
 $node->stop;
 done_testing();

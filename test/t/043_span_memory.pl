@@ -75,12 +75,15 @@ $node->safe_psql('postgres', 'TRUNCATE otel.span_queue');
 $before = memory();
 $session->ask(q{SELECT count(otel.start_span('never ended', scope => 'session')) FROM generate_series(1, 100000)});
 like($session->told, qr/\AWARNING:  ending span "never ended": the session has 1000 spans open\n/, 'a session that never ends its spans is warned');
-is(() = $session->told =~ /WARNING/g, 1, 'once');
+is(() = $session->told =~ /WARNING/g, 1, 'the warning about spans that are never ended comes once');
 $growth = memory() - $before;
-cmp_ok($growth, '<', 16 * MB, "and bounded ($growth bytes more)");
-is($node->safe_psql('postgres', 'SELECT count(*) FROM otel.span_queue'), '99000', 'the oldest are ended for it');
+cmp_ok($growth, '<', 16 * MB,
+	"spans that are never ended take bounded memory ($growth bytes more)");
+is($node->safe_psql('postgres', 'SELECT count(*) FROM otel.span_queue'), '99000',
+	'the oldest of the spans that are never ended are ended and queued');
 $session->ask('RESET ALL');
-is($node->safe_psql('postgres', 'SELECT count(*) FROM otel.span_queue'), '100000', 'none is lost');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM otel.span_queue'), '100000',
+	'none of the spans that are never ended is lost');
 
 # ---- one span, changed all the time ----
 $session->ask(q{SELECT otel.start_span('long', scope => 'session') IS NOT NULL});

@@ -66,17 +66,20 @@ for my $how (sort keys %runs)
 	$node->restart;
 	ok($node->poll_query_until('postgres', "SELECT count(*) FILTER (WHERE status IN ('succeeded', 'failed')) = 2 * $runs FROM cron.job_run_details"), "pg_cron runs its jobs by $how");
 	is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT jobname || ' ' || status, ', ') FROM cron.job_run_details JOIN cron.job USING (jobid)}),
-		'failing failed, reports succeeded', 'one succeeds, one fails');
-	ok(OtelExport::wait_until(sub { (grep { $_->{name} =~ /make reports|fail/ } $receiver->spans) == 2 * $runs }), 'both spans are exported');
+		'failing failed, reports succeeded', "$how: one job succeeds, one fails");
+	ok(OtelExport::wait_until(sub { (grep { $_->{name} =~ /make reports|fail/ } $receiver->spans) == 2 * $runs }),
+		"$how: both spans are exported");
 
 	my ($reports) = grep { $_->{name} eq 'make reports' } reverse $receiver->spans;
 	is(join(' ', map { $_->{trace_id} } @{ $reports->{links} }), join(' ', map { substr(sprintf($tp, $_), 3, 32) } 2 * $runs, 2 * $runs + 1),
-		'the job is linked to the traces of the rows that were pending');
+		"$how: the job is linked to the traces of the pending rows");
 	is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT otel.span_id(made_in), ' ') FROM report_request WHERE id >= 2 * $runs AND state = 'done'"),
-		$reports->{span_id}, 'its span is current through all its transactions');
+		$reports->{span_id}, "$how: the job's span is current in all its transactions");
 	my ($failed) = grep { $_->{name} eq 'fail' } reverse $receiver->spans;
-	is($failed->{status}->{message}, 'no paper', 'the job that failed says why');
-	is($failed->{events}->[0]->{attributes}->{'exception.type'}, 'disk_full', 'with its exception');
+	is($failed->{status}->{message}, 'no paper',
+		"$how: the span of the failed job has the error's message");
+	is($failed->{events}->[0]->{attributes}->{'exception.type'}, 'disk_full',
+		"$how: the span of the failed job has the exception");
 }
 
 $node->stop;

@@ -61,30 +61,34 @@ sub is_replicated
 
 work_with_spans('exported');
 is_replicated('a transaction that queues a span is replicated');
-ok(OtelExport::wait_until(sub { $receiver->spans == 2 }), 'the spans are exported');
-ok(OtelExport::wait_sql($publisher, 'SELECT count(*) = 2 FROM otel.exported_spans'), 'and kept');
+ok(OtelExport::wait_until(sub { $receiver->spans == 2 }),
+	'spans of a published database are exported');
+ok(OtelExport::wait_sql($publisher, 'SELECT count(*) = 2 FROM otel.exported_spans'),
+	'exported spans of a published database are kept');
 work_with_spans('exported too');
-is_replicated('which disturbs nobody');
+is_replicated('exporting and keeping spans does not disturb the subscriber');
 
 $receiver->answer({ status => 401, times => 0 });
 work_with_spans('refused');
-ok(OtelExport::wait_sql($publisher, 'SELECT count(*) >= 2 FROM otel.failed_spans'), 'spans that are refused are set aside');
+ok(OtelExport::wait_sql($publisher, 'SELECT count(*) >= 2 FROM otel.failed_spans'),
+	'refused spans of a published database are set aside');
 $id++;
 $publisher->safe_psql('postgres', "INSERT INTO work VALUES ($id)");
-is_replicated('nor does that');
+is_replicated('setting spans aside does not disturb the subscriber');
 $receiver->answer({});
 $publisher->safe_psql('postgres', 'SELECT otel.retry_failed()');
-ok(OtelExport::wait_sql($publisher, 'SELECT count(*) >= 6 FROM otel.exported_spans'), 'they are queued again, and exported');
+ok(OtelExport::wait_sql($publisher, 'SELECT count(*) >= 6 FROM otel.exported_spans'),
+	'spans set aside are queued again and exported');
 $id++;
 $publisher->safe_psql('postgres', "INSERT INTO work VALUES ($id)");
-is_replicated('nor that');
+is_replicated('queueing spans again does not disturb the subscriber');
 
 my @tables = split /\n/, $publisher->safe_psql('postgres', q{
 	SELECT DISTINCT (regexp_match(encode(data, 'escape'), '^R.*(public|otel)\\\\000([a-z_]+)'))[2]
 	  FROM pg_logical_slot_get_binary_changes('reader', NULL, NULL, 'proto_version', '1', 'publication_names', 'everything')
 	 WHERE get_byte(data, 0) = ascii('R')});
 is("@tables", 'work', 'the publication has none of the tables of the extension in its changes');
-unlike(slurp_file($subscriber->logfile), qr/ERROR/, 'the subscriber has had no error');
+unlike(slurp_file($subscriber->logfile), qr/ERROR/, 'the subscriber\'s log has no error');
 
 $_->stop for $subscriber, $publisher;
 $receiver->stop;

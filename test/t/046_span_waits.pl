@@ -44,30 +44,31 @@ is(queued(), '', 'waits of a batch that is rolled back are not queued by its tra
 $session->ask('SELECT 1');
 is( queued(),
 	'1x batch 2 transaction rolled back, 3x wait batch 2 transaction rolled back',
-	'they are queued by the next one, and say that their batch was rolled back');
+	'waits of a rolled-back batch are queued by the next transaction, with status Error');
 
 $session->ask("BEGIN; $batch; SELECT 1 / 0");
 $session->ask('COMMIT');
 $session->ask('SELECT 1');
 is( queued(),
 	'1x batch 2 transaction rolled back, 3x wait batch 2 transaction rolled back',
-	'the same after an error');
+	'waits of a batch that failed are queued by the next transaction, with status Error');
 
 $session->ask("BEGIN; SAVEPOINT s; $batch; ROLLBACK TO s; SELECT otel.end_span('error', 'gave up'); COMMIT");
 is( queued(),
 	'1x batch 2 gave up, 3x wait batch 2 transaction rolled back',
-	'and after a rollback to a savepoint');
+	'waits undone by a rollback to a savepoint have status Error');
 
 $session->ask("BEGIN READ ONLY; $batch; SELECT otel.end_span(); COMMIT");
 is(queued(), '', 'waits of a read-only transaction are not queued by it');
 $session->ask('SELECT 1');
-is(queued(), '1x batch 0, 3x wait batch 0', 'but by the next one that can write, with the status they had');
+is(queued(), '1x batch 0, 3x wait batch 0',
+	'waits of a read-only transaction are queued by the next that can write, as they were');
 
 $session->ask("BEGIN; $batch; SELECT otel.end_span(); PREPARE TRANSACTION 'batch'");
 is($node->safe_psql('postgres', 'SELECT count(*) FROM otel.span_queue'),
 	'0', 'waits of a prepared transaction are not queued before it commits');
 $node->safe_psql('postgres', "COMMIT PREPARED 'batch'");
-is(queued(), '1x batch 0, 3x wait batch 0', 'but by COMMIT PREPARED in another session');
+is(queued(), '1x batch 0, 3x wait batch 0', 'COMMIT PREPARED in another session queues the waits');
 
 # ---- sessions that others use next ----
 $session->ask("BEGIN; $batch; SELECT otel.end_span(); ROLLBACK");
@@ -79,7 +80,8 @@ is( queued(),
 $session->ask($batch);
 $session->ask('SELECT otel.record_wait(trace_context, created_at) FROM items');
 like($session->told, qr/WARNING:  no span is open/, 'a wait in the next transaction of a session finds no open span');
-is(() = $session->told =~ /WARNING/g, 1, 'which one statement says once, not for each item');
+is(() = $session->told =~ /WARNING/g, 1,
+	'a statement says once that no span is open, not for each item');
 queued();
 
 $session->ask("BEGIN; $batch; SELECT otel.end_span(); ROLLBACK");
@@ -96,9 +98,10 @@ $session->ask(q{SELECT otel.record_wait(trace_context, now() + interval '1 hour'
 is(() = $session->told =~ /WARNING:  a wait cannot begin after now/g,
 	1, 'waits that begin after now are put right with one warning a statement');
 $session->ask(q{SELECT otel.record_wait(trace_context, now() + interval '1 hour') FROM items});
-is(() = $session->told =~ /WARNING:  a wait cannot begin after now/g, 1, 'and with another one in the next statement');
+is(() = $session->told =~ /WARNING:  a wait cannot begin after now/g, 1,
+	'waits that begin after now warn again in the next statement');
 $session->ask('SELECT otel.end_span(); COMMIT');
-is(queued(), '1x batch 0, 6x wait batch 0', 'all of them are recorded');
+is(queued(), '1x batch 0, 6x wait batch 0', 'all waits that begin after now are recorded');
 $session->quit;
 
 done_testing();

@@ -29,7 +29,8 @@ sub pgbench
 }
 
 # However exporters come and go
-is(OtelExport::status($node, 'exporter_running OR pending > 0 OR not_running_because IS NOT NULL'), 'f', 'before the first span all is calm');
+is(OtelExport::status($node, 'exporter_running OR pending > 0 OR not_running_because IS NOT NULL'), 'f',
+	'before the first span no exporter runs and the status has no complaint');
 OtelExport::set($node, 'otel.exporter_idle_timeout = 0');
 my $stranded = 0;
 foreach my $round (1 .. $rounds)
@@ -44,15 +45,17 @@ foreach my $round (1 .. $rounds)
 	}
 }
 is($stranded, 0, "no span is stranded in $rounds rounds of exporters that come and go");
-ok(gone(), 'and in the end none runs');
-is($receiver->duplicates, 0, 'no span was exported twice');
-is(scalar(grep { $_->{name} eq 'round' } $receiver->spans), 20 * $rounds, 'all came');
+ok(gone(), 'after the races no exporter runs');
+is($receiver->duplicates, 0, 'the races export no span twice');
+is(scalar(grep { $_->{name} eq 'round' } $receiver->spans), 20 * $rounds,
+	'the races export every span');
 
 # Those that find the guard taken leave
 OtelExport::set($node, 'otel.exporter_idle_timeout = 600000');
 pgbench("SELECT otel.record_span('crowd', now());\n", '-c', 8, '-t', 1);
 ok(OtelExport::wait_drained($node), 'eight first spans at once are exported');
-ok(OtelExport::wait_sql($node, "SELECT ($exporters) = 1"), 'by one exporter');
+ok(OtelExport::wait_sql($node, "SELECT ($exporters) = 1"),
+	'eight first spans at once are exported by one exporter');
 
 # Settings of the database that change while a request is under way do not have its spans sent twice
 $receiver->answer(map { { delay => 0.05, times => 5 } } 1 .. 20);
@@ -61,8 +64,9 @@ foreach my $round (1 .. 20)
 	$node->safe_psql('postgres', "SELECT otel.record_span('set', now()); ALTER DATABASE postgres SET otel.service_name = 'round $round'");
 }
 $receiver->answer();
-ok(OtelExport::wait_drained($node), 'settings of the database change while spans are exported');
-is(scalar(grep { $_->{name} eq 'set' } $receiver->spans), 20, 'each arrives once');
+ok(OtelExport::wait_drained($node), 'spans are exported while settings of the database change');
+is(scalar(grep { $_->{name} eq 'set' } $receiver->spans), 20,
+	'each span arrives once while settings change');
 
 # Worker slots
 $node->safe_psql('postgres', 'CREATE DATABASE other');
@@ -76,17 +80,22 @@ ok(OtelExport::wait_until(sub {
 		}), 'another database has another exporter');
 my $offset = -s $log;
 OtelExport::record($node, 'no slot', 2, 'third');
-is(OtelExport::status($node, 'pending || exporter_running::text', 'third'), '2false', 'without a free worker slot spans wait');
-like(OtelExport::status($node, 'not_running_because', 'third'), qr/max_worker_processes/, 'and the status says why');
+is(OtelExport::status($node, 'pending || exporter_running::text', 'third'), '2false',
+	'without a free worker slot spans wait and no exporter runs');
+like(OtelExport::status($node, 'not_running_because', 'third'), qr/max_worker_processes/,
+	'without a free worker slot the status names max_worker_processes');
 like(PostgreSQL::Test::Utils::slurp_file($log, $offset), qr/no background worker slot is free for the otel_links exporter/,
-	'as does the log');
+	'without a free worker slot the log says so');
 OtelExport::set($node, 'otel.exporter_idle_timeout = 0');
-ok(gone(), 'when a slot is free again');
+ok(gone(), 'the exporter leaves and frees its slot');
 OtelExport::record($node, 'slot', 1, 'third');
-ok(OtelExport::wait_drained($node, 'third'), 'the next span starts an exporter');
-is_deeply([ $receiver->span_names(qr/slot/) ], [ 'no slot-1', 'no slot-2', 'slot-1' ], 'which exports all that waited');
-ok(gone(), 'which leaves');
-is(OtelExport::status($node, 'not_running_because', 'third'), '', 'the status has no complaint');
+ok(OtelExport::wait_drained($node, 'third'),
+	'when a slot is free the next span starts an exporter');
+is_deeply([ $receiver->span_names(qr/slot/) ], [ 'no slot-1', 'no slot-2', 'slot-1' ],
+	'when a slot is free all that waited is exported');
+ok(gone(), 'the exporter that found a slot leaves');
+is(OtelExport::status($node, 'not_running_because', 'third'), '',
+	'the status has no complaint when a slot was found');
 
 OtelExport::set($node, 'otel.exporter_idle_timeout = 600000');
 OtelExport::record($node, 'stay');
@@ -112,11 +121,12 @@ foreach my $case ('at rest', 'in a request')
 	$node->safe_psql('postgres', 'ALTER DATABASE postgres RESET otel.exporter_otlp_endpoint');
 	$node->safe_psql('postgres', 'CREATE EXTENSION otel_links');
 	OtelExport::record($node, "created $case");
-	ok(OtelExport::wait_drained($node), "CREATE EXTENSION and all is as before ($case)");
+	ok(OtelExport::wait_drained($node), "after CREATE EXTENSION spans are exported again ($case)");
 }
-is_deeply([ $receiver->span_names(qr/^created/) ], [ 'created at rest-1', 'created in a request-1' ], 'spans arrive');
+is_deeply([ $receiver->span_names(qr/^created/) ], [ 'created at rest-1', 'created in a request-1' ],
+	'spans recorded after each CREATE EXTENSION arrive');
 
 $node->stop;
 my $complaints = join "\n", grep { /(ERROR|FATAL|PANIC|TRAP)/ && !/terminating/ } split /\n/, PostgreSQL::Test::Utils::slurp_file($log);
-is($complaints, '', 'no error in the log');
+is($complaints, '', 'the log of the races has no error');
 done_testing();

@@ -44,12 +44,16 @@ my $pid = hang('killed', 5);
 is($node->safe_psql('postgres', "SELECT backend_xid IS NULL AND backend_xmin IS NULL AND xact_start IS NULL FROM pg_stat_activity WHERE pid = $pid"),
 	't', 'an exporter in a request has no transaction open');
 is($node->safe_psql('postgres', "SELECT string_agg(locktype || ' ' || mode, ', ') FROM pg_locks WHERE pid = $pid"),
-	'object ExclusiveLock', 'and holds nothing but the guard');
-is(OtelExport::status($node, "pending || ' ' || exported"), '5 0', 'what has no answer yet is still in the queue');
+	'object ExclusiveLock', 'an exporter in a request holds nothing but the guard');
+is(OtelExport::status($node, "pending || ' ' || exported"), '5 0',
+	'spans without an answer are still in the queue');
 kill 'KILL', $pid;
-ok(crash_restarted($pid), 'kill -9 of the exporter between a request and its answer: the server restarts');
-ok(OtelExport::wait_drained($node), 'and are exported anew, although none was recorded since');
-is_deeply([ $receiver->span_names(qr/^killed/) ], [ OtelExport::names('killed', 5) ], 'all of them');
+ok(crash_restarted($pid),
+	'the server restarts after kill -9 of an exporter between request and answer');
+ok(OtelExport::wait_drained($node),
+	'after kill -9 of the exporter the queue is drained, although no span was recorded since');
+is_deeply([ $receiver->span_names(qr/^killed/) ], [ OtelExport::names('killed', 5) ],
+	'after kill -9 of the exporter all spans arrive');
 
 # Politely, and quickly.  A busy machine may need a second try.
 my ($terminate, $shutdown) = (10, 10);
@@ -61,7 +65,8 @@ foreach my $try (1 .. 3)
 	OtelExport::wait_until(sub { !kill 0, $pid });
 	$terminate = time - $began if time - $began < $terminate;
 	ok($silent->hung_up, 'a terminated exporter drops its request');
-	ok(OtelExport::wait_drained($node), 'and is started again, although no span was recorded since');
+	ok(OtelExport::wait_drained($node),
+		'a terminated exporter is started again, although no span was recorded since');
 	last if $terminate < 1;
 }
 cmp_ok($terminate, '<', 1, 'SIGTERM ends an exporter in a request within a second');
@@ -73,10 +78,10 @@ foreach my $try (1 .. 3)
 	$shutdown = time - $began if time - $began < $shutdown;
 	$node->start;
 	OtelExport::record($node, 'started', 1);
-	ok(OtelExport::wait_drained($node), 'after a restart the next span has all exported');
+	ok(OtelExport::wait_drained($node), 'after a restart the next span gets everything exported');
 	last if $shutdown < 1;
 }
-cmp_ok($shutdown, '<', 1, 'a fast shutdown is over within a second, too');
+cmp_ok($shutdown, '<', 1, 'a fast shutdown during a request takes less than a second');
 
 # A crash of the server while the collector is down
 export_to('http://127.0.0.1:1');
@@ -87,9 +92,11 @@ my $victim_pid = $victim->query_safe('SELECT pg_backend_pid()');
 export_to($receiver->url);
 kill 'KILL', $victim_pid;
 eval { $victim->quit };
-ok(crash_restarted($victim_pid), 'a backend is killed: the server restarts');
-ok(OtelExport::wait_drained($node), 'what waited is exported, although no span was recorded since');
-is_deeply([ $receiver->span_names(qr/^crash-/) ], [ OtelExport::names('crash', 3) ], 'all of it');
+ok(crash_restarted($victim_pid), 'the server restarts after kill -9 of a backend');
+ok(OtelExport::wait_drained($node),
+	'after kill -9 of a backend the queue is drained, although no span was recorded since');
+is_deeply([ $receiver->span_names(qr/^crash-/) ], [ OtelExport::names('crash', 3) ],
+	'after kill -9 of a backend all spans arrive');
 
 # kill -9 of the postmaster at random moments, under load.  The table tells what was committed.
 $node->safe_psql('postgres', 'CREATE TABLE work (id bigserial, name text DEFAULT gen_random_uuid())');
@@ -128,7 +135,7 @@ foreach my $round (1 .. $rounds)
 	$node->start;
 }
 OtelExport::record($node, 'last');
-ok(OtelExport::wait_drained($node), 'the queue is drained');
+ok(OtelExport::wait_drained($node), 'after kill -9 of the postmaster the queue is drained');
 my %committed = map { ("work $_" => 1) } split /\n/, $node->safe_psql('postgres', 'SELECT name FROM work');
 my %arrived;
 $arrived{ $_->{name} }++ foreach grep { $_->{status}{code} ne 'error' } $receiver->spans;
@@ -136,8 +143,9 @@ my @lost = grep { !$arrived{$_} } keys %committed;
 my @invented = grep { /^work/ && !$committed{$_} } keys %arrived;
 my @twice = grep { $arrived{$_} > 1 } keys %committed;
 is(scalar(@lost), 0, 'every span of a committed transaction has arrived');
-is(scalar(@invented), 0, 'and none of another, but as an error');
-cmp_ok(scalar(@twice), '<=', 512 * $rounds, 'twice at most the batch that was under way');
+is(scalar(@invented), 0, 'a span of a transaction that was not committed arrives only as an error');
+cmp_ok(scalar(@twice), '<=', 512 * $rounds,
+	'kill -9 of the postmaster sends twice at most the batch under way');
 note(keys(%committed) . " committed in $rounds rounds, " . @twice . ' arrived twice');
 
 done_testing();

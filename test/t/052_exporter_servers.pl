@@ -60,10 +60,12 @@ foreach my $state (sort keys %url)
 	within_two_seconds('CREATE DATABASE … TEMPLATE', $state,
 		sub { $node->safe_psql('postgres', 'DROP DATABASE copy') if $tries++ }, 'CREATE DATABASE copy TEMPLATE original');
 	$node->safe_psql('postgres', "ALTER DATABASE original SET otel.exporter_otlp_endpoint = '" . $receiver->url . q{'});
-	ok(OtelExport::wait_drained($node, 'original'), "what was waiting in the original is exported, although no span was recorded since ($state)");
+	ok(OtelExport::wait_drained($node, 'original'),
+		"the original of a copy exports what waits, although no span was recorded since ($state)");
 	OtelExport::record($node, 'copy', 1, 'copy');
-	ok(OtelExport::wait_drained($node, 'copy'), "as is what is recorded in the copy ($state)");
-	is(OtelExport::status($node, 'failed', 'copy'), $state eq 'at rest' ? 0 : 1, "but not what came with it ($state)");
+	ok(OtelExport::wait_drained($node, 'copy'), "a copy exports what is recorded in it ($state)");
+	is(OtelExport::status($node, 'failed', 'copy'), $state eq 'at rest' ? 0 : 1,
+		"a copy sets aside what its template had queued ($state)");
 	$node->safe_psql('postgres', "DROP DATABASE $_") foreach qw(copy original);
 }
 is_deeply([ map { $_->{resource}{attributes}{'db.namespace'} } grep { $_->{name} eq 'original-1' } $receiver->spans ],
@@ -91,7 +93,8 @@ at_work();
 OtelExport::set($node, 'otel.traces_exporter = none');
 ok(OtelExport::wait_sql($node, 'SELECT NOT exporter_running FROM otel.export_status', 'busy'),
 	'an exporter at work sees a reload: with otel.traces_exporter = none it leaves');
-cmp_ok(OtelExport::status($node, 'pending', 'busy'), '>', 200, 'long before all is sent');
+cmp_ok(OtelExport::status($node, 'pending', 'busy'), '>', 200,
+	'an exporter leaves long before all is sent');
 OtelExport::set($node, 'otel.traces_exporter = otlp');
 OtelExport::record_batch($node, 'busy again', 400, 'busy');
 at_work();
@@ -114,7 +117,7 @@ create('forced', 'in a request');
 cmp_ok(seconds('DROP DATABASE forced WITH (FORCE)'), '<', 5, 'DROP DATABASE … FORCE ends the exporter');
 ok(OtelExport::wait_until(sub {
 			slurp_file($node->logfile, $offset) =~ /FATAL:  database \d+ does not exist.*unregistering background worker "otel_links exporter"/s
-		}), 'which is started again once, finds no database, and is forgotten');
+		}), 'an exporter whose database is gone is started once more and then forgotten');
 
 # The launcher
 $node->safe_psql('postgres', "ALTER DATABASE new_name SET otel.exporter_otlp_endpoint = '" . $receiver->url . q{'});
@@ -130,9 +133,11 @@ $node->start;
 ok(OtelExport::wait_until(sub { $receiver->span_names(qr/^waiting in new_name/) == 2 }),
 	'with shared_preload_libraries what waits is exported after a start');
 ok(OtelExport::wait_sql($node, q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'otel_links %'}),
-	'then launcher and exporters leave');
-is(scalar($receiver->span_names(qr/^waiting in (postgres|closed)/)), 0, 'spans that are held back stay');
-is(OtelExport::status($node, 'pending'), 2, 'where they are');
-unlike(slurp_file($node->logfile, $offset), qr/(ERROR|PANIC): /, 'no error in the log');
+	'launcher and exporters leave when the queues are drained');
+is(scalar($receiver->span_names(qr/^waiting in (postgres|closed)/)), 0,
+	'the launcher exports no spans that are held back');
+is(OtelExport::status($node, 'pending'), 2, 'spans that are held back stay in the queue');
+unlike(slurp_file($node->logfile, $offset), qr/(ERROR|PANIC): /,
+	'the launcher\'s start leaves no error in the log');
 
 done_testing();

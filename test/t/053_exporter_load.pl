@@ -39,16 +39,19 @@ sub received
 OtelExport::set($node, 'otel.traces_exporter = none');
 OtelExport::wait_sql($node, q{SELECT current_setting('otel.traces_exporter') = 'none'});
 my $without = load();
-is(OtelExport::status($node, 'pending'), $without, 'while spans are held back, each of them waits');
+is(OtelExport::status($node, 'pending'), $without,
+	'every span recorded while spans are held back is pending');
 OtelExport::set($node, 'otel.traces_exporter = otlp');
 $node->safe_psql('postgres', 'SELECT otel.force_flush(600000)');
-ok(OtelExport::wait_drained($node), 'then the queue is drained');
-is(received(), $without, 'and each has arrived');
+ok(OtelExport::wait_drained($node), 'a backlog of four sessions is drained');
+is(received(), $without, 'every span of the backlog arrives');
 
 my $with = load();
-ok(OtelExport::wait_drained($node), 'after the sessions have worked beside the exporter the queue is drained, too');
-is(received(), $without + $with, 'and nothing is lost, nor sent twice');
-is(OtelExport::status($node, "exported || ' ' || failed || ' ' || dropped || ' ' || rejected"), $without + $with . ' 0 0 0', 'the status says the same');
+ok(OtelExport::wait_drained($node),
+	'the queue is drained after four sessions worked beside the exporter');
+is(received(), $without + $with, 'no span of four busy sessions is lost or sent twice');
+is(OtelExport::status($node, "exported || ' ' || failed || ' ' || dropped || ' ' || rejected"), $without + $with . ' 0 0 0',
+	'the status counts every span as exported');
 note(sprintf '%d transactions/s without exporter, %d beside it: %.2f times; the receiver takes its share of the processor',
 	$without / $seconds, $with / $seconds, $with / $without);
 

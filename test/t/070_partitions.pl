@@ -97,7 +97,8 @@ is( rows(
 my $one = rows('SELECT trace_context FROM hashed WHERE n = 7');
 unlike(rows("EXPLAIN (COSTS OFF) SELECT * FROM hashed WHERE trace_context = '$one'"),
 	qr/hashed_\d.*hashed_\d/s, 'a comparison with one context prunes all hash partitions but one');
-is(rows("SELECT n FROM hashed WHERE trace_context = '$one'"), '7', 'and finds its row');
+is(rows("SELECT n FROM hashed WHERE trace_context = '$one'"), '7',
+	'a comparison with one context finds its row');
 
 # Every plan counts the same links.
 my $count = 'SELECT cardinality(otel.link_agg(trace_context)),'

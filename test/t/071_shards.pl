@@ -82,7 +82,7 @@ is( rows(
 		  . " AND otel.trace_id(trace_context) = '"
 		  . 'a2' x 16 . "'"),
 	10,
-	'COPY through the partitioned table as well');
+	'COPY through the partitioned table captures the context');
 $shards[0]->safe_psql('postgres',
 	"INSERT INTO jobs (id, path) VALUES (-1, 'on the shard') " . comment('a3'));
 is(rows("SELECT otel.trace_id(trace_context) FROM jobs_0 WHERE id = -1"),
@@ -173,7 +173,7 @@ foreach my $shard (@shards)
 		'SELECT l.trace_id FROM otel.span_queue q, otel.span_links(q.links, 1000) l');
 }
 is(scalar(keys %linked), ROWS, 'every row is linked by a batch span of one of the shards');
-is(scalar(grep { $_ != 1 } values %linked), 0, 'and by no more than one');
+is(scalar(grep { $_ != 1 } values %linked), 0, 'no row is linked by more than one batch span');
 
 # The shards make their links, the coordinating server merges them.
 like(

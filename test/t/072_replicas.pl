@@ -120,7 +120,8 @@ SELECT otel.current_trace_context()
 SELECT pending FROM otel.export_status;
 EOSQL
 is($status, 0, 'span functions and capture on a replica raise nothing');
-like($out, qr/^t\n\n00-4bf92f35.*\n\d+$/, 'and answer as on a primary');
+like($out, qr/^t\n\n00-4bf92f35.*\n\d+$/,
+	'span functions and capture on a replica answer as on a primary');
 $primary->wait_for_catchup($replica, 'replay', $primary->lsn('insert'));
 is( $replica->safe_psql(
 		'postgres', "SELECT count(*) FROM otel.span_queue WHERE name = 'on the replica'"),
