@@ -60,7 +60,10 @@
 #define owns_relation(relation) pg_class_ownercheck(relation, GetUserId())
 #endif
 
-/* JSON semantic actions report an error from PostgreSQL 16 on; the lexer may live on the stack since 17. */
+/*
+ * JSON semantic actions report an error from PostgreSQL 16 on; the lexer may live on the stack
+ * since 17.
+ */
 #if PG_VERSION_NUM >= 160000
 #define JSON_ACTION_RESULT JsonParseErrorType
 #define JSON_ACTION_DONE() return JSON_SUCCESS

@@ -1,10 +1,10 @@
 /*
  * alter_table.c: does ALTER TABLE itself evaluate an expression?
  *
- * ADD COLUMN … DEFAULT otel.current_trace_context() evaluates the default once for all rows that are there
- * (or once for each, when it rewrites the table).  Those rows are not of the migration's making, so they
- * must not be linked to it.  There is no executor running then, which tells this from the queries of functions
- * that the ALTER TABLE calls.
+ * ADD COLUMN … DEFAULT otel.current_trace_context() evaluates the default once for all rows that
+ * are there (or once for each, when it rewrites the table).  Those rows are not of the migration's
+ * making, so they must not be linked to it.  There is no executor running then, which tells this
+ * from the queries of functions that the ALTER TABLE calls.
  */
 #include "postgres.h"
 

@@ -10,8 +10,9 @@
 extern bool alter_table_evaluating;
 
 /*
- * True while ALTER TABLE evaluates defaults and USING expressions for rows that are there already.  False in
- * queries and utility statements that it causes, as those of functions and event triggers.
+ * True while ALTER TABLE evaluates defaults and USING expressions for rows that are there
+ * already.  False in queries and utility statements that it causes, as those of functions and event
+ * triggers.
  */
 static inline bool
 alter_table_is_evaluating(void)
@@ -20,8 +21,8 @@ alter_table_is_evaluating(void)
 }
 
 /*
- * Around every utility statement: enter says whether the state changed; if so, leave must be called with the
- * former state, also after an error.
+ * Around every utility statement: enter says whether the state changed; if so, leave must be
+ * called with the former state, also after an error.
  */
 extern bool alter_table_enter(const Node *statement, bool *former);
 extern void alter_table_leave(bool former);

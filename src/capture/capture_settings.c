@@ -4,8 +4,8 @@
  * Owns otel.traceparent, otel.tracestate, otel.context_sources and otel.pooler_statement_names.
  * otel.propagators, which turns everything off, and the generation are in settings.c.
  *
- * The assign hooks run also at the end of a transaction, when a SET LOCAL is undone, so they do nothing that
- * can fail.
+ * The assign hooks run also at the end of a transaction, when a SET LOCAL is undone, so they do
+ * nothing that can fail.
  */
 #include "postgres.h"
 
@@ -22,11 +22,12 @@
 #define DEFAULT_SOURCES "transaction, comment, session, postgrest, pg_tracing"
 
 /*
- * What poolers call the statements that they prepare on a server for their clients: PgBouncer, PgCat,
- * PgDog, PgDoorman, Odyssey, and Supavisor, which changed its mind.
+ * What poolers call the statements that they prepare on a server for their clients: PgBouncer,
+ * PgCat, PgDog, PgDoorman, Odyssey, and Supavisor, which changed its mind.
  */
 #define DEFAULT_POOLER_NAMES \
-	"PGBOUNCER\\_%, PGCAT\\_%, \\_\\_pgdog\\_%, DOORMAN\\_%, odyssey\\_pstmt\\_%, supavisor\\_%, sv\\_%"
+	"PGBOUNCER\\_%, PGCAT\\_%, \\_\\_pgdog\\_%, DOORMAN\\_%, odyssey\\_pstmt\\_%, " \
+	"supavisor\\_%, sv\\_%"
 
 char	   *otel_traceparent_setting;
 char	   *otel_tracestate_setting;
@@ -75,8 +76,8 @@ check_context_sources(char **newval, void **extra, GucSource source)
 		if (number < 0)
 		{
 			GUC_check_errdetail("\"%s\" is not a source of contexts.", (char *) lfirst(cell));
-			GUC_check_errhint("Sources are transaction, comment, application_name, session, postgrest "
-							  "and pg_tracing.");
+			GUC_check_errhint("Sources are transaction, comment, application_name, session, "
+							  "postgrest and pg_tracing.");
 			valid = false;
 			break;
 		}
@@ -100,7 +101,10 @@ assign_context_sources(const char *newval, void *extra)
 
 /* ---- otel.pooler_statement_names ---- */
 
-/* LIKE refuses a pattern that ends with its escape character; a row's INSERT must not be the one to see that. */
+/*
+ * LIKE refuses a pattern that ends with its escape character; a row's INSERT must not be the one
+ * to see that.
+ */
 static bool
 ends_with_escape(const char *pattern)
 {
@@ -157,8 +161,8 @@ assign_pooler_statement_names(const char *newval, void *extra)
 }
 
 /*
- * LIKE, byte by byte up to the first wildcard.  Every execution of a named statement asks for all patterns,
- * and nearly all differ there.
+ * LIKE, byte by byte up to the first wildcard.  Every execution of a named statement asks for all
+ * patterns, and nearly all differ there.
  */
 static bool
 name_is_like(const char *name, const char *pattern)
@@ -172,7 +176,8 @@ name_is_like(const char *name, const char *pattern)
 	}
 	if (strcmp(pattern, "%") == 0)
 		return true;
-	return DatumGetBool(DirectFunctionCall2Coll(textlike, C_COLLATION_OID, CStringGetTextDatum(name),
+	return DatumGetBool(DirectFunctionCall2Coll(textlike, C_COLLATION_OID,
+												CStringGetTextDatum(name),
 												CStringGetTextDatum(pattern)));
 }
 
@@ -207,16 +212,18 @@ capture_settings_define(void)
 							   &otel_tracestate_setting, "", PGC_USERSET, GUC_ALLOW_IN_PARALLEL,
 							   NULL, assign_captured, NULL);
 	DefineCustomStringVariable("otel.context_sources",
-							   "Where the current context may come from, other than from an open span: a list of "
-							   "transaction, comment, application_name, session, postgrest and pg_tracing.",
+							   "Where the current context may come from, other than from an open "
+							   "span: a list of transaction, comment, application_name, session, "
+							   "postgrest and pg_tracing.",
 							   "The order of the list does not matter.",
 							   &context_sources, DEFAULT_SOURCES, PGC_USERSET,
 							   GUC_LIST_INPUT | GUC_ALLOW_IN_PARALLEL,
 							   check_context_sources, assign_context_sources, NULL);
 	DefineCustomStringVariable("otel.pooler_statement_names",
-							   "LIKE patterns, separated by commas, of the names that poolers give to prepared "
-							   "statements.",
+							   "LIKE patterns, separated by commas, of the names that poolers give "
+							   "to prepared statements.",
 							   NULL, &pooler_statement_names, DEFAULT_POOLER_NAMES, PGC_USERSET,
 							   GUC_LIST_INPUT | GUC_ALLOW_IN_PARALLEL,
-							   check_pooler_statement_names, assign_pooler_statement_names, NULL);
+							   check_pooler_statement_names, assign_pooler_statement_names,
+							   NULL);
 }

@@ -33,7 +33,10 @@ context_source_is_used(ContextSource source)
 /* As in otel.context_sources. */
 extern const char *const context_source_names[CONTEXT_SOURCE_COUNT];
 
-/* The pattern of otel.pooler_statement_names that matches the name of a prepared statement, or NULL. */
+/*
+ * The pattern of otel.pooler_statement_names that matches the name of a prepared statement, or
+ * NULL.
+ */
 extern const char *pooler_statement_pattern(const char *name);
 
 /* From _PG_init only. */

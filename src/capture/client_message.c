@@ -1,16 +1,16 @@
 /*
- * client_message.c: the client's message that is running, its statement, and whether that statement's
- * comment may be trusted.
+ * client_message.c: the client's message that is running, its statement, and whether that
+ * statement's comment may be trusted.
  *
- * A message is known by the address of its text until its memory context is reset, which happens when the
- * next one is read; neither the address nor the clock, which may tick coarsely, would tell two messages
- * apart.
+ * A message is known by the address of its text until its memory context is reset, which happens
+ * when the next one is read; neither the address nor the clock, which may tick coarsely, would
+ * tell two messages apart.
  *
  * The client's statement is that of the top-level portal: inside FOR … IN, FETCH and SQL EXECUTE,
  * ActivePortal is another one.
  *
- * A comment was written when its statement was parsed, so it is trusted when parsing and execution belong
- * to one request; judge() has the rules.
+ * A comment was written when its statement was parsed, so it is trusted when parsing and execution
+ * belong to one request; judge() has the rules.
  */
 #include "postgres.h"
 
@@ -28,7 +28,9 @@
 /* The first execution counts as part of the request that prepared the statement for this long. */
 #define FIRST_EXECUTION_MS 1000
 
-/* When more statements than this were trusted, forget them; those of this transaction lose little. */
+/*
+ * When more statements than this were trusted, forget them; those of this transaction lose little.
+ */
 #define MAX_TRUSTED_STATEMENTS 1000
 
 ClientMessage client_message_state = {.ending = {-1, -1}};
@@ -63,8 +65,8 @@ message_ended(void *arg)
 }
 
 /*
- * Background workers have no MessageContext; there the portal's context is the statement's.  Without
- * either, nothing can be kept from one call to the next.
+ * Background workers have no MessageContext; there the portal's context is the
+ * statement's.  Without either, nothing can be kept from one call to the next.
  */
 void
 client_message_begin(void)
@@ -116,7 +118,10 @@ notice_drop(Portal portal)
 	MemoryContextRegisterResetCallback(portal->portalContext, callback);
 }
 
-/* The portal whose memory context this is: its name is the context's, with a stand-in for the empty one. */
+/*
+ * The portal whose memory context this is: its name is the context's, with a stand-in for the
+ * empty one.
+ */
 static Portal
 portal_of_context(MemoryContext context)
 {
@@ -134,8 +139,9 @@ portal_of_context(MemoryContext context)
 }
 
 /*
- * Of the active portals, the client's is the one with the message's own string (simple protocol); only when
- * there is none, the one with a copy of it (Execute): in "DECLARE c …; FETCH c" the cursor has one as well.
+ * Of the active portals, the client's is the one with the message's own string (simple protocol);
+ * only when there is none, the one with a copy of it (Execute): in "DECLARE c …; FETCH c" the
+ * cursor has one as well.
  */
 static Portal
 find_client_portal(void)
@@ -160,8 +166,8 @@ find_client_portal(void)
 }
 
 /*
- * The search looks at every open portal and compares texts, which may be long, so what it finds, or that
- * it finds nothing, is kept for as long as the portal lives.
+ * The search looks at every open portal and compares texts, which may be long, so what it finds,
+ * or that it finds nothing, is kept for as long as the portal lives.
  */
 Portal
 client_message_search_portal(void)
@@ -211,12 +217,12 @@ note_trusted(CachedPlanSource *source)
 }
 
 /*
- * Does one request prepare and execute the statement?  Yes when it was prepared in this transaction (so
- * that executemany keeps all its rows); when it is executed for the first time, shortly after it was
- * prepared; and when it was trusted before in this transaction.
+ * Does one request prepare and execute the statement?  Yes when it was prepared in this
+ * transaction (so that executemany keeps all its rows); when it is executed for the first time,
+ * shortly after it was prepared; and when it was trusted before in this transaction.
  *
- * On a coarse clock a statement of an earlier transaction seems to have been prepared in this one; if so
- * it was usually executed and trusted there.
+ * On a coarse clock a statement of an earlier transaction seems to have been prepared in this one;
+ * if so it was usually executed and trusted there.
  */
 static bool
 same_request_prepared(const PreparedStatement *prepared)
@@ -243,7 +249,10 @@ judge(Portal portal)
 	if (portal == NULL || portal->prepStmtName == NULL || portal->prepStmtName[0] == '\0')
 		return MESSAGE_TRUSTED;
 
-	/* A pooler prepares a client's statement again on each server, so the time of that says nothing. */
+	/*
+	 * A pooler prepares a client's statement again on each server, so the time of that says
+	 * nothing.
+	 */
 	if (pooler_statement_pattern(portal->prepStmtName))
 		return MESSAGE_FROM_POOLER;
 	prepared = FetchPreparedStatement(portal->prepStmtName, false);

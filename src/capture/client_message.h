@@ -1,9 +1,9 @@
 /*
- * client_message.h: the client's message that is running, its statement, and whether that statement's
- * comment may be trusted.
+ * client_message.h: the client's message that is running, its statement, and whether that
+ * statement's comment may be trusted.
  *
- * Owns the identity of a message, the portal and the place of the client's statement, and the rules on
- * prepared statements.  Does not own what the comments say (message_comment.h).
+ * Owns the identity of a message, the portal and the place of the client's statement, and the
+ * rules on prepared statements.  Does not own what the comments say (message_comment.h).
  */
 #ifndef OTEL_LINKS_CLIENT_MESSAGE_H
 #define OTEL_LINKS_CLIENT_MESSAGE_H
@@ -25,7 +25,9 @@ typedef enum MessageTrust
 	MESSAGE_STATEMENT_GONE		/* closed, or another one has its name: nothing is known */
 } MessageTrust;
 
-/* Where a statement is in the text of its message, as in PlannedStmt; a location of -1 is unknown. */
+/*
+ * Where a statement is in the text of its message, as in PlannedStmt; a location of -1 is unknown.
+ */
 typedef struct StatementPlace
 {
 	int			location;
@@ -54,8 +56,8 @@ extern void client_message_begin(void);
 extern Portal client_message_search_portal(void);
 
 /*
- * The message that is running.  This function and the next two are called for every row (inline: 26 of
- * 6,500 instructions a row, bench/capture).
+ * The message that is running.  This function and the next two are called for every row (inline: 26
+ * of 6,500 instructions a row, bench/capture).
  */
 static inline const ClientMessage *
 client_message(void)
@@ -66,8 +68,8 @@ client_message(void)
 }
 
 /*
- * The portal of the client's statement; NULL outside of any, as while a simple statement is planned, in
- * the function call protocol and in background workers.  After client_message().
+ * The portal of the client's statement; NULL outside of any, as while a simple statement is
+ * planned, in the function call protocol and in background workers.  After client_message().
  */
 static inline Portal
 client_message_portal(void)
@@ -80,9 +82,9 @@ client_message_portal(void)
 }
 
 /*
- * The place of the statement that the client's portal runs.  The actions of rules, which may come before
- * it or in its place, have no location.  For NULL, the place of the COMMIT under which deferred triggers
- * run, if it is one.
+ * The place of the statement that the client's portal runs.  The actions of rules, which may come
+ * before it or in its place, have no location.  For NULL, the place of the COMMIT under which
+ * deferred triggers run, if it is one.
  */
 static inline StatementPlace
 client_message_statement(Portal portal)
@@ -101,10 +103,15 @@ client_message_statement(Portal portal)
 	return STATEMENT_PLACE_UNKNOWN;
 }
 
-/* The verdict on the message, whose portal this is; reached once a message.  After client_message(). */
+/*
+ * The verdict on the message, whose portal this is; reached once a message.  After
+ * client_message().
+ */
 extern MessageTrust client_message_trust(Portal portal);
 
-/* Before a utility statement of the client's runs: notes what is gone when deferred triggers run. */
+/*
+ * Before a utility statement of the client's runs: notes what is gone when deferred triggers run.
+ */
 extern void client_message_before_utility(const PlannedStmt *statement);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * context_source.c: the sources of the current context, one by one.
  *
- * What is set for the session may be another client's of a transaction pooler, so it does not count for a
- * statement that a pooler prepared; nor does that statement's comment, which is of the request that prepared
- * it first.
+ * What is set for the session may be another client's of a transaction pooler, so it does not
+ * count for a statement that a pooler prepared; nor does that statement's comment, which is of the
+ * request that prepared it first.
  */
 #include "postgres.h"
 
@@ -21,7 +21,10 @@
 /* Datadog's Java tracer puts this before the traceparent in application_name. */
 #define DATADOG_PREFIX "_DD_"
 
-/* A setting that does not tell us when it changes, and the context that its text held when last read. */
+/*
+ * A setting that does not tell us when it changes, and the context that its text held when last
+ * read.
+ */
 typedef struct ForeignSetting
 {
 	const char *name;
@@ -49,8 +52,8 @@ explain(char **why, const char *reason)
 /* ---- otel.traceparent ---- */
 
 /*
- * otel.traceparent, when it was set in this transaction or when it was not.  A tracestate counts only when
- * it was set on the same occasion: it is never paired with another's traceparent.
+ * otel.traceparent, when it was set in this transaction or when it was not.  A tracestate counts
+ * only when it was set on the same occasion: it is never paired with another's traceparent.
  */
 static struct varlena *
 read_setting(bool in_transaction, char **why)
@@ -89,11 +92,12 @@ distrust(MessageTrust trust, Portal portal)
 	const char *name = portal && portal->prepStmtName ? portal->prepStmtName : "";
 
 	if (trust == MESSAGE_FROM_POOLER)
-		return psprintf("not trusted: a pooler prepared the statement, because its name \"%s\" is like %s", name,
-						pooler_statement_pattern(name));
+		return psprintf("not trusted: a pooler prepared the statement, because its name \"%s\" is "
+						"like %s", name, pooler_statement_pattern(name));
 	if (trust == MESSAGE_PREPARED_EARLIER)
 		return psprintf("not trusted: statement \"%s\" was prepared by an earlier request", name);
-	return psprintf("not trusted: statement \"%s\" was closed or prepared anew before it ran", name);
+	return psprintf("not trusted: statement \"%s\" was closed or prepared anew before it ran",
+					name);
 }
 
 static const struct varlena *

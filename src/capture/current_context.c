@@ -1,13 +1,14 @@
 /*
  * current_context.c: otel.current_trace_context(), the context that a column default records.
  *
- * The first source that is in use and holds a valid context answers, else the answer is NULL; the sources are
- * in the order of ContextSource.  What depends only on the message, our settings and our spans is kept
- * (context_cache.h).  The settings of others may change without our knowledge, so those are looked at each
- * time, and only when all before them are empty; they compare their text with the last one.
+ * The first source that is in use and holds a valid context answers, else the answer is NULL; the
+ * sources are in the order of ContextSource.  What depends only on the message, our settings and
+ * our spans is kept (context_cache.h).  The settings of others may change without our knowledge, so
+ * those are looked at each time, and only when all before them are empty; they compare their text
+ * with the last one.
  *
- * otel.traceparent of the session ranks behind application_name, so it is kept only where that is not in use,
- * which is the default.
+ * otel.traceparent of the session ranks behind application_name, so it is kept only where that is
+ * not in use, which is the default.
  */
 #include "postgres.h"
 
@@ -25,7 +26,10 @@
 
 static ContextCache session_cache;
 
-/* The context of the first of the sources from first to last that is in use and holds one, or NULL. */
+/*
+ * The context of the first of the sources from first to last that is in use and holds one, or
+ * NULL.
+ */
 static const struct varlena *
 first_context(ContextSource first, ContextSource last, const CaptureSituation *situation)
 {
@@ -61,7 +65,9 @@ foreign_context(const CaptureSituation *situation)
 	return first_context(CONTEXT_FROM_POSTGREST, CONTEXT_FROM_PG_TRACING, situation);
 }
 
-/* The answer by way of a cache, which is the session's or a call site's and lives in that memory. */
+/*
+ * The answer by way of a cache, which is the session's or a call site's and lives in that memory.
+ */
 static const struct varlena *
 current_context(ContextCache *cache, MemoryContext memory)
 {
@@ -110,8 +116,9 @@ otel_current_trace_context(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 
 	/*
-	 * What the call site's cache holds stays until this very call is made again, for another row: no need
-	 * to copy it (100 of 6,000 instructions a row, bench/capture).  A foreign setting's does not.
+	 * What the call site's cache holds stays until this very call is made again, for another row:
+	 * no need to copy it (100 of 6,000 instructions a row, bench/capture).  A foreign setting's
+	 * does not.
 	 */
 	if (context == cache->context)
 		PG_RETURN_POINTER(context);
@@ -121,8 +128,8 @@ otel_current_trace_context(PG_FUNCTION_ARGS)
 }
 
 /*
- * otel.set_trace_context(traceparent, tracestate, is_local): sets both settings, so that neither is left
- * over from an earlier call.  What is NULL counts as none.
+ * otel.set_trace_context(traceparent, tracestate, is_local): sets both settings, so that neither
+ * is left over from an earlier call.  What is NULL counts as none.
  */
 PG_FUNCTION_INFO_V1(otel_set_trace_context);
 Datum

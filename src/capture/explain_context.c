@@ -1,5 +1,6 @@
 /*
- * explain_context.c: otel.trace_context_sources(), which says why the current context is what it is.
+ * explain_context.c: otel.trace_context_sources(), which says why the current context is what it
+ * is.
  */
 #include "postgres.h"
 
@@ -29,10 +30,13 @@ typedef enum SourceColumn
 static void
 set_text(Datum *values, bool *nulls, SourceColumn column, const char *text)
 {
+	int			len;
+
 	nulls[column] = text == NULL || *text == '\0';
-	if (!nulls[column])
-		values[column] = PointerGetDatum(cstring_to_text_with_len(text, pg_mbcliplen(text, strlen(text),
-																					 MAX_SHOWN)));
+	if (nulls[column])
+		return;
+	len = pg_mbcliplen(text, strlen(text), MAX_SHOWN);
+	values[column] = PointerGetDatum(cstring_to_text_with_len(text, len));
 }
 
 /* Why a source is not asked, or NULL. */

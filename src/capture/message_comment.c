@@ -1,13 +1,14 @@
 /*
  * message_comment.c: the context in the comments of the client's statement.
  *
- * Keeps the last answer, and how far the message was read.  Unlike the caches of contexts, this outlives
- * changes of settings and spans; otherwise a function that records spans in a loop would read a large message
- * again and again.
+ * Keeps the last answer, and how far the message was read.  Unlike the caches of contexts, this
+ * outlives changes of settings and spans; otherwise a function that records spans in a loop would
+ * read a large message again and again.
  *
- * Where standard_conforming_strings changed in this transaction, it is not known with which value the message
- * was parsed, and text in one reading of its literals may pose as a comment in the other.  A message without
- * a backslash reads the same both ways.  In any other, the same single context must be found both ways.
+ * Where standard_conforming_strings changed in this transaction, it is not known with which value
+ * the message was parsed, and text in one reading of its literals may pose as a comment in the
+ * other.  A message without a backslash reads the same both ways.  In any other, the same single
+ * context must be found both ways.
  */
 #include "postgres.h"
 

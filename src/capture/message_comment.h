@@ -10,12 +10,16 @@
 #include "context/w3c.h"
 
 /*
- * The context that the comments of the message hold for its statement at that place, or NULL.  It belongs to
- * this file and is good until the next call.  Whether the message is to be trusted is the caller's business.
+ * The context that the comments of the message hold for its statement at that place, or NULL.  It
+ * belongs to this file and is good until the next call.  Whether the message is to be trusted is
+ * the caller's business.
  */
 extern const struct varlena *message_comment_context(const ClientMessage *message, StatementPlace place);
 
-/* Why that is NULL, after a call that returned NULL: words without a final dot, in CurrentMemoryContext. */
+/*
+ * Why that is NULL, after a call that returned NULL: words without a final dot, in
+ * CurrentMemoryContext.
+ */
 extern char *message_comment_reason(void);
 
 /* The same for an invalid traceparent, of any source. */

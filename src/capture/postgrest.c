@@ -121,8 +121,9 @@ nests_too_deep(const char *json)
 }
 
 /*
- * A copy in which escapes beyond ASCII are question marks, so that nothing need be converted: PostgreSQL 15
- * raises where the database's encoding lacks a character.  A header that matters is ASCII.
+ * A copy in which escapes beyond ASCII are question marks, so that nothing need be converted:
+ * PostgreSQL 15 raises where the database's encoding lacks a character.  A header that matters is
+ * ASCII.
  */
 static char *
 without_unicode_escapes(const char *json)

@@ -7,8 +7,8 @@
 #include "postgres.h"
 
 /*
- * Reads a JSON object of header names and values; NULL when it holds no valid traceparent, or two, or
- * is no JSON.  The result is in CurrentMemoryContext.  Never raises for what the text may hold.
+ * Reads a JSON object of header names and values; NULL when it holds no valid traceparent, or two,
+ * or is no JSON.  The result is in CurrentMemoryContext.  Never raises for what the text may hold.
  */
 extern struct varlena *postgrest_context(const char *json);
 

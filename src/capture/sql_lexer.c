@@ -1,10 +1,12 @@
 /*
- * sql_lexer.c: PostgreSQL's lexical rules, as far as they tell a block comment from everything else.
+ * sql_lexer.c: PostgreSQL's lexical rules, as far as they tell a block comment from everything
+ * else.
  *
- * Walks a message as scan.l does, but only tells apart what it must: block comments, semicolons, and code.
- * String literals, dollar quotes and quoted identifiers are code, so nothing inside them can pose as a
- * comment; line comments are nothing at all.  Text that scan.l or the grammar would refuse never reaches a
- * running statement, so it may be read any way that stays inside the buffer.
+ * Walks a message as scan.l does, but only tells apart what it must: block comments, semicolons,
+ * and code. String literals, dollar quotes and quoted identifiers are code, so nothing inside them
+ * can pose as a comment; line comments are nothing at all.  Text that scan.l or the grammar would
+ * refuse never reaches a running statement, so it may be read any way that stays inside the
+ * buffer.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE				/* memmem */
@@ -71,8 +73,9 @@ sql_block_comment_end(const char *text, size_t len, size_t pos)
 }
 
 /*
- * scan.l's {quotecontinue}: white space with a newline in it, line comments allowed, and another quote
- * carry on the literal that ended at pos, in the same mode.  The place after that quote, or 0.
+ * scan.l's {quotecontinue}: white space with a newline in it, line comments allowed, and another
+ * quote carry on the literal that ended at pos, in the same mode.  The place after that quote, or
+ * 0.
  */
 static size_t
 literal_continuation(const SqlLexer *lx, size_t pos)

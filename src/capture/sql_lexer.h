@@ -1,9 +1,10 @@
 /*
- * sql_lexer.h: PostgreSQL's lexical rules, as far as they tell a block comment from everything else.
+ * sql_lexer.h: PostgreSQL's lexical rules, as far as they tell a block comment from everything
+ * else.
  *
- * Owns the walk over a message of statements.  No PostgreSQL header, no allocation, and no byte beyond the
- * length is read.  Multi-byte text needs no decoding: in every server encoding the bytes of a character
- * beyond ASCII have the high bit set.
+ * Owns the walk over a message of statements.  No PostgreSQL header, no allocation, and no byte
+ * beyond the length is read.  Multi-byte text needs no decoding: in every server encoding the bytes
+ * of a character beyond ASCII have the high bit set.
  */
 #ifndef OTEL_LINKS_SQL_LEXER_H
 #define OTEL_LINKS_SQL_LEXER_H
@@ -30,8 +31,8 @@ typedef enum SqlLexerEvent
 } SqlLexerEvent;
 
 /*
- * Goes on behind the next event, from a place between two tokens.  A comment without an end is no event,
- * and hides what is in it.
+ * Goes on behind the next event, from a place between two tokens.  A comment without an end is no
+ * event, and hides what is in it.
  */
 extern SqlLexerEvent sql_lexer_next(SqlLexer *lx);
 

@@ -1,8 +1,8 @@
 /*
  * sqlcommenter.c: the trace context in the comments of a SQL statement.
  *
- * The lexer finds a statement's comments; a comment's body is a list of key-value pairs.  There, a nested
- * comment is white space, wherever it stands.
+ * The lexer finds a statement's comments; a comment's body is a list of key-value pairs.  There, a
+ * nested comment is white space, wherever it stands.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE				/* memmem */
@@ -22,7 +22,8 @@ static const char tracestate_key[] = "tracestate";
 #define TRACEPARENT_MAX_LEN 256
 
 /*
- * Inside a comment.  Body is its text without the delimiters, so nested comments in it are complete.
+ * Inside a comment.  Body is its text without the delimiters, so nested comments in it are
+ * complete.
  */
 typedef struct Body
 {
@@ -59,8 +60,8 @@ at_separator(const Body *body)
 }
 
 /*
- * The value after "=" or ":", still encoded; goes on behind it.  A quote without its partner takes the
- * rest of the comment, so that nothing in what may be a text is read as a key.
+ * The value after "=" or ":", still encoded; goes on behind it.  A quote without its partner takes
+ * the rest of the comment, so that nothing in what may be a text is read as a key.
  */
 static Value
 read_value(Body *body)
@@ -115,8 +116,8 @@ at_percent_code(const char *text, size_t len, size_t pos)
 }
 
 /*
- * Undoes percent-encoding (also with the percent sign doubled, as drivers with %s parameters leave it)
- * and backslashes.  False when the result is longer than max.
+ * Undoes percent-encoding (also with the percent sign doubled, as drivers with %s parameters leave
+ * it) and backslashes.  False when the result is longer than max.
  */
 static bool
 decode_value(Value value, char *out, size_t max, size_t *out_len)
@@ -190,8 +191,9 @@ search_add(SqlCommenterSearch *search, const W3cTraceparent *traceparent)
 }
 
 /*
- * Adds the contexts of a comment, whose text comes without the delimiters.  A tracestate belongs to the
- * comment's traceparent where either key is there once; otherwise nobody can say which belong together.
+ * Adds the contexts of a comment, whose text comes without the delimiters.  A tracestate belongs to
+ * the comment's traceparent where either key is there once; otherwise nobody can say which belong
+ * together.
  */
 static void
 read_comment(SqlCommenterSearch *search, const char *text, size_t len)
@@ -251,9 +253,9 @@ holds_traceparent(const char *text, size_t len)
 }
 
 /*
- * Is there the beginning of a comment, and the key after it?  These are only bytes, which a literal may hold
- * as well.  Few statements without a comment have a "*", which memchr() looks for in 10 MB in 0.4 ms; memmem()
- * takes 1 to 3 ms for the key (glibc 2.36).
+ * Is there the beginning of a comment, and the key after it?  These are only bytes, which a
+ * literal may hold as well.  Few statements without a comment have a "*", which memchr() looks for
+ * in 10 MB in 0.4 ms; memmem() takes 1 to 3 ms for the key (glibc 2.36).
  */
 static bool
 may_hold_context(const char *sql, size_t len)

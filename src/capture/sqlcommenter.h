@@ -1,9 +1,9 @@
 /*
  * sqlcommenter.h: the trace context in the comments of a SQL statement.
  *
- * Owns which comments speak for which statement of a message, and the key-value grammar inside a comment
- * (SQLCommenter, marginalia); what a comment is, sql_lexer.h knows.  No PostgreSQL header, no allocation,
- * every string comes with its length (none needs a NUL).
+ * Owns which comments speak for which statement of a message, and the key-value grammar inside a
+ * comment (SQLCommenter, marginalia); what a comment is, sql_lexer.h knows.  No PostgreSQL header,
+ * no allocation, every string comes with its length (none needs a NUL).
  */
 #ifndef OTEL_LINKS_SQLCOMMENTER_H
 #define OTEL_LINKS_SQLCOMMENTER_H
@@ -48,7 +48,9 @@ typedef struct SqlCommenterSearch
 	W3cError	error;			/* of the last invalid traceparent, or W3C_OK */
 } SqlCommenterSearch;
 
-/* A message that is being read.  Made by sqlcommenter_open(); the fields are sqlcommenter.c's own. */
+/*
+ * A message that is being read.  Made by sqlcommenter_open(); the fields are sqlcommenter.c's own.
+ */
 typedef struct SqlCommenterMessage
 {
 	const char *sql;
@@ -60,28 +62,29 @@ typedef struct SqlCommenterMessage
 } SqlCommenterMessage;
 
 /*
- * Begins to read a message as the server parsed it; standard_conforming_strings is the setting with which
- * that was done.  The text must stay as it is while the message is in use.
+ * Begins to read a message as the server parsed it; standard_conforming_strings is the setting
+ * with which that was done.  The text must stay as it is while the message is in use.
  */
 extern void sqlcommenter_open(SqlCommenterMessage *message, const char *sql, size_t len,
 							  bool standard_conforming_strings);
 
 /*
- * The context that the comments of a message hold for one of its statements; *out is defined only when one
- * is found.
+ * The context that the comments of a message hold for one of its statements; *out is defined only
+ * when one is found.
  *
- * A message with one context speaks for all its statements: instrumentation makes one comment for one
- * call.  With several contexts a statement has its own comments, which are those from the ";" before it to
- * its own, and for the last statement also those after its ";".  Of several contexts there, the last counts
- * if all are of one trace, else none does: one of them is stale.  The tracestate is the one in the same
- * comment, or none.
+ * A message with one context speaks for all its statements: instrumentation makes one comment for
+ * one call.  With several contexts a statement has its own comments, which are those from the ";"
+ * before it to its own, and for the last statement also those after its ";".  Of several contexts
+ * there, the last counts if all are of one trace, else none does: one of them is stale.  The
+ * tracestate is the one in the same comment, or none.
  *
- * stmt_location and stmt_len are those of the statement's PlannedStmt: a location of -1 means unknown, and
- * so does a location of 0 without a length where the message has several statements; otherwise a length of
- * 0 or -1 reaches to the message's end.  PostgreSQL 18 begins a statement at its first token, 15 to 17 right
- * after the ";" before it; both will do.
+ * stmt_location and stmt_len are those of the statement's PlannedStmt: a location of -1 means
+ * unknown, and so does a location of 0 without a length where the message has several statements;
+ * otherwise a length of 0 or -1 reaches to the message's end.  PostgreSQL 18 begins a statement at
+ * its first token, 15 to 17 right after the ";" before it; both will do.
  *
- * The statements of a message should be asked for in their order: it is then read once or twice in all.
+ * The statements of a message should be asked for in their order: it is then read once or twice in
+ * all.
  */
 extern SqlCommenterResult sqlcommenter_find(SqlCommenterMessage *message, int stmt_location,
 											int stmt_len, SqlCommenterContext *out);

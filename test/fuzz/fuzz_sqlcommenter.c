@@ -1,13 +1,14 @@
 /*
- * fuzz_sqlcommenter.c: a context is found exactly when real comments of the message hold it for the statement.
+ * fuzz_sqlcommenter.c: a context is found exactly when real comments of the message hold it for
+ * the statement.
  *
- * Compares sqlcommenter_find with a slow scanner that is written another way: it first gives every byte
- * of the message a class, one lexer state at a time as scan.l has them, then copies the comments out and
- * lists the contexts in the copies, then cuts the message into statements and counts.  Only the W3C grammar is shared; it has a
- * fuzzer of its own.
+ * Compares sqlcommenter_find with a slow scanner that is written another way: it first gives every
+ * byte of the message a class, one lexer state at a time as scan.l has them, then copies the
+ * comments out and lists the contexts in the copies, then cuts the message into statements and
+ * counts.  Only the W3C grammar is shared; it has a fuzzer of its own.
  *
- * The input's first byte holds the options.  In the rest, bytes below 0x20 and from 0x80 on stand for
- * whole pieces of SQL, so that mutation finds nested comments and valid contexts soon.
+ * The input's first byte holds the options.  In the rest, bytes below 0x20 and from 0x80 on stand
+ * for whole pieces of SQL, so that mutation finds nested comments and valid contexts soon.
  */
 #include <stdio.h>
 #include <stdint.h>
@@ -428,7 +429,10 @@ list_contexts(void)
 	}
 }
 
-/* Is there more than one context among those of the comments between two places?  Of more than one trace? */
+/*
+ * Is there more than one context among those of the comments between two places?  Of more than one
+ * trace?
+ */
 static bool
 differ(size_t from, size_t to, bool traces)
 {

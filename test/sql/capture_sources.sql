@@ -1,43 +1,54 @@
--- Where a context may come from: otel.context_sources, application_name, ALTER TABLE, and the reasons that
--- otel.trace_context_sources() gives.  A context is shown as the last digit of its trace id.
+-- Where a context may come from: otel.context_sources, application_name, ALTER TABLE, and the
+-- reasons that otel.trace_context_sources() gives.  A context is shown as the last digit of its
+-- trace id.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS otel_links;
 RESET client_min_messages;
 \set tp1 '00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01'
 \set tp3 '00-4bf92f3577b34da6a3ce929d0e0e4733-00f067aa0ba902b7-01'
+\set tp4 '00-4bf92f3577b34da6a3ce929d0e0e4734-00f067aa0ba902b7-01'
+\set tp5 '00-4bf92f3577b34da6a3ce929d0e0e4735-00f067aa0ba902b7-01'
+\set tp6 '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+\set tp7 '00-4bf92f3577b34da6a3ce929d0e0e4737-00f067aa0ba902b7-01'
 \set from_1 '/*traceparent=\'00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01\'*/'
 \set from_2 '/*traceparent=\'00-4bf92f3577b34da6a3ce929d0e0e4732-00f067aa0ba902b7-01\'*/'
-\set current 'SELECT coalesce(right(otel.trace_id(otel.current_trace_context()), 1), \'-\') AS current'
-\set why 'SELECT source, right(otel.trace_id(context), 1) AS context, answers, reason FROM otel.trace_context_sources()'
+CREATE VIEW now AS
+    SELECT coalesce(right(otel.trace_id(otel.current_trace_context()), 1), '-') AS context;
+CREATE VIEW why AS
+    SELECT source, right(otel.trace_id(context), 1) AS context, answers, reason
+      FROM otel.trace_context_sources();
 
 -- each source can be turned off alone
 SELECT otel.current_trace_context() IS NULL AS library_is_loaded;
 SHOW otel.context_sources;
 SET otel.traceparent = :'tp3';
-SET request.headers = '{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4734-00f067aa0ba902b7-01"}';
-SET pg_tracing.trace_context = 'traceparent=''00-4bf92f3577b34da6a3ce929d0e0e4735-00f067aa0ba902b7-01''';
-SET application_name = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
-:why;
+\set headers '{"traceparent": "' :tp4 '"}'
+SET request.headers = :'headers';
+\set tracing 'traceparent=\'' :tp5 '\''
+SET pg_tracing.trace_context = :'tracing';
+SET application_name = :'tp6';
+TABLE why;
 BEGIN;
 SET LOCAL otel.traceparent = :'tp1';
-:current :from_2;
-:why :from_2;
+TABLE now :from_2;
+TABLE why :from_2;
 SET LOCAL otel.context_sources = comment, session, postgrest, pg_tracing;
-:current :from_2;
+TABLE now :from_2;
 COMMIT;
-:current;
+TABLE now;
 SET otel.context_sources = transaction, session, postgrest, pg_tracing;
-:current :from_2;
+TABLE now :from_2;
 SET otel.context_sources = transaction, comment, postgrest, pg_tracing;
-:current;
+TABLE now;
 SET otel.context_sources = pg_tracing;
-:current;
+TABLE now;
 SET otel.context_sources = '';
-:current :from_1;
+TABLE now :from_1;
 BEGIN;
 SELECT otel.start_span('job', root => true) AS span \gset
 SELECT otel.current_trace_context() = :'span' AS an_open_span_always_counts;
-SELECT source, context = :'span' AS is_the_span, answers, reason FROM otel.trace_context_sources() WHERE answers;
+SELECT source, context = :'span' AS is_the_span, answers, reason
+  FROM otel.trace_context_sources() WHERE answers;
 SELECT otel.end_span();
 COMMIT;
 RESET otel.context_sources;
@@ -47,25 +58,27 @@ SET otel.context_sources = comment, nonsense;
 SET otel.context_sources = 'comment,"';
 SHOW otel.context_sources;
 SET otel.context_sources = ' COMMENT , Session';
-:current :from_1;
+TABLE now :from_1;
 RESET otel.context_sources;
 SET otel.pooler_statement_names = 'a_%, b\';
 SET otel.pooler_statement_names = 'a_%,"';
 
 -- application_name, which is not in the default list: after comments, before the session's
 SET otel.context_sources = transaction, comment, application_name, session;
-:current;
-:current :from_1;
-SET application_name = '_DD_00-4bf92f3577b34da6a3ce929d0e0e4737-00f067aa0ba902b7-01';
-:current;
-SET application_name = 'shop 00-4bf92f3577b34da6a3ce929d0e0e4737-00f067aa0ba902b7-01';
-:current;
-:why WHERE source = 'application_name';
+TABLE now;
+TABLE now :from_1;
+\set name '_DD_' :tp7
+SET application_name = :'name';
+TABLE now;
+\set name 'shop ' :tp7
+SET application_name = :'name';
+TABLE now;
+SELECT * FROM why WHERE source = 'application_name';
 RESET otel.traceparent;
 -- it is read again when it changes within a statement
 SELECT i, right(otel.trace_id(otel.current_trace_context()), 1) AS context
   FROM generate_series(8, 9) i
- WHERE set_config('application_name', '00-4bf92f3577b34da6a3ce929d0e0e473' || i || '-00f067aa0ba902b7-01', false) <> '';
+ WHERE set_config('application_name', overlay(:'tp1' PLACING i::text FROM 35), false) <> '';
 RESET application_name;
 RESET otel.context_sources;
 RESET request.headers;
@@ -73,35 +86,39 @@ RESET pg_tracing.trace_context;
 
 -- why is it NULL?
 SET application_name = 'shop';
-:why;
+TABLE why;
 BEGIN;
 SET LOCAL otel.traceparent = '';
-:why WHERE source IN ('transaction', 'session');
+SELECT * FROM why WHERE source IN ('transaction', 'session');
 SET LOCAL otel.traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7';
-:why WHERE source = 'transaction';
+SELECT * FROM why WHERE source = 'transaction';
 ROLLBACK;
 SET otel.traceparent = 'ff-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01';
-:why WHERE source = 'session';
+SELECT * FROM why WHERE source = 'session';
 RESET otel.traceparent;
-:why WHERE source = 'comment' /*traceparent='00-00000000000000000000000000000000-00f067aa0ba902b7-01'*/;
-:why WHERE source = 'comment' :from_1 :from_2;
-SELECT 1 AS one :from_1\; SELECT 2 AS two :from_2\; :why WHERE source = 'comment';
-SET request.headers = '{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4734-00f067aa0ba902b7-01", "Traceparent": ""}';
+SELECT * FROM why WHERE source = 'comment'
+/*traceparent='00-00000000000000000000000000000000-00f067aa0ba902b7-01'*/;
+SELECT * FROM why WHERE source = 'comment' :from_1 :from_2;
+SELECT 1 AS one :from_1\; SELECT 2 AS two :from_2\; SELECT * FROM why WHERE source = 'comment';
+\set headers '{"traceparent": "' :tp4 '", "Traceparent": ""}'
+SET request.headers = :'headers';
 SET pg_tracing.trace_context = 'no context';
-:why WHERE source IN ('postgrest', 'pg_tracing');
+SELECT * FROM why WHERE source IN ('postgrest', 'pg_tracing');
 RESET request.headers;
 RESET pg_tracing.trace_context;
 SET otel.context_sources = transaction;
-:why WHERE source = 'comment' :from_1;
+SELECT * FROM why WHERE source = 'comment' :from_1;
 RESET otel.context_sources;
 SET otel.propagators = none;
-:why :from_1;
+TABLE why :from_1;
 RESET otel.propagators;
--- standard_conforming_strings set in the same transaction: is the text after the backslash a comment?
+-- standard_conforming_strings set in the same transaction: is text after the backslash a comment?
 BEGIN;
 SET LOCAL standard_conforming_strings = on;
-:why WHERE source = 'comment' AND 'C:\' <> ' /*traceparent=00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01*/' :from_2;
-:why WHERE source = 'comment' AND 'C:' <> ' /*traceparent=00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01*/' :from_2;
+SELECT * FROM why WHERE source = 'comment' AND 'C:\' <>
+' /*traceparent=00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01*/' :from_2;
+SELECT * FROM why WHERE source = 'comment' AND 'C:' <>
+' /*traceparent=00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01*/' :from_2;
 COMMIT;
 
 -- the actions of rules have no place in the message: with several contexts nobody can say which
@@ -109,7 +126,8 @@ CREATE TABLE ruled (n int);
 CREATE TABLE reasons (source text, reason text);
 INSERT INTO ruled VALUES (1);
 CREATE RULE instead AS ON DELETE TO ruled DO INSTEAD
-    INSERT INTO reasons SELECT source, reason FROM otel.trace_context_sources() WHERE source = 'comment';
+    INSERT INTO reasons SELECT source, reason FROM otel.trace_context_sources()
+     WHERE source = 'comment';
 DELETE FROM ruled :from_1\; DELETE FROM ruled :from_2;
 SELECT DISTINCT reason FROM reasons;
 DROP TABLE ruled, reasons;
@@ -118,22 +136,28 @@ DROP TABLE ruled, reasons;
 CREATE TABLE old (id int);
 INSERT INTO old VALUES (1), (2);
 CREATE TABLE log (how text, trace_context otel.trace_context DEFAULT otel.current_trace_context());
-ALTER TABLE old ADD COLUMN trace_context otel.trace_context DEFAULT otel.current_trace_context() :from_1;
+ALTER TABLE old ADD COLUMN
+    trace_context otel.trace_context DEFAULT otel.current_trace_context() :from_1;
 INSERT INTO old VALUES (3) :from_2;
 ALTER TABLE old ADD COLUMN rewritten otel.trace_context DEFAULT otel.current_trace_context(),
     ADD COLUMN volatile float DEFAULT random() :from_1;
-ALTER TABLE old ADD COLUMN as_text text DEFAULT otel.traceparent(otel.current_trace_context()) :from_1;
+ALTER TABLE old ADD COLUMN
+    as_text text DEFAULT otel.traceparent(otel.current_trace_context()) :from_1;
 BEGIN;
 SET LOCAL otel.traceparent = :'tp3';
-ALTER TABLE old ADD COLUMN in_transaction otel.trace_context DEFAULT otel.current_trace_context();
+ALTER TABLE old ADD COLUMN
+    in_transaction otel.trace_context DEFAULT otel.current_trace_context();
 DO $$ BEGIN
-    EXECUTE 'ALTER TABLE old ADD COLUMN in_do otel.trace_context DEFAULT otel.current_trace_context()';
+    EXECUTE 'ALTER TABLE old ADD COLUMN
+        in_do otel.trace_context DEFAULT otel.current_trace_context()';
 END $$;
 INSERT INTO old VALUES (4);
 COMMIT;
-SELECT id, right(otel.trace_id(trace_context), 1) AS context, right(otel.trace_id(rewritten), 1) AS rewritten,
+SELECT id, right(otel.trace_id(trace_context), 1) AS context,
+       right(otel.trace_id(rewritten), 1) AS rewritten,
        right(otel.trace_id(otel.from_traceparent(as_text)), 1) AS as_text,
-       right(otel.trace_id(in_transaction), 1) AS in_transaction, right(otel.trace_id(in_do), 1) AS in_do
+       right(otel.trace_id(in_transaction), 1) AS in_transaction,
+       right(otel.trace_id(in_do), 1) AS in_do
   FROM old ORDER BY id;
 -- what a function or an event trigger inserts meanwhile is the client's
 CREATE FUNCTION note_row(i int) RETURNS text LANGUAGE plpgsql AS $$
@@ -150,8 +174,10 @@ ALTER TABLE old ALTER COLUMN id TYPE text USING note_row(id),
 SELECT count(after_function) FROM old;
 CREATE FUNCTION note_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$
     BEGIN INSERT INTO log (how) VALUES (tg_event || ', ' || tg_tag); END $$;
-CREATE EVENT TRIGGER note_start ON ddl_command_start WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION note_ddl();
-CREATE EVENT TRIGGER note_end ON ddl_command_end WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION note_ddl();
+CREATE EVENT TRIGGER note_start ON ddl_command_start WHEN TAG IN ('ALTER TABLE')
+    EXECUTE FUNCTION note_ddl();
+CREATE EVENT TRIGGER note_end ON ddl_command_end WHEN TAG IN ('ALTER TABLE')
+    EXECUTE FUNCTION note_ddl();
 CREATE EVENT TRIGGER note_rewrite ON table_rewrite EXECUTE FUNCTION note_ddl();
 ALTER TABLE old ALTER COLUMN id TYPE int USING id::int :from_2;
 DROP EVENT TRIGGER note_start;
@@ -173,14 +199,17 @@ CREATE TABLE parts (id int, trace_context otel.trace_context DEFAULT otel.curren
 CREATE TABLE part (id int, trace_context otel.trace_context);
 INSERT INTO part VALUES (1, NULL);
 ALTER TABLE parts ATTACH PARTITION part FOR VALUES FROM (0) TO (10) :from_1;
-ALTER TABLE parts ADD COLUMN second otel.trace_context DEFAULT otel.current_trace_context() :from_1;
+ALTER TABLE parts ADD COLUMN
+    second otel.trace_context DEFAULT otel.current_trace_context() :from_1;
 INSERT INTO parts VALUES (2) :from_2;
-SELECT id, right(otel.trace_id(trace_context), 1) AS context, right(otel.trace_id(second), 1) AS second
+SELECT id, right(otel.trace_id(trace_context), 1) AS context,
+       right(otel.trace_id(second), 1) AS second
   FROM parts ORDER BY id;
 CREATE DOMAIN traced AS otel.trace_context DEFAULT otel.current_trace_context();
 ALTER TABLE parts DETACH PARTITION part;
 ALTER TABLE part ADD COLUMN third traced :from_1;
 SELECT count(*), count(third) FROM part;
+DROP VIEW now, why;
 DROP TABLE old, log, parts, part;
 DROP DOMAIN traced;
 DROP FUNCTION note_row, note_ddl;

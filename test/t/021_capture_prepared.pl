@@ -50,37 +50,39 @@ my $wire = Wire->connect($node, 'postgres');
 # ---- unnamed statements ----
 
 $wire->run(parse => ['', $insert], bind => ['', '', 'x'], execute => ['']);
-is(recorded(), '1', 'an unnamed statement has its comment');
+is(recorded(), '1', 'an unnamed statement has the context of its comment');
 
 $wire->run(parse => ['', $insert], bind => ['', '', 'x'], execute => ['']);
 $wire->run(bind => ['', '', 'x'], execute => ['']);
-is(recorded(), '11', 'executed again it still has it, which no server can tell from a new one');
+is(recorded(), '11', 'an unnamed statement executed again keeps its comment: no server can tell');
 
 $wire->run(map { (parse => ['', 'INSERT INTO jobs (how) VALUES ($1) ' . from($_)],
 	bind => ['', '', 'x'], execute => ['']) } 1 .. 3);
-is(recorded(), '123', 'each of a pipeline has its own');
+is(recorded(), '123', 'each unnamed statement of a pipeline has the context of its own comment');
 
 # ---- named statements ----
 
 $wire->run(parse => ['s1', $insert], bind => ['', 's1', 'x'], execute => ['']);
 is(recorded(), '1', 'the first execution of a named statement has its comment');
 $wire->run(bind => ['', 's1', 'x'], execute => ['']) for 1 .. 7;
-is(recorded(), '-------', 'no later one has, with custom plans or a generic one');
+is(recorded(), '-------',
+	'later executions of a named statement have no context, with custom plans and generic ones');
 
 $wire->run(parse => ['s2', $insert]);
 $wire->run(bind => ['', 's2', 'x'], execute => ['']);
 $wire->run(bind => ['', 's2', 'x'], execute => ['']);
-is(recorded(), '1-', 'nor when Parse came by itself');
+is(recorded(), '1-', 'a named statement parsed in a message of its own has no context later');
 
 $wire->query('BEGIN');
 $wire->run(parse => ['s3', $insert]);
 $wire->run(bind => ['', 's3', 'x'], execute => ['']) for 1 .. 8;
-is(recorded_in($wire), '11111111', 'all executions in the transaction that prepared it have');
+is(recorded_in($wire), '11111111',
+	'all executions in the transaction that prepared a statement have its comment');
 $wire->query('COMMIT');
 $wire->query('BEGIN');
 $wire->run(bind => ['', 's3', 'x'], execute => ['']);
 $wire->query('COMMIT');
-is(recorded(), '-', 'none in the next transaction has');
+is(recorded(), '-', 'no execution in the next transaction has the comment');
 
 # prepared earlier, as drivers with a cache of statements and pgx's Batch do
 $wire->run(parse => ['b1', $insert]);
@@ -88,7 +90,7 @@ $wire->run(parse => ['b2', $insert =~ s/4731/4732/r]);
 $wire->run(map { (bind => ['', $_, 'x'], execute => ['']) } qw(b1 b1 b2 b1 b2));
 is(recorded(), '11212', 'executions in the transaction of the first one have their comments');
 $wire->run(map { (bind => ['', $_, 'x'], execute => ['']) } qw(b1 b2));
-is(recorded(), '--', 'those of a later transaction have none');
+is(recorded(), '--', 'executions in a later transaction have no context');
 
 $wire->run(parse => ['old', $insert]);
 $wire->query('SELECT pg_sleep(1.1)');
@@ -99,10 +101,11 @@ $wire->run(parse => ['old2', $insert]);
 $wire->query('SELECT pg_sleep(1.1)');
 $wire->run(bind => ['', 'old2', 'x'], execute => ['']) for 1 .. 2;
 $wire->query('COMMIT');
-is(recorded(), '11', 'within one transaction it may take longer');
+is(recorded(), '11',
+	'in the transaction that prepared it, a statement may be executed later than a second after');
 
 $wire->run(parse => ['s4', $insert], map { (bind => ['', 's4', "x$_"], execute => ['']) } 1 .. 8);
-is(recorded(), '11111111', 'executemany: one pipeline is one transaction');
+is(recorded(), '11111111', 'all rows of executemany, which is one transaction, have the comment');
 
 $wire->query('BEGIN');
 $wire->run(bind => ['', 's4', 'x'], execute => ['']);
@@ -115,23 +118,24 @@ is(recorded(), '-9', 'SET LOCAL speaks for every execution');
 
 $wire->run(parse => ['s5', $insert]);
 $wire->run(bind => ['p5', 's5', 'x'], close_statement => ['s5'], execute => ['p5']);
-is(recorded(), '-', 'closed before its execution: nothing can be told');
+is(recorded(), '-', 'a statement closed before its portal is executed has no context');
 
 $wire->run(parse => ['s6', $insert]);
 $wire->run(bind => ['', 's6', 'x'], execute => ['']);
 recorded();
 $wire->run(bind => ['p6', 's6', 'x'], close_statement => ['s6'],
 	parse => ['s6', 'SELECT 1 ' . from(2)], execute => ['p6']);
-is(recorded(), '-', 'another statement under its name does not vouch for it');
+is(recorded(), '-', 'another statement prepared under its name does not vouch for a portal');
 
 $wire->run(close_statement => ['s6'], parse => ['s6', $insert =~ s/4731/4733/r], bind => ['', 's6', 'x'], execute => ['']);
-is(recorded(), '3', 'prepared anew under an old name, its comment counts again');
+is(recorded(), '3', 'a statement prepared anew under an old name has the context of its comment');
 
 $wire->query('DEALLOCATE ALL');
 $wire->run(parse => ['s7', $insert], bind => ['p7', 's7', 'x']);
 $wire->query('DEALLOCATE ALL');
 $wire->run(parse => ['s7', $insert], bind => ['', 's7', 'x'], execute => ['']);
-is(recorded(), '1', 'after DEALLOCATE ALL');
+is(recorded(), '1',
+	'a statement prepared anew after DEALLOCATE ALL has the context of its comment');
 
 # ---- why a statement is not trusted ----
 
@@ -206,25 +210,28 @@ $wire->query('RESET application_name');
 my $calls = 'SELECT enqueue($1 || i) FROM generate_series(1, 4) i ' . from(1);
 $wire->query('BEGIN');
 is(join('', $wire->run(parse => ['f1', $calls], bind => ['p', 'f1', 'x'], execute => ['p', 2])), '11',
-	'FOR IN INSERT RETURNING in a function: its portal is not the client\'s');
+	'a function\'s FOR IN INSERT RETURNING has the comment of the client\'s statement');
 $wire->run(bind => ['', 'f1', 'x'], execute => ['']);
-is(join('', $wire->run(execute => ['p', 0])), '11', 'a portal that goes on');
+is(join('', $wire->run(execute => ['p', 0])), '11', 'a portal that is continued keeps the comment');
 $wire->query('COMMIT');
-is(recorded(), '11' . '1111' . '11', 'all in the transaction that prepared it');
-is(join('', $wire->run(bind => ['', 'f1', 'x'], execute => [''])), '', 'a later execution of it')
+is(recorded(), '11' . '1111' . '11',
+	'all executions in the transaction that prepared it have the comment through a function\'s portal');
+is(join('', $wire->run(bind => ['', 'f1', 'x'], execute => [''])), '',
+	'a later execution through a function\'s portal has no context')
   or diag('FOR IN INSERT RETURNING must not hide the name of the client\'s statement');
-is(recorded(), '----', 'has none');
+is(recorded(), '----', 'a later execution of the client\'s statement has no context');
 
 $wire->run(parse => ['', 'CALL enqueue_and_commit($1) ' . from(2)], bind => ['', '', 'x'], execute => ['']);
-is(recorded(), '22', 'a procedure that commits');
+is(recorded(), '22', 'a procedure that commits keeps the comment of its CALL');
 $wire->run(parse => ['c1', 'CALL enqueue_and_commit($1) ' . from(2)], bind => ['', 'c1', 'x'], execute => ['']);
-is(recorded(), '22', 'a procedure that commits, named');
+is(recorded(), '22', 'a procedure that commits keeps the comment of a named CALL');
 $wire->run(bind => ['', 'c1', 'x'], execute => ['']);
-is(recorded(), '--', 'a procedure that commits, executed again');
+is(recorded(), '--',
+	'a procedure that commits has no context when its named CALL is executed again');
 
 $wire->run(parse => ['u1', 'DO $$ BEGIN PERFORM enqueue(\'do\'); END $$ ' . from(3)], bind => ['', 'u1'], execute => ['']);
 $wire->run(bind => ['', 'u1'], execute => ['']);
-is(recorded(), '3-', 'a utility statement');
+is(recorded(), '3-', 'a utility statement has the context of its comment');
 
 $wire->query('BEGIN');
 $wire->run(parse => ['n1', $insert], bind => ['', 'n1', 'x'], execute => ['']);
@@ -251,23 +258,30 @@ sub order
 	return recorded();
 }
 
-is(order(query => 'COMMIT ' . from(1)), '1', 'deferred to a COMMIT: its comment');
-is(order(parse => ['', 'COMMIT ' . from(2)], bind => ['', ''], execute => ['']), '2', 'an unnamed one');
-is(order(parse => ['end', 'COMMIT ' . from(3)], bind => ['', 'end'], execute => ['']), '3', 'a named one');
-is(order(bind => ['', 'end'], execute => ['']), '-', 'which is stale when it is executed again');
+is(order(query => 'COMMIT ' . from(1)), '1',
+	'a deferred trigger has the context of the COMMIT\'s comment');
+is(order(parse => ['', 'COMMIT ' . from(2)], bind => ['', ''], execute => ['']), '2',
+	'a deferred trigger has the comment of an unnamed COMMIT');
+is(order(parse => ['end', 'COMMIT ' . from(3)], bind => ['', 'end'], execute => ['']), '3',
+	'a deferred trigger has the comment of a named COMMIT');
+is(order(bind => ['', 'end'], execute => ['']), '-',
+	'a deferred trigger has no context when a named COMMIT is executed again');
 is(order(parse => ['PGBOUNCER_20', 'COMMIT ' . from(4)], bind => ['', 'PGBOUNCER_20'], execute => ['']), '-',
-	'one that a pooler prepared');
-is(order(query => 'END ' . from(5)), '5', 'after them a message of its own again');
+	'a deferred trigger has no context from a COMMIT that a pooler prepared');
+is(order(query => 'END ' . from(5)), '5',
+	'after such COMMITs a message has the context of its own comment');
 $wire->query('BEGIN');
 $wire->run(parse => ['undo', 'ROLLBACK ' . from(6)], bind => ['', 'undo'], execute => ['']);
-is(order(parse => ['', 'COMMIT ' . from(7)], bind => ['', ''], execute => ['']), '7', 'and after a named ROLLBACK');
+is(order(parse => ['', 'COMMIT ' . from(7)], bind => ['', ''], execute => ['']), '7',
+	'after a named ROLLBACK a message has the context of its own comment');
 
 # ---- messages that come at the same address ----
 
 $wire->query('INSERT INTO jobs (how) VALUES (\'x\') ' . from($_)) for 1 .. 5;
-is(recorded(), '12345', 'messages of one length, one after another');
+is(recorded(), '12345',
+	'messages of one length, one after another, have the contexts of their own comments');
 $wire->query(join(';', map { "INSERT INTO jobs (how) VALUES ('x') " . ($_ % 2 ? from($_) : '') } 1 .. 9));
-is(recorded(), '1-3-5-7-9', 'statements of one message');
+is(recorded(), '1-3-5-7-9', 'statements of one message have the contexts of their own comments');
 $wire->query('SELECT enqueue(\'x\')' . from(4) . ';SELECT enqueue(\'y\')' . from(5) . ';SELECT enqueue(\'z\')');
 is(recorded(), '45-', 'one cached plan of a function, different statements of one message');
 $wire->query('SELECT enqueue(\'x\')' . from(4) . ';SELECT enqueue(\'y\');SELECT enqueue(\'z\')');

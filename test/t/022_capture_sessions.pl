@@ -38,8 +38,8 @@ my $plain = q{INSERT INTO jobs (how) VALUES ('x')};
 	$node->safe_psql('postgres', $plain . from(2));
 	$node->safe_psql('postgres', "BEGIN; SELECT otel.set_trace_context('" . traceparent(3) . "'); $plain; COMMIT");
 	is($node->safe_psql('postgres', q{SELECT string_agg(coalesce(otel.trace_state(trace_context), '-'), '' ORDER BY id)
-		FROM jobs}), 'a=1--', 'PGOPTIONS: its tracestate goes with its traceparent only');
-	is(recorded($node), '123', 'PGOPTIONS: after a comment and what the transaction sets');
+		FROM jobs}), 'a=1--', 'a tracestate from PGOPTIONS goes with its traceparent only');
+	is(recorded($node), '123', 'PGOPTIONS ranks after a comment and what the transaction sets');
 
 	my $wire = Wire->connect($node, 'postgres', options => '-c otel.traceparent=' . traceparent(4));
 	$wire->query('BEGIN');
@@ -62,7 +62,7 @@ $wire->query("SET LOCAL otel.traceparent = '" . traceparent(6) . "'");
 $wire->query($plain . from(2));
 $wire->query('COMMIT');
 $wire->query($plain . from(2));
-is(recorded($node), '62', 'SET LOCAL before the library is loaded');
+is(recorded($node), '62', 'SET LOCAL before the library is loaded counts in its transaction');
 $wire->query('BEGIN');
 $wire->query("SET otel.traceparent = '" . traceparent(7) . "'");
 $wire->query('ROLLBACK');
@@ -84,11 +84,11 @@ $node->safe_psql('postgres', "ALTER DATABASE postgres SET otel.traceparent = '" 
 $node->safe_psql('postgres', $plain);
 $node->safe_psql('postgres', $plain, extra_params => [ '-U', 'traced' ]);
 $node->safe_psql('postgres', $plain . from(3));
-is(recorded($node), '1213', 'ALTER ROLE, ALTER DATABASE: as the session\'s');
+is(recorded($node), '1213', 'ALTER ROLE and ALTER DATABASE count as the session\'s');
 $node->safe_psql('postgres', 'ALTER DATABASE postgres RESET ALL; ALTER ROLE traced RESET ALL');
 $node->safe_psql('postgres', "ALTER DATABASE postgres SET otel.propagators = 'none'");
 $node->safe_psql('postgres', $plain . from(3));
-is(recorded($node), '-', 'otel.propagators of a database');
+is(recorded($node), '-', 'otel.propagators = none of a database stops capture there');
 $node->safe_psql('postgres', 'ALTER DATABASE postgres RESET ALL');
 
 # ---- a database behind a transaction pooler, where a session is nobody's ----
@@ -108,7 +108,8 @@ $wire->query("SET request.headers = '{\"traceparent\": \"" . traceparent(5) . "\
 $wire->query($plain);
 $wire->query('SET otel.context_sources = transaction, comment, session, postgrest');
 $wire->query($plain);
-is(recorded($node), '54', 'the sources after it go on; turned on again, the session\'s is back at once');
+is(recorded($node), '54',
+	'later sources go on, and the session\'s counts again at once when it is turned on');
 $wire->disconnect;
 
 # what is no source warns and is as if it were not set; comments are turned off for one role
@@ -133,7 +134,7 @@ $wire->query('SET ' . ($node->pg_version >= 16 ? 'debug_parallel_query' : 'force
 $wire->query('SELECT trace_context FROM jobs');
 $wire->query("SET otel.traceparent = '" . traceparent(1) . "'");
 $wire->query($plain);
-is(recorded($node), '3-', 'settings hold that were made before a parallel query loaded the library');
+is(recorded($node), '3-', 'settings made before a parallel query loaded the library hold');
 $wire->disconnect;
 $node->safe_psql('postgres', 'ALTER DATABASE postgres RESET ALL');
 
@@ -145,7 +146,8 @@ SKIP:
 	local $ENV{PGOPTIONS} = '-c standard_conforming_strings=off -c escape_string_warning=off';
 	$node->safe_psql('postgres', q{INSERT INTO jobs (how) VALUES ('\\'} . from(1) =~ s/'//gr . q{')});
 	$node->safe_psql('postgres', q{INSERT INTO jobs (how) VALUES ('\\\\')} . from(2));
-	is(recorded($node), '-2', 'standard_conforming_strings = off');
+	is(recorded($node), '-2',
+		'comments are told from literals with standard_conforming_strings = off');
 
 	# a function that has it set otherwise than the session had when it parsed the message
 	$ENV{PGOPTIONS} = '';
@@ -162,7 +164,7 @@ $node->safe_psql('postgres', q{CREATE DATABASE latin1 TEMPLATE template0 ENCODIN
 $node->safe_psql('latin1', 'CREATE EXTENSION otel_links');
 my $json = '{"from": "\u20ac \ud83d\ude00", "traceparent": "' . traceparent(6) . '"}';
 is($node->safe_psql('latin1', "SET request.headers = '$json'; SELECT right(otel.trace_id(otel.current_trace_context()), 1)"),
-	'6', 'a header that the database cannot hold');
+	'6', 'PostgREST\'s headers are read although the database lacks their characters');
 
 # ---- parallel workers ----
 $node->safe_psql('postgres', q{CREATE TABLE big AS SELECT generate_series(1, 1000) AS i; ANALYZE big});
@@ -205,7 +207,8 @@ $node->safe_psql('postgres', $plain . from(2));
 $node->wait_for_catchup('sub');
 is($subscriber->safe_psql('postgres', q{
 	SELECT right(otel.trace_id(trace_context), 1), right(otel.trace_id(own), 1), right(otel.trace_id(by_trigger), 1)
-	FROM jobs ORDER BY id DESC LIMIT 1}), '2|5|5', 'but what somebody set for its role');
+	FROM jobs ORDER BY id DESC LIMIT 1}), '2|5|5',
+		'the apply worker has the context that somebody set for its role');
 
 $subscriber->stop;
 $node->stop;

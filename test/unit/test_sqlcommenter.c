@@ -1,9 +1,9 @@
 /*
  * test_sqlcommenter.c: what counts as a comment, and what is read in one.  Prints TAP.
  *
- * In the messages, @1 to @9 stand for nine valid traceparents, and #1 to #9 for others of the same traces.  A
- * case's answer is their digit, with "#" before it for the latter and the tracestate behind it when there is
- * one; "" when nothing is found.
+ * In the messages, @1 to @9 stand for nine valid traceparents, and #1 to #9 for others of the same
+ * traces.  A case's answer is their digit, with "#" before it for the latter and the tracestate
+ * behind it when there is one; "" when nothing is found.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -246,9 +246,9 @@ test_single_statements(void)
 #define MAX_STATEMENTS 4
 
 /*
- * In these messages, "|" stands where PostgreSQL 15 has a statement begin, "<" where 18 does, and ">"
- * where it ends.  expected has what each statement must get; unknown, what one gets whose place is not
- * known.
+ * In these messages, "|" stands where PostgreSQL 15 has a statement begin, "<" where 18 does, and
+ * ">" where it ends.  expected has what each statement must get; unknown, what one gets whose place
+ * is not known.
  */
 typedef struct Message
 {
@@ -431,7 +431,9 @@ test_sizes(void)
 	test_big("50 MB of traceparent", "SELECT 1/*traceparent='", " ", "'*/", "");
 }
 
-/* Time would prove nothing on a busy machine; reading all of it for each statement takes minutes. */
+/*
+ * Time would prove nothing on a busy machine; reading all of it for each statement takes minutes.
+ */
 static void
 test_many_statements(void)
 {
