@@ -1,25 +1,20 @@
 #!/usr/bin/env python3
-"""Writes docs/reference.md and the tables of README.md from the catalog: what they say is what COMMENT ON
-and the settings' descriptions say.
+"""Writes docs/reference.md from the catalog: what it says is what COMMENT ON and the settings' descriptions
+say, with the examples of reference_examples.sql.
 
-    scripts/cluster build/venv/bin/python3 scripts/reference.py [--check]
+    scripts/cluster build/venv/bin/python3 scripts/reference.py
 
---check writes nothing, prints TAP, and fails when a file is not as it would be written, or when README's
-example does not do what it is there to show.
+A comment on a function is text; a line of it that begins with the name of an argument and a colon is that
+argument's description.  test/docs/check_reference.py checks that the file is as it would be written.
 """
 
-import os
 import pathlib
 import re
-import subprocess
-import sys
 
 import psycopg
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "test" / "receiver"))
-
-from otlp_receiver import Receiver  # noqa: E402
+REFERENCE = ROOT / "docs" / "reference.md"
 
 # Functions that people call: not what types, operators, casts, operator classes and aggregates are
 # made of.
@@ -100,6 +95,12 @@ def sections(script):
     return result
 
 
+def examples(text):
+    """The examples by function name: what follows a line "-- name"."""
+    parts = re.split(r"^-- (\w+)\n", text, flags=re.MULTILINE)
+    return {name: body.strip() for name, body in zip(parts[1::2], parts[2::2])}
+
+
 def sentence(text):
     """A comment as a sentence of a document."""
     if not text:
@@ -117,7 +118,7 @@ def first_clause(text):
     depth = 0
     for i, c in enumerate(text):
         depth += (c == "(") - (c == ")")
-        if depth == 0 and c in ".;:?" and text[i + 1:i + 2] == " ":
+        if depth == 0 and c in ".;:?" and text[i + 1:i + 2] in (" ", "\n"):
             return text[:i + (c == "?")]
     return text
 
@@ -139,12 +140,14 @@ class Catalog:
 
         connection.execute("CREATE EXTENSION IF NOT EXISTS otel_links")
         connection.execute("LOAD 'otel_links'")
+        version = query("SELECT extversion FROM pg_extension WHERE extname = 'otel_links'")[0][0]
         self.functions = query(FUNCTIONS)
         self.relations = query(RELATIONS)
         self.types = query(TYPES)
         self.casts = query(CASTS)
         self.settings = query(SETTINGS)
-        self.sections = sections((ROOT / "otel_links--1.0.sql").read_text())
+        self.sections = sections((ROOT / f"otel_links--{version}.sql").read_text())
+        self.examples = examples((ROOT / "scripts" / "reference_examples.sql").read_text())
 
 
 def reference(catalog):
@@ -152,18 +155,26 @@ def reference(catalog):
         "# Reference",
         "",
         "Written by `make docs` from the comments in the catalog; `\\df+ otel.*` and `\\dd` show the same.",
+        "Everything is in the schema `otel`. The examples use this table:",
+        "",
+        *sql_block(catalog.examples["before"]),
+        "",
+        "| function | |",
+        "|---|---|",
+        *index(catalog),
     ]
     types = list(catalog.types)
     for title, names in catalog.sections:
         body = []
         for name in names:
             for type_ in [t for t in types if t[0] == name]:
-                body += ["", f"### type `otel.{name}`", "", sentence(type_[1])]
+                body += ["", f"### type {name}", "", sentence(type_[1])]
                 types.remove(type_)
-            for function in [f for f in catalog.functions if f[0] == name]:
-                body += reference_function(*function)
+            overloads = [f for f in catalog.functions if f[0] == name]
+            if overloads:
+                body += reference_functions(name, overloads, catalog.examples.get(name))
             for relation in [r for r in catalog.relations if r[0] == name]:
-                body += reference_relation(*relation)
+                body += reference_relation(catalog, *relation)
             if name == "trace_context" and title == "The type":
                 body += ["", "| cast from | to | | |", "|---|---|---|---|"]
                 body += [f"| `{source}` | `{target}` | {how} | {cell(sentence(comment))} |"
@@ -174,23 +185,93 @@ def reference(catalog):
     return "\n".join(lines) + "\n"
 
 
-def reference_function(name, kind, arguments, result, volatility, comment):
-    call = f"otel.{name}({', '.join(in_arguments(arguments))})"
-    what = {"f": "", "p": "CALL ", "a": "aggregate "}[kind]
-    columns = columns_returned(arguments)
-    if columns and kind == "f":
-        result = f"{'SETOF ' if result.startswith('SETOF') else ''}({', '.join(columns)})"
-    returns = f" → {result}" if result and kind != "p" else ""
-    lines = ["", f"### `{what}{call}{returns}`", "", sentence(comment)]
-    if kind == "f":
-        lines[-1] += f" ({VOLATILITY[volatility].capitalize()}.)"
+def sql_block(text):
+    return ["```sql", *text.split("\n"), "```"]
+
+
+def index(catalog):
+    """What there is, one line each, linked to where it is described."""
+    for title, names in catalog.sections:
+        rows = []
+        for name in names:
+            comments = [f[5] for f in catalog.functions if f[0] == name]
+            if comments:
+                rows.append(f"| [`{name}`](#{name}) | {cell(sentence(first_clause(comments[0])))} |")
+            for _, kind, comment, _ in [r for r in catalog.relations if r[0] == name]:
+                what = "view" if kind == "v" else "table"
+                rows.append(f"| [{what} `{name}`](#{what}-{name}) | {cell(sentence(first_clause(comment)))} |")
+        if rows:
+            yield f"| **{title}** | |"
+            yield from rows
+
+
+def signature(name, kind, arguments, result):
+    """As a statement would write it: on one line, or with one argument a line."""
+    before = {"f": "", "p": "CALL ", "a": ""}[kind]
+    inward, outward = in_arguments(arguments), columns_returned(arguments)
+    if kind == "p":
+        returns = ""
+    elif outward:
+        returns = f" → {'SETOF ' if result.startswith('SETOF') else ''}({', '.join(outward)})"
+    else:
+        returns = f" → {result}"
+    line = f"{before}otel.{name}({', '.join(inward)}){returns}"
+    if len(line) <= 80:
+        return [line]
+    return [f"{before}otel.{name}(", *[f"    {argument}," for argument in inward[:-1]], f"    {inward[-1]}",
+            f"){returns}"]
+
+
+def comment_parts(comment, arguments):
+    """The text of a comment, and the descriptions of its arguments."""
+    names = [argument.split(" ")[0] for argument in in_arguments(arguments)]
+    text, described = "", {}
+    current = None
+    for line in comment.split("\n"):
+        begins = re.match(r"(\w+): (.*)", line)
+        if begins and begins[1] in names:
+            current = begins[1]
+            described[current] = begins[2]
+        elif current:
+            described[current] += " " + line.strip()
+        else:
+            text += (" " if text else "") + line.strip()
+    return text, described
+
+
+def reference_functions(name, overloads, example):
+    """All functions of one name."""
+    lines = ["", f"### {name}", "", "```text"]
+    for _, kind, arguments, result, _, _ in overloads:
+        lines += signature(name, kind, arguments, result)
+    lines.append("```")
+    for _, kind, arguments, _, volatility, comment in overloads:
+        text, described = comment_parts(comment, arguments)
+        text = sentence(text)
+        if len(overloads) > 1:
+            given = ", ".join(argument.split(" DEFAULT")[0] for argument in in_arguments(arguments))
+            text = f"`{name}({given})`: {text[0].lower() if text[1:2].islower() else text[0]}{text[1:]}"
+        if kind == "f":
+            text += f" ({VOLATILITY[volatility].capitalize()}.)"
+        lines += ["", text]
+        if described:
+            lines += ["", *[f"- `{argument}`: {description}" for argument, description in described.items()]]
+    if example:
+        lines += ["", *sql_block(example)]
     return lines
 
 
-def reference_relation(name, kind, comment, columns):
-    lines = ["", f"### {'view' if kind == 'v' else 'table'} `otel.{name}`", "", sentence(comment), "",
-             "| column | type | |", "|---|---|---|"]
-    return lines + [f"| {column} | {type_} | {cell(text or '')} |" for column, type_, text in columns]
+def reference_relation(catalog, name, kind, comment, columns):
+    """A table or view; columns that it shares with the queue are described there only."""
+    lines = ["", f"### {'view' if kind == 'v' else 'table'} {name}", "", sentence(comment)]
+    queue = next(r[3] for r in catalog.relations if r[0] == "span_queue")
+    if name != "span_queue" and columns[:len(queue)] == queue:
+        lines[-1] += " It has the columns of [`otel.span_queue`](#table-span_queue)"
+        columns = columns[len(queue):]
+        lines[-1] += ", and these:" if columns else "."
+    if columns:
+        lines += ["", "| column | type | |", "|---|---|---|"]
+    return lines + [f"| `{column}` | {type_} | {cell(text or '')} |" for column, type_, text in columns]
 
 
 def settings_table(catalog):
@@ -201,70 +282,10 @@ def settings_table(catalog):
     ]
 
 
-def functions_table(catalog):
-    lines = ["| function | |", "|---|---|"]
-    for title, names in catalog.sections:
-        rows = []
-        for name in names:
-            for _, kind, arguments, _, _, comment in [f for f in catalog.functions if f[0] == name]:
-                arguments = ", ".join(a.split(" ")[0] for a in in_arguments(arguments))
-                rows.append(f"| {'CALL ' if kind == 'p' else ''}`{name}({arguments})` "
-                            f"| {cell(sentence(first_clause(comment)))} |")
-            for _, kind, comment, _ in [r for r in catalog.relations if r[0] == name]:
-                rows.append(f"| {'view' if kind == 'v' else 'table'} `{name}` "
-                            f"| {cell(sentence(first_clause(comment)))} |")
-        if rows:
-            lines += [f"| **{title}** | |", *rows]
-    return lines
-
-
-def readme(catalog, text):
-    for marker, table in (("functions", functions_table(catalog)), ("settings", settings_table(catalog))):
-        begin, end = f"<!-- {marker}: make docs -->", f"<!-- end of {marker} -->"
-        before, _, rest = text.partition(begin)
-        _, found, after = rest.partition(end)
-        if not found:
-            raise SystemExit(f"README.md has no place for the {marker}")
-        text = "\n".join([before + begin, "", *table, "", end + after])
-    return text
-
-
-def example_works(text):
-    """Pastes README's example into psql, in a database of its own; does its span arrive, linked to the client's
-    trace, and does the example say so?"""
-    example = re.search(r"```sql\n(.*?)```", text, re.DOTALL)[1]
-    traceparent = re.search(r"traceparent='(.*)'", example)[1]
-    with Receiver() as receiver, psycopg.connect(autocommit=True) as connection:
-        connection.execute("CREATE DATABASE readme_example")
-        connection.execute(f"ALTER DATABASE readme_example SET otel.exporter_otlp_endpoint = '{receiver.url}'")
-        bindir = subprocess.check_output([os.environ["PG_CONFIG"], "--bindir"], text=True).strip()
-        shown = subprocess.run([f"{bindir}/psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "readme_example"], input=example,
-                               capture_output=True, text=True, check=False)
-        spans = receiver.spans
-    if shown.returncode != 0 or "WARNING" in shown.stderr or not shown.stdout.endswith("\n1\n1|0|0|\n"):
-        print(f"# {shown.stdout}{shown.stderr}".replace("\n", "\n# "))
-        return False
-    return [(s["name"], s["kind"], s["status"]["code"], [(k["trace_id"], k["span_id"]) for k in s["links"]])
-            for s in spans] == [("process jobs", "consumer", "unset", [tuple(traceparent.split("-")[1:3])])]
-
-
 def main():
     with psycopg.connect(autocommit=True) as connection:
-        catalog = Catalog(connection)
-    reference_file, readme_file = ROOT / "docs" / "reference.md", ROOT / "README.md"
-    wanted = {reference_file: reference(catalog), readme_file: readme(catalog, readme_file.read_text())}
-    if sys.argv[1:] != ["--check"]:
-        for file, text in wanted.items():
-            file.write_text(text)
-        return 0
-    results = {f"{file.relative_to(ROOT)} says what the catalog says (else: make docs)":
-               file.exists() and file.read_text() == text for file, text in wanted.items()}
-    results["the example in README.md works"] = example_works(readme_file.read_text())
-    for number, (what, holds) in enumerate(results.items(), 1):
-        print(f"{'ok' if holds else 'not ok'} {number} - {what}")
-    print(f"1..{len(results)}")
-    return 0 if all(results.values()) else 1
+        REFERENCE.write_text(reference(Catalog(connection)))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

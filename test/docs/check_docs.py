@@ -1,0 +1,213 @@
+#!/usr/bin/env python3
+"""Is what README and docs say true?  Speaks TAP; scripts/check runs it as its suite docs.
+
+    scripts/cluster build/venv/bin/python3 test/docs/check_docs.py [PAGE...]
+
+For every page: links, their anchors, and the paths and make targets it names exist; so does every otel.name,
+as a function, a table, a type or a setting; and its SQL runs, block after block, in a new database that has
+the extension and nothing else.  A page therefore begins with the tables that its examples use.  The database
+is called app, and a collector takes its spans.
+
+In a block of SQL, a line "-- → value" is what psql prints (unaligned, without headers) up to there, empty
+lines left out; a block that has such a line prints nothing else.  A comment on the line before a block says
+what is special about it:
+
+    <!-- not run: why -->       counts as skipped
+    <!-- needs pg_cron -->      run where that extension is installed and preloaded, else skipped
+    <!-- warns -->              a warning is expected
+    <!-- raises: text -->       its last statement fails with that text in the message
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import psycopg
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "test" / "receiver"))
+
+from otlp_receiver import Receiver  # noqa: E402
+
+DIRECTIVE = r"(?:<!-- (?P<directive>[^\n]*) -->\n)?"
+BLOCK = re.compile(r"^" + DIRECTIVE + r"(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^ *```$",
+                   re.MULTILINE | re.DOTALL)
+TOP_FOLDERS = "bench|debian|demo|docs|scripts|src|test"
+STANDARD_TARGETS = {"all", "install", "installcheck", "uninstall", "clean"}
+# Names under otel. that are the reader's own, or a family: "otel.exporter_…"
+FREE_NAMES = {"something", "foo_bar"}
+
+
+def pages():
+    found = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "src/README",
+                                      "test/README")]
+    return [page for page in found if page.exists()] + sorted((ROOT / "docs").rglob("*.md"))
+
+
+def without_blocks(text):
+    return BLOCK.sub("", text)
+
+
+def slugs(text):
+    """The anchors that a page's headings get, as GitHub makes them."""
+    seen = {}
+    for heading in re.findall(r"^#{1,6} (.*)$", without_blocks(text), re.MULTILINE):
+        heading = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
+        slug = re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+        count = seen.get(slug, 0)
+        seen[slug] = count + 1
+        yield f"{slug}-{count}" if count else slug
+
+
+def broken_links(page, text):
+    for target in re.findall(r"!?\[[^]]*\]\(([^)\s]+)\)", without_blocks(text)) \
+            + re.findall(r'<img [^>]*src="([^"]+)"', text):
+        path, _, anchor = target.partition("#")
+        if re.match(r"[a-z]+:", target):
+            if not re.match(r"https://|mailto:", target):
+                yield target
+            continue
+        other = (page.parent / path).resolve() if path else page
+        if not other.exists():
+            yield target
+        elif anchor and anchor not in set(slugs(other.read_text())):
+            yield target
+
+
+def missing_paths(text):
+    for path in re.findall(rf"`((?:{TOP_FOLDERS})/[\w./*-]+)`", text):
+        if not any(ROOT.glob(path.rstrip("/"))):
+            yield path
+
+
+def missing_targets(text):
+    makefile = (ROOT / "Makefile").read_text()
+    known = STANDARD_TARGETS | set(re.search(r"^COMMANDS *= ((?:.*\\\n)*.*)$", makefile, re.MULTILINE)[1].split())
+    code = re.findall(r"`([^`\n]*)`", without_blocks(text))
+    code += [block["text"] for block in BLOCK.finditer(text) if block["language"] in ("", "sh")]
+    for target in re.findall(r"(?:^|[`&(] ?|sudo )make ([a-z][a-z-]*)", "\n".join(code), re.MULTILINE):
+        if target not in known:
+            yield f"make {target}"
+
+
+def missing_names(text, known):
+    for name in re.findall(r"\botel\.([a-z][a-z_]*[a-z])\b(?![_…*.])", text):
+        if name not in known and name not in FREE_NAMES:
+            yield f"otel.{name}"
+
+
+class Database:
+    """The server, the names that the extension has, and a database named app for each page."""
+
+    def __init__(self, receiver):
+        self._bindir = subprocess.check_output([os.environ["PG_CONFIG"], "--bindir"], text=True).strip()
+        self._connection = psycopg.connect(autocommit=True)
+        self._connection.execute("LOAD 'otel_links'")
+        self._connection.execute(f"ALTER SYSTEM SET otel.exporter_otlp_endpoint = '{receiver.url}'")
+        self._connection.execute("SELECT pg_reload_conf()")
+        self._connection.execute("CREATE EXTENSION IF NOT EXISTS otel_links")
+        self.names = {name for name, in self._connection.execute("""
+            SELECT proname FROM pg_proc WHERE pronamespace = 'otel'::regnamespace
+            UNION SELECT relname FROM pg_class WHERE relnamespace = 'otel'::regnamespace
+            UNION SELECT typname FROM pg_type WHERE typnamespace = 'otel'::regnamespace
+            UNION SELECT substr(name, 6) FROM pg_settings WHERE name LIKE 'otel.%'""")}
+        self._preloaded = self._connection.execute("SHOW shared_preload_libraries").fetchone()[0]
+
+    def new(self, with_extension):
+        self._connection.execute("DROP DATABASE IF EXISTS app WITH (FORCE)")
+        for role, in self._connection.execute("SELECT rolname FROM pg_roles WHERE oid >= 16384").fetchall():
+            self._connection.execute(f'DROP OWNED BY "{role}"; DROP ROLE "{role}"')
+        self._connection.execute("CREATE DATABASE app")
+        if with_extension:
+            self.psql("CREATE EXTENSION otel_links")
+
+    def has(self, extension):
+        return extension in self._preloaded
+
+    def psql(self, sql):
+        # what a block sets for the database is not for the next one
+        self._connection.execute("ALTER DATABASE app RESET ALL")
+        return subprocess.run([f"{self._bindir}/psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", "app"], input=sql,
+                              capture_output=True, text=True, check=False)
+
+
+def run_block(database, text, directive):
+    """What is wrong with a block: a text, or None."""
+    shown = database.psql(text)
+    raises = re.match(r"raises: (.*)", directive)
+    if raises:
+        return None if raises[1] in shown.stderr else f"does not raise {raises[1]!r}: {shown.stderr}"
+    if shown.returncode != 0 or ("WARNING" in shown.stderr) != (directive == "warns"):
+        return shown.stderr or "does not warn"
+    wanted = re.findall(r"^ *-- → (.*)$", text, re.MULTILINE)
+    got = [line for line in shown.stdout.splitlines() if line]
+    if wanted and wanted != got:
+        return "\n".join(["prints", *got, "and not", *wanted])
+    return None
+
+
+def quick_start_arrives(text, spans):
+    """What README's quick start promises: one span, linked to the trace of the client that it plays."""
+    _, trace_id, span_id, _ = re.search(r"traceparent='([^']*)'", text)[1].split("-")
+    got = [(s["name"], s["kind"], s["status"]["code"], [(k["trace_id"], k["span_id"]) for k in s["links"]])
+           for s in spans]
+    wanted = [("process jobs", "consumer", "unset", [(trace_id, span_id)])]
+    return [] if got == wanted else [f"the collector has {got} and not {wanted}"]
+
+
+class Tap:
+    def __init__(self):
+        self.count = 0
+        self.failed = 0
+
+    def ok(self, problems, name, skip=None):
+        problems = list(problems)
+        self.count += 1
+        self.failed += bool(problems)
+        print(f"{'not ok' if problems else 'ok'} {self.count} - {name}{f' # SKIP {skip}' if skip else ''}")
+        for problem in problems:
+            print("# " + problem.rstrip().replace("\n", "\n# "), flush=True)
+
+
+def check_sql(tap, database, name, text):
+    blocks = [block for block in BLOCK.finditer(text) if block["language"] == "sql"]
+    if not blocks:
+        return
+    database.new(not any("CREATE EXTENSION otel_links" in block["text"] for block in blocks))
+    for block in blocks:
+        line = text.count("\n", 0, block.start("indent")) + 1
+        directive = block["directive"] or ""
+        needs = re.match(r"needs (\w+)", directive)
+        if directive.startswith("not run: "):
+            tap.ok([], f"{name}:{line} is SQL that runs", directive.removeprefix("not run: "))
+        elif needs and not database.has(needs[1]):
+            tap.ok([], f"{name}:{line} is SQL that runs", f"no {needs[1]} here")
+        else:
+            problem = run_block(database, block["text"], directive)
+            tap.ok([problem] if problem else [], f"{name}:{line} is SQL that runs")
+
+
+def main():
+    tap = Tap()
+    with Receiver() as receiver:
+        database = Database(receiver)
+        for page in [pathlib.Path(name).resolve() for name in sys.argv[1:]] or pages():
+            name = str(page.relative_to(ROOT))
+            text = page.read_text()
+            tap.ok(broken_links(page, text), f"{name}: every link and anchor exists")
+            tap.ok(missing_paths(text), f"{name}: every path exists")
+            tap.ok(missing_targets(text), f"{name}: every make target exists")
+            if name != "CHANGELOG.md":
+                tap.ok(missing_names(text, database.names), f"{name}: every otel.name exists")
+            seen = len(receiver.spans)
+            check_sql(tap, database, name, text)
+            if name == "README.md":
+                tap.ok(quick_start_arrives(text, receiver.spans[seen:]), "README.md: the span of the quick start arrives")
+    print(f"1..{tap.count}")
+    return 1 if tap.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
