@@ -1,7 +1,8 @@
 # Two modules from one tree: otel_links (here) and otel_links_http (src/http), which alone needs libcurl.
 #
 # demo, check and the others below are scripts that need nothing installed, so not PGXS either.
-COMMANDS     = demo bench check check-interop check-matrix check-assert check-fresh check-packages docs fuzz dist deb
+COMMANDS     = demo bench check check-interop check-matrix check-assert check-upgrade \
+	check-packages check-fresh docs fuzz dist deb
 
 ifneq ($(filter $(COMMANDS),$(MAKECMDGOALS)),)
 
@@ -46,12 +47,12 @@ install: http-install
 uninstall: http-uninstall
 clean distclean maintainer-clean: http-clean
 http:
-	$(HTTP) all
+	+$(HTTP) all
 http-install: http
-	$(HTTP) install
+	+$(HTTP) install
 http-uninstall:
-	$(HTTP) uninstall
+	+$(HTTP) uninstall
 http-clean:
-	test ! -d src/http || $(HTTP) clean
+	+test ! -d src/http || $(HTTP) clean
 
 endif
