@@ -104,5 +104,6 @@ compile_plain()
 	local program=$1 file=$2 plain_sources
 	shift 2
 	mapfile -t plain_sources < <(grep -L '"postgres.h"' "$ROOT"/src/*.c "$ROOT"/src/*/*.c)
-	clang -g -O1 -fno-sanitize-recover=all "$@" -I"$ROOT/src" -o "$program" "$file" "${plain_sources[@]}"
+	clang -g -O1 -fno-sanitize-recover=all "$@" -I"$ROOT/src" -o "$program" "$file" \
+		"${plain_sources[@]}"
 }

@@ -55,7 +55,8 @@ install_optional_packages()
 {
 	local package known=()
 	for package in "$@"; do
-		if ! has_package "$package" && ! compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null; then
+		if ! has_package "$package" &&
+			! compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null; then
 			update_lists
 		fi
 		if has_package "$package" || has_candidate "$package"; then

@@ -1,11 +1,11 @@
 #!/bin/bash
-# What somebody does who installs the package and has no checkout: in a Debian system that never saw a
-# compiler.  scripts/check-packages runs this there, as root; it speaks TAP.
+# What somebody does who installs the package and has no checkout: in a Debian system that never saw
+# a compiler.  scripts/check-packages runs this there, as root; it speaks TAP.
 #
 #   installed.sh FOLDER MAJOR COLLECTOR
 #
-# FOLDER holds the packages as VERSION/*.deb, of one version and of the one after it, and ca.crt, the
-# certificate of COLLECTOR, an https URL that takes spans.
+# FOLDER holds the packages as VERSION/*.deb, of one version and of the one after it, and ca.crt,
+# the certificate of COLLECTOR, an https URL that takes spans.
 set -u -o pipefail
 
 folder=$1
@@ -65,7 +65,7 @@ ok $((! $?)) 'this system has no compiler'
 apt update
 began=$SECONDS
 status=0; apt install -y "$folder/$old"/"$package"_*.deb || status=$?
-ok $status "apt installs version $old, PostgreSQL $major and libcurl with it, in $((SECONDS - began)) s"
+ok $status "apt installs version $old with PostgreSQL $major and libcurl"
 
 command -v cc gcc clang >"$log"
 ok $((! $?)) 'still without a compiler'
@@ -83,7 +83,7 @@ as_postgres psql -Xq -d postgres >>"$log" 2>&1 <<-EOF || status=$?
 	ALTER DATABASE app SET otel.exporter_otlp_endpoint = '$collector';
 	ALTER DATABASE app SET otel.exporter_otlp_certificate = '/etc/postgresql/collector-ca.crt';
 EOF
-as_postgres psql -XqAt -v ON_ERROR_STOP=1 -d app <<<"$(cat /tmp/quickstart.sql)" >"$log" 2>&1 || status=$?
+as_postgres psql -XqAt -v ON_ERROR_STOP=1 -d app </tmp/quickstart.sql >"$log" 2>&1 || status=$?
 ok $status 'the statements of the README run'
 is "$(sql 'SELECT exported, failed, last_error IS NULL FROM otel.export_status')" '1|0|t' \
 	'the span went out through TLS, verified by the CA that the setting names'
@@ -125,7 +125,8 @@ is "$(sql "SELECT otel.trace_id(trace_context) FROM orders
 status=0; sql 'DROP EXTENSION otel_links CASCADE' >"$log" || status=$?
 ok $status 'DROP EXTENSION'
 status=0; apt purge -y "$package" || status=$?
-find / -xdev \( -path /proc -o -path "$folder" -o -path /var/lib/dpkg -o -path /var/log \) -prune -o \
+find / -xdev \
+	\( -path /proc -o -path "$folder" -o -path /var/lib/dpkg -o -path /var/log \) -prune -o \
 	-name '*otel*links*' ! -name '*otel_links-ready' ! -name 50otel_links -print >"$log"
 [ ! -s "$log" ] || status=1
 ok $status 'purge leaves none of its files'

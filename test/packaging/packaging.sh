@@ -28,8 +28,10 @@ files_in() { (cd "$1" && find . -type f | sort); }
 same_files() { diff "$1" "$2" >"$work/log"; }
 
 mkdir "$work/src"
-(cd "$ROOT" && tar -cf - Makefile LICENSE otel_links* src test/sql test/expected test/specs | tar -C "$work/src" -xf -)
+(cd "$ROOT" && tar -cf - Makefile LICENSE otel_links* src test/sql test/expected test/specs) |
+	tar -C "$work/src" -xf -
 make_in "$work/src" clean || true
+find "$work/src" -name '*.so' -delete
 files_in "$work/src" >"$work/sources"
 
 pkglibdir=$("$PG_CONFIG" --pkglibdir)
@@ -40,7 +42,8 @@ wanted()
 {
 	{
 		find "$work/src" -name '*.so' -printf ".$pkglibdir/%f\n"
-		find "$ROOT" -maxdepth 1 -name 'otel_links*' -type f -printf ".$extension_dir/%f\n"
+		find "$ROOT" -maxdepth 1 \( -name 'otel_links--*.sql' -o -name otel_links.control \) \
+			-printf ".$extension_dir/%f\n"
 	} | sort >"$work/wanted"
 }
 
@@ -68,7 +71,9 @@ files_in "$work/src" >"$work/left"
 ok $status 'make clean leaves the sources alone, and nothing else'
 
 mkdir "$work/build"
-status=0; make_in "$work/build" -f "$work/src/Makefile" VPATH="$work/src" DESTDIR="$work/dest" install || status=$?
+status=0
+make_in "$work/build" -f "$work/src/Makefile" VPATH="$work/src" DESTDIR="$work/dest" install ||
+	status=$?
 installed "$work/dest"
 files_in "$work/src" >"$work/left"
 [ $status != 0 ] || same_files "$work/installed" "$work/wanted" || status=$?

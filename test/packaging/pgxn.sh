@@ -1,0 +1,59 @@
+#!/bin/bash
+# Does `pgxn install` take the archive that `make dist` makes?  scripts/check-packages runs this in a
+# Debian system that has the server's headers, as a user with sudo; it speaks TAP.
+#
+#   pgxn.sh CHECKOUT MAJOR
+set -u -o pipefail
+cd "$1"
+bindir=/usr/lib/postgresql/$2/bin
+work=$(mktemp -d)
+log=$work/log
+tests=0
+
+# ok STATUS NAME
+ok()
+{
+	tests=$((tests + 1))
+	if [ "$1" = 0 ]; then
+		echo "ok $tests - $2"
+	else
+		echo "not ok $tests - $2"
+		sed 's/^/# /' "$log" | tail -n 40
+	fi
+}
+
+installed() { find "$("$bindir/pg_config" --sharedir)" "$("$bindir/pg_config" --pkglibdir)" \
+	-name 'otel_links*' ! -path '*/bitcode/*'; }
+
+python3 -m venv "$work/venv" && "$work/venv/bin/pip" --quiet install pgxnclient==1.3.2 >"$log" 2>&1
+ok $? 'pgxnclient installs'
+
+archive=$(make -s dist 2>"$log" | tail -n 1)
+ok $? 'make dist makes an archive'
+
+mkdir "$work/files"
+(cd "$work/files" && python3 -m zipfile -e "$archive" . && find . -type f | cut -d/ -f3- | sort) \
+	>"$work/in-archive"
+git ls-files | grep -v -e '^debian/' -e '^\.ci/' -e '^\.gitignore$' | sort >"$work/in-git"
+diff "$work/in-git" "$work/in-archive" >"$log"
+ok $? 'in it is what is in git, but for the packages and the continuous integration'
+
+cd /
+status=0
+"$work/venv/bin/pgxn" install --yes --sudo sudo --pg_config "$bindir/pg_config" "$archive" \
+	>"$log" 2>&1 || status=$?
+[ -n "$(installed)" ] || status=1
+ok $status 'pgxn install builds and installs it'
+
+status=0
+pg_virtualenv -v "$2" psql -XAtc 'CREATE EXTENSION otel_links' \
+	-c "SELECT otel.record_span('from PGXN', now()) IS NOT NULL" >"$log" 2>&1 || status=$?
+ok $status 'CREATE EXTENSION works'
+
+status=0
+"$work/venv/bin/pgxn" uninstall --yes --sudo sudo --pg_config "$bindir/pg_config" "$archive" \
+	>"$log" 2>&1 || status=$?
+[ -z "$(installed)" ] || { status=1; installed >>"$log"; }
+ok $status 'pgxn uninstall takes everything away again'
+rm -rf "$work"
+echo "1..$tests"
