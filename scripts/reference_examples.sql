@@ -40,7 +40,8 @@ SELECT otel.from_ids('4bf92f3577b34da6a3ce929d0e0e4736', '00f067aa0ba902b7', 1);
 -- → 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
 
 -- extract
-SELECT otel.extract('{"Traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}'::jsonb);
+SELECT otel.extract(jsonb_build_object(
+    'Traceparent', '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'));
 -- → 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
 
 -- inject
@@ -101,8 +102,9 @@ SELECT otel.links_json(otel.link_agg(trace_context)) #>> '{1,context,spanId}' FR
 
 -- start_span
 BEGIN;
-SELECT otel.start_span('process jobs', otel.link_agg(trace_context), kind => 'consumer', root => true)
-       IS NOT NULL FROM jobs;
+SELECT otel.start_span('process jobs', otel.link_agg(trace_context), kind => 'consumer',
+                       root => true) IS NOT NULL
+  FROM jobs;
 -- → t
 SELECT otel.end_span();
 COMMIT;
@@ -181,7 +183,8 @@ SELECT otel.record_span('process jobs', now(), links => otel.link_agg(trace_cont
 
 -- record_wait
 BEGIN;
-SELECT otel.start_span('process jobs', otel.link_agg(trace_context), root => true) IS NOT NULL FROM jobs;
+SELECT otel.start_span('process jobs', otel.link_agg(trace_context), root => true) IS NOT NULL
+  FROM jobs;
 -- → t
 SELECT count(otel.record_wait(trace_context, created_at)) FROM jobs;
 -- → 2
@@ -189,7 +192,7 @@ SELECT otel.end_span();
 COMMIT;
 
 -- trace_job
-CALL otel.trace_job('nightly clean-up', 'DELETE FROM jobs WHERE created_at < now() - interval ''90 days''');
+CALL otel.trace_job('clean up', $$DELETE FROM jobs WHERE created_at < now() - interval '90 days'$$);
 
 -- force_flush
 SELECT otel.force_flush(10000) IS NOT NULL;
@@ -198,3 +201,40 @@ SELECT otel.force_flush(10000) IS NOT NULL;
 -- retry_failed
 SELECT otel.retry_failed();
 -- → 0
+
+-- capture_into
+CREATE TABLE notifications (id int, metadata jsonb);
+SELECT otel.capture_into('notifications', 'metadata', path => '{otel}');
+INSERT INTO notifications VALUES (1)
+/*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'*/;
+SELECT metadata -> 'otel' ->> 'traceparent' FROM notifications;
+-- → 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+
+-- remove_capture
+CREATE TABLE letters (id int);
+SELECT otel.add_trace_context('letters');
+SELECT otel.remove_capture('letters', 'trace_context');
+
+-- links_to
+SELECT cardinality(otel.links_to(otel.link_agg(trace_context), '4bf92f3577b34da6a3ce929d0e0e4736'))
+  FROM jobs;
+-- → 2
+
+-- spans_around
+SELECT name, state, status_code
+  FROM otel.spans_around('4bf92f3577b34da6a3ce929d0e0e4736', now() - interval '1 hour');
+
+-- find_trace
+SELECT what, place, detail ->> 'id' AS id
+  FROM otel.find_trace('4bf92f3577b34da6a3ce929d0e0e4736', tables => ARRAY['jobs'::regclass])
+ WHERE what = 'row';
+-- → row|public.jobs.trace_context|1
+-- → row|public.jobs.trace_context|2
+
+-- linked_from
+SELECT name, state, end_time - start_time AS took
+  FROM otel.linked_from('4bf92f3577b34da6a3ce929d0e0e4736', now() - interval '1 hour');
+
+-- mermaid
+SELECT otel.mermaid(trace_context) LIKE 'flowchart %' FROM jobs LIMIT 1;
+-- → t

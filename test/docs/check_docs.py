@@ -3,17 +3,17 @@
 
     scripts/cluster build/venv/bin/python3 test/docs/check_docs.py [PAGE...]
 
-For every page: links, their anchors, and the paths and make targets it names exist; so does every otel.name,
-as a function, a table, a type or a setting; and its SQL runs, block after block, in a new database that has
-the extension and nothing else.  A page therefore begins with the tables that its examples use.  The database
-is called app, and a collector takes its spans.
+For every page: links, their anchors, and the paths and make targets it names exist; so does every
+otel.name, as a function, a table, a type or a setting; and its SQL runs, block after block, in a
+new database that has the extension and nothing else.  A page therefore begins with the tables that
+its examples use.  The database is called app, and a collector takes its spans.
 
-In a block of SQL, a line "-- → value" is what psql prints (unaligned, without headers) up to there, empty
-lines left out; a block that has such a line prints nothing else.  A comment on the line before a block says
-what is special about it:
+In a block of SQL, a line "-- → value" is what psql prints (unaligned, without headers) up to there,
+empty lines left out; a block that has such a line prints nothing else.  A comment on the line
+before a block says what is special about it:
 
     <!-- not run: why -->       counts as skipped
-    <!-- needs pg_cron -->      run where that extension is installed and preloaded, else skipped
+    <!-- needs pg_cron -->      run where that extension is preloaded, else skipped
     <!-- warns -->              a warning is expected
     <!-- raises: text -->       its last statement fails with that text in the message
 """
@@ -32,8 +32,10 @@ sys.path.insert(0, str(ROOT / "test" / "receiver"))
 from otlp_receiver import Receiver  # noqa: E402
 
 DIRECTIVE = r"(?:<!-- (?P<directive>[^\n]*) -->\n)?"
-BLOCK = re.compile(r"^" + DIRECTIVE + r"(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^ *```$",
-                   re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^" + DIRECTIVE + r"(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^ *```$",
+    re.MULTILINE | re.DOTALL,
+)
 TOP_FOLDERS = "bench|debian|demo|docs|scripts|src|test"
 STANDARD_TARGETS = {"all", "install", "installcheck", "uninstall", "clean"}
 # Names under otel. that are the reader's own, or a family: "otel.exporter_…"
@@ -41,8 +43,17 @@ FREE_NAMES = {"something", "foo_bar"}
 
 
 def pages():
-    found = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "src/README",
-                                      "test/README")]
+    found = [
+        ROOT / name
+        for name in (
+            "README.md",
+            "CONTRIBUTING.md",
+            "SECURITY.md",
+            "CHANGELOG.md",
+            "src/README",
+            "test/README",
+        )
+    ]
     return [page for page in found if page.exists()] + sorted((ROOT / "docs").rglob("*.md"))
 
 
@@ -62,8 +73,9 @@ def slugs(text):
 
 
 def broken_links(page, text):
-    for target in re.findall(r"!?\[[^]]*\]\(([^)\s]+)\)", without_blocks(text)) \
-            + re.findall(r'<img [^>]*src="([^"]+)"', text):
+    for target in re.findall(r"!?\[[^]]*\]\(([^)\s]+)\)", without_blocks(text)) + re.findall(
+        r'<img [^>]*src="([^"]+)"', text
+    ):
         path, _, anchor = target.partition("#")
         if re.match(r"[a-z]+:", target):
             if not re.match(r"https://|mailto:", target):
@@ -84,10 +96,14 @@ def missing_paths(text):
 
 def missing_targets(text):
     makefile = (ROOT / "Makefile").read_text()
-    known = STANDARD_TARGETS | set(re.search(r"^COMMANDS *= ((?:.*\\\n)*.*)$", makefile, re.MULTILINE)[1].split())
+    known = STANDARD_TARGETS | set(
+        re.search(r"^COMMANDS *= ((?:.*\\\n)*.*)$", makefile, re.MULTILINE)[1].split()
+    )
     code = re.findall(r"`([^`\n]*)`", without_blocks(text))
     code += [block["text"] for block in BLOCK.finditer(text) if block["language"] in ("", "sh")]
-    for target in re.findall(r"(?:^|[`&(] ?|sudo )make ([a-z][a-z-]*)", "\n".join(code), re.MULTILINE):
+    for target in re.findall(
+        r"(?:^|[`&(] ?|sudo )make ([a-z][a-z-]*)", "\n".join(code), re.MULTILINE
+    ):
         if target not in known:
             yield f"make {target}"
 
@@ -102,22 +118,31 @@ class Database:
     """The server, the names that the extension has, and a database named app for each page."""
 
     def __init__(self, receiver):
-        self._bindir = subprocess.check_output([os.environ["PG_CONFIG"], "--bindir"], text=True).strip()
+        self._bindir = subprocess.check_output(
+            [os.environ["PG_CONFIG"], "--bindir"], text=True
+        ).strip()
         self._connection = psycopg.connect(autocommit=True)
         self._connection.execute("LOAD 'otel_links'")
         self._connection.execute(f"ALTER SYSTEM SET otel.exporter_otlp_endpoint = '{receiver.url}'")
         self._connection.execute("SELECT pg_reload_conf()")
         self._connection.execute("CREATE EXTENSION IF NOT EXISTS otel_links")
-        self.names = {name for name, in self._connection.execute("""
+        self.names = {
+            name
+            for name, in self._connection.execute(
+                """
             SELECT proname FROM pg_proc WHERE pronamespace = 'otel'::regnamespace
             UNION SELECT relname FROM pg_class WHERE relnamespace = 'otel'::regnamespace
             UNION SELECT typname FROM pg_type WHERE typnamespace = 'otel'::regnamespace
-            UNION SELECT substr(name, 6) FROM pg_settings WHERE name LIKE 'otel.%'""")}
+            UNION SELECT substr(name, 6) FROM pg_settings WHERE name LIKE 'otel.%'"""
+            )
+        }
         self._preloaded = self._connection.execute("SHOW shared_preload_libraries").fetchone()[0]
 
     def new(self, with_extension):
         self._connection.execute("DROP DATABASE IF EXISTS app WITH (FORCE)")
-        for role, in self._connection.execute("SELECT rolname FROM pg_roles WHERE oid >= 16384").fetchall():
+        for (role,) in self._connection.execute(
+            "SELECT rolname FROM pg_roles WHERE oid >= 16384"
+        ).fetchall():
             self._connection.execute(f'DROP OWNED BY "{role}"; DROP ROLE "{role}"')
         self._connection.execute("CREATE DATABASE app")
         if with_extension:
@@ -129,8 +154,13 @@ class Database:
     def psql(self, sql):
         # what a block sets for the database is not for the next one
         self._connection.execute("ALTER DATABASE app RESET ALL")
-        return subprocess.run([f"{self._bindir}/psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", "app"], input=sql,
-                              capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [f"{self._bindir}/psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", "app"],
+            input=sql,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
 
 def run_block(database, text, directive):
@@ -138,7 +168,9 @@ def run_block(database, text, directive):
     shown = database.psql(text)
     raises = re.match(r"raises: (.*)", directive)
     if raises:
-        return None if raises[1] in shown.stderr else f"does not raise {raises[1]!r}: {shown.stderr}"
+        return (
+            None if raises[1] in shown.stderr else f"does not raise {raises[1]!r}: {shown.stderr}"
+        )
     if shown.returncode != 0 or ("WARNING" in shown.stderr) != (directive == "warns"):
         return shown.stderr or "does not warn"
     wanted = re.findall(r"^ *-- → (.*)$", text, re.MULTILINE)
@@ -149,10 +181,17 @@ def run_block(database, text, directive):
 
 
 def quick_start_arrives(text, spans):
-    """What README's quick start promises: one span, linked to the trace of the client that it plays."""
+    """What README's quick start promises: one span, linked to the trace of its client."""
     _, trace_id, span_id, _ = re.search(r"traceparent='([^']*)'", text)[1].split("-")
-    got = [(s["name"], s["kind"], s["status"]["code"], [(k["trace_id"], k["span_id"]) for k in s["links"]])
-           for s in spans]
+    got = [
+        (
+            s["name"],
+            s["kind"],
+            s["status"]["code"],
+            [(k["trace_id"], k["span_id"]) for k in s["links"]],
+        )
+        for s in spans
+    ]
     wanted = [("process jobs", "consumer", "unset", [(trace_id, span_id)])]
     return [] if got == wanted else [f"the collector has {got} and not {wanted}"]
 
@@ -166,7 +205,10 @@ class Tap:
         problems = list(problems)
         self.count += 1
         self.failed += bool(problems)
-        print(f"{'not ok' if problems else 'ok'} {self.count} - {name}{f' # SKIP {skip}' if skip else ''}")
+        print(
+            f"{'not ok' if problems else 'ok'} {self.count} - {name}"
+            + (f" # SKIP {skip}" if skip else "")
+        )
         for problem in problems:
             print("# " + problem.rstrip().replace("\n", "\n# "), flush=True)
 
@@ -204,7 +246,10 @@ def main():
             seen = len(receiver.spans)
             check_sql(tap, database, name, text)
             if name == "README.md":
-                tap.ok(quick_start_arrives(text, receiver.spans[seen:]), "README.md: the span of the quick start arrives")
+                tap.ok(
+                    quick_start_arrives(text, receiver.spans[seen:]),
+                    "README.md: the span of the quick start arrives",
+                )
     print(f"1..{tap.count}")
     return 1 if tap.failed else 0
 

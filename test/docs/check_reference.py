@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Is docs/reference.md what "make docs" would write?  Speaks TAP; scripts/check runs it as its suite docs."""
+"""Is docs/reference.md what "make docs" would write?  Speaks TAP; suite docs of scripts/check."""
 
 import difflib
 import pathlib
@@ -17,11 +17,20 @@ def main():
         catalog = reference.Catalog(connection)
     wanted = reference.reference(catalog)
     got = reference.REFERENCE.read_text()
-    print(f"{'ok' if got == wanted else 'not ok'} 1 - docs/reference.md says what the catalog says (else: make docs)")
-    for line in difflib.unified_diff(got.splitlines(), wanted.splitlines(), "the file", "the catalog", lineterm="", n=0):
+    print(
+        f"{'ok' if got == wanted else 'not ok'} 1 - "
+        "docs/reference.md says what the catalog says (else: make docs)"
+    )
+    for line in difflib.unified_diff(
+        got.splitlines(), wanted.splitlines(), "the file", "the catalog", lineterm="", n=0
+    ):
         print("# " + line)
-    without = [name for _, names in catalog.sections for name in names
-               if name not in catalog.examples and any(f[0] == name for f in catalog.functions)]
+    without = [
+        name
+        for _, names in catalog.sections
+        for name in names
+        if name not in catalog.examples and any(f[0] == name for f in catalog.functions)
+    ]
     print(f"{'not ok' if without else 'ok'} 2 - every function has an example")
     print("# " + ", ".join(without))
     print("1..2")

@@ -18,7 +18,8 @@ my $describe = slurp_file(dirname(__FILE__) . '/catalog.sql');
 
 sub default_version
 {
-	my ($version) = slurp_file($tree->extension_file('otel_links.control')) =~ /^default_version = '(.*)'/m;
+	my $control = slurp_file($tree->extension_file('otel_links.control'));
+	my ($version) = $control =~ /^default_version = '(.*)'/m;
 	return $version;
 }
 
@@ -27,7 +28,7 @@ sub versions
 {
 	my %found = map { /--([^-]+)\.sql$/ ? ($1 => 1) : () }
 	  grep { !/--.*--/ } glob($tree->extension_file('otel_links--*.sql'));
-	return sort { join('', map { chr } split /\./, $a) cmp join('', map { chr } split /\./, $b) } keys %found;
+	return map { join '.', unpack 'C*', $_ } sort map { pack 'C*', split /\./ } keys %found;
 }
 
 # Begins a version as scripts/new-version does; what it installs and what updates to it may differ.
@@ -98,7 +99,8 @@ foreach my $version (grep { $_ ne $current } @versions)
 	$session->ask("SELECT otel.start_span('across $version', scope => 'session')");
 
 	$node->safe_psql($database, 'ALTER EXTENSION otel_links UPDATE');
-	is_deeply(catalog($database), $fresh, "the catalog updated from $version is that of a new install");
+	is_deeply(catalog($database), $fresh,
+		"the catalog updated from $version is that of a new install");
 
 	is($session->ask(q{INSERT INTO jobs VALUES (2)
 			RETURNING trace_context = otel.current_trace_context() AND trace_context IS NOT NULL}),
@@ -132,7 +134,8 @@ $node->safe_psql('postgres', 'CREATE DATABASE fresh_next');
 $node->safe_psql('fresh_next', 'CREATE EXTENSION otel_links');
 my %updated = map { $_ => 1 } @{ catalog('forgotten') };
 my @missing = grep { !$updated{$_} } @{ catalog('fresh_next') };
-is(scalar(grep { /^column .*\.more text/ } @missing), 3, 'a column that the update script forgets is seen');
+is(scalar(grep { /^column .*\.more text/ } @missing), 3,
+	'a column that the update script forgets is seen');
 is(scalar(grep { /^function otel\.more\(\) / } @missing), 1, 'and so is a function');
 $node->stop;
 

@@ -15,15 +15,18 @@ WITH member AS (
 		CASE WHEN p.prokind IN ('f', 'p') THEN pg_catalog.pg_get_functiondef(p.oid) ELSE
 			(SELECT (pg_catalog.to_jsonb(a) - '{aggfnoid,aggtranstype}'::text[])::text
 			FROM pg_catalog.pg_aggregate a WHERE a.aggfnoid = p.oid) END)
-	FROM member JOIN pg_catalog.pg_proc p ON p.oid = objid AND classid = 'pg_catalog.pg_proc'::regclass
+	FROM member JOIN pg_catalog.pg_proc p
+		ON p.oid = objid AND classid = 'pg_catalog.pg_proc'::regclass
 	UNION ALL
 	SELECT pg_catalog.format('type %s %s', t.oid::regtype, pg_catalog.to_jsonb(t)
 		- '{oid,typowner,typnamespace,typrelid,typelem,typarray,typbasetype}'::text[])
-	FROM member JOIN pg_catalog.pg_type t ON t.oid = objid AND classid = 'pg_catalog.pg_type'::regclass
+	FROM member JOIN pg_catalog.pg_type t
+		ON t.oid = objid AND classid = 'pg_catalog.pg_type'::regclass
 	UNION ALL
-	SELECT pg_catalog.format('relation %s %s %s %s %s %s', c.oid::regclass, c.relkind, c.relacl, c.reloptions,
-		c.relreplident, pg_catalog.pg_get_viewdef(c.oid))
-	FROM member JOIN pg_catalog.pg_class c ON c.oid = objid AND classid = 'pg_catalog.pg_class'::regclass
+	SELECT pg_catalog.format('relation %s %s %s %s %s %s', c.oid::regclass, c.relkind, c.relacl,
+		c.reloptions, c.relreplident, pg_catalog.pg_get_viewdef(c.oid))
+	FROM member JOIN pg_catalog.pg_class c
+		ON c.oid = objid AND classid = 'pg_catalog.pg_class'::regclass
 	UNION ALL
 	-- by name, since what is dropped and added has another place
 	SELECT pg_catalog.format('column %s.%s %s %s %s %s %s %s', attrelid::regclass, attname,
@@ -45,7 +48,8 @@ WITH member AS (
 	UNION ALL
 	SELECT pg_catalog.format('cast %s %s %s %s %s', castsource::regtype, casttarget::regtype,
 		castfunc::regprocedure, castcontext, castmethod)
-	FROM member JOIN pg_catalog.pg_cast c ON c.oid = objid AND classid = 'pg_catalog.pg_cast'::regclass
+	FROM member JOIN pg_catalog.pg_cast c
+		ON c.oid = objid AND classid = 'pg_catalog.pg_cast'::regclass
 	UNION ALL
 	SELECT pg_catalog.format('operator %s %s %s %s %s %s %s %s', o.oid::regoperator, oprcode,
 		oprcom::regoperator, oprnegate::regoperator, oprrest, oprjoin, oprcanmerge, oprcanhash)
@@ -54,7 +58,8 @@ WITH member AS (
 	UNION ALL
 	SELECT pg_catalog.format('family %s: %s', opfname, pg_catalog.concat_ws(' ',
 		(SELECT pg_catalog.string_agg(pg_catalog.format('%s %s %s', amopstrategy,
-			amopopr::regoperator, amoppurpose), ', ' ORDER BY amopstrategy) FROM pg_catalog.pg_amop WHERE amopfamily = f.oid),
+			amopopr::regoperator, amoppurpose), ', ' ORDER BY amopstrategy)
+			FROM pg_catalog.pg_amop WHERE amopfamily = f.oid),
 		(SELECT pg_catalog.string_agg(pg_catalog.format('%s %s', amprocnum, amproc::regprocedure),
 			', ' ORDER BY amprocnum) FROM pg_catalog.pg_amproc WHERE amprocfamily = f.oid)))
 	FROM member JOIN pg_catalog.pg_opfamily f
