@@ -219,6 +219,9 @@ def signature(name, kind, arguments, result):
     """As a statement would write it: on one line, or with one argument a line."""
     before = {"f": "", "p": "CALL ", "a": ""}[kind]
     inward, outward = in_arguments(arguments), columns_returned(arguments)
+    if result and result.startswith("TABLE("):
+        outward = result.removeprefix("TABLE(").removesuffix(")").split(", ")
+        result = "SETOF record"
     if kind == "p":
         returns = ""
     elif outward:
@@ -233,6 +236,8 @@ def signature(name, kind, arguments, result):
         returns = "\n".join(
             [opening, *[f"    {column}," for column in outward[:-1]], f"    {outward[-1]}", closing]
         )
+    if not inward:
+        return [f"{before}otel.{name}(){returns}"]
     return [
         f"{before}otel.{name}(",
         *[f"    {argument}," for argument in inward[:-1]],

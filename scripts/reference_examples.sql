@@ -238,3 +238,8 @@ SELECT name, state, end_time - start_time AS took
 -- mermaid
 SELECT otel.mermaid(trace_context) LIKE 'flowchart %' FROM jobs LIMIT 1;
 -- → t
+
+-- trace_context_sources
+SELECT otel.span_id(context), answers FROM otel.trace_context_sources() WHERE source = 'comment'
+/*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'*/;
+-- → 00f067aa0ba902b7|t
