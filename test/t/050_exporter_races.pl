@@ -86,6 +86,8 @@ like(OtelExport::status($node, 'not_running_because', 'third'), qr/max_worker_pr
 	'without a free worker slot the status names max_worker_processes');
 like(PostgreSQL::Test::Utils::slurp_file($log, $offset), qr/no background worker slot is free for the otel_links exporter/,
 	'without a free worker slot the log says so');
+is($node->safe_psql('third', 'BEGIN READ ONLY; SELECT otel.force_flush(100)'),
+	0, 'without a free worker slot force_flush() raises nothing, also in a read-only transaction');
 OtelExport::set($node, 'otel.exporter_idle_timeout = 0');
 ok(gone(), 'the exporter leaves and frees its slot');
 OtelExport::record($node, 'slot', 1, 'third');
