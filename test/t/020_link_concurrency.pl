@@ -3,9 +3,9 @@
 use strict;
 use warnings;
 
-use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Session;
 use Test::More;
 
 use constant { ROWS => 10_000, RUNNERS => 4, BATCH => 100, GATE => 4711 };
@@ -50,37 +50,25 @@ END $$;
 EOSQL
 
 # A session that keeps the gate shut.
-my ($keeper_in, $keeper_out) = ('', '');
-my $timer = IPC::Run::timer($PostgreSQL::Test::Utils::timeout_default);
-my $keeper = IPC::Run::start(
-	[ 'psql', '-X', '-A', '-t', '-q', '-d', $node->connstr('postgres') ],
-	'<', \$keeper_in, '>', \$keeper_out, $timer);
-$keeper_in .= "SELECT pg_advisory_lock(${\GATE});\n\\echo shut\n";
-$keeper->pump until $keeper_out =~ /shut/;
+my $keeper = Session->new($node, 'postgres');
+$keeper->ask("SELECT pg_advisory_lock(${\GATE})");
 
-my @runners;
-foreach my $runner (1 .. RUNNERS)
+my @runners = map { Session->new($node, 'postgres') } 1 .. RUNNERS;
+foreach my $i (0 .. $#runners)
 {
-	my $err = '';
-	my $harness = IPC::Run::start(
-		[
-			'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres'), '-c',
-			"CALL make_reports($runner, ${\BATCH}, ${\GATE})"
-		],
-		'2>', \$err, IPC::Run::timer($PostgreSQL::Test::Utils::timeout_default));
-	push @runners, [ $harness, \$err ];
+	$runners[$i]->tell("CALL make_reports($i, ${\BATCH}, ${\GATE})");
 }
 ok( $node->poll_query_until(
 		'postgres',
-		"SELECT count(*) = ${\RUNNERS} FROM pg_locks WHERE locktype = 'advisory' AND objid = ${\GATE} AND NOT granted"),
+		"SELECT count(*) = ${\RUNNERS} FROM pg_locks
+		  WHERE locktype = 'advisory' AND objid = ${\GATE} AND NOT granted"),
 	'all runners hold a batch at the same time');
 
-$keeper_in .= "SELECT pg_advisory_unlock(${\GATE});\n\\q\n";
-$keeper->finish;
+$keeper->ask("SELECT pg_advisory_unlock(${\GATE})");
 foreach my $i (0 .. $#runners)
 {
-	my ($harness, $err) = @{ $runners[$i] };
-	ok($harness->finish && $$err eq '', "runner " . ($i + 1) . " ends well") or diag $$err;
+	$runners[$i]->answer;
+	is($runners[$i]->told, '', 'runner ' . ($i + 1) . ' ends without an error');
 }
 
 is($node->safe_psql('postgres', "SELECT count(*) FROM report_request WHERE state = 'done'"),
@@ -90,7 +78,9 @@ is( $node->safe_psql('postgres', "SELECT count(DISTINCT attributes -> 'runner') 
 	'every runner has recorded spans');
 is( $node->safe_psql(
 		'postgres',
-		"SELECT count(DISTINCT span_id) = count(*), sum((attributes ->> 'messaging.batch.message_count')::int), sum(cardinality(links)) FROM otel.span_queue"
+		"SELECT count(DISTINCT span_id) = count(*),
+		        sum((attributes ->> 'messaging.batch.message_count')::int), sum(cardinality(links))
+		   FROM otel.span_queue"
 	),
 	sprintf('t|%d|%d', ROWS, ROWS),
 	'there is one span for each batch and one link for each row');

@@ -4,8 +4,9 @@ use warnings;
 use OtelExport;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Session;
 use Test::More;
-use Time::HiRes qw(time sleep);
+use Time::HiRes qw(time);
 
 my $receiver = OtelExport->receiver;
 # the tests' few buffers would have scans begin where the last one ended
@@ -47,8 +48,8 @@ is($node->safe_psql('postgres', 'SELECT name || \': \' || error FROM otel.failed
 		'a damaged row is set aside with its error');
 
 # An old snapshot keeps every deleted row: the exporter walks over them once, not once a batch
-my $old = $node->background_psql('postgres');
-$old->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM otel.span_queue');
+my $old = Session->new($node, 'postgres');
+$old->ask('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM otel.span_queue');
 OtelExport::set($node, 'otel.traces_exporter = none');
 OtelExport::wait_until(sub { $node->safe_psql('postgres', 'SHOW otel.traces_exporter') eq 'none' });
 $node->safe_psql('postgres', q{SELECT count(otel.record_span('backlog-' || i, now())) FROM generate_series(1, 30000) i}) for 1 .. 2;

@@ -28,14 +28,14 @@ sub number { return $node->safe_psql('postgres', $_[0]) }
 
 # Rows that are committed late stand in front of those that have been read: 10,000 spans of one
 # transaction are written before its end.
-my $late = $node->background_psql('postgres');
+my $late = Session->new($node, 'postgres');
 OtelExport::record($node, 'before', 1);
 OtelExport::wait_drained($node);
-$late->query_safe("BEGIN; SELECT count(otel.record_span('late', now())) FROM generate_series(1, 10001)");
+$late->ask("BEGIN; SELECT count(otel.record_span('late', now())) FROM generate_series(1, 10001)");
 OtelExport::record($node, 'after', 1);
 OtelExport::wait_until(sub { $receiver->span_names(qr/^after-/) });
 my $start = time;
-$late->query_safe('COMMIT');
+$late->ask('COMMIT');
 OtelExport::wait_until(sub { $receiver->span_names(qr/^late$/) });
 cmp_ok(time - $start, '<', 20, 'rows that appear before the place where reading has come to are read soon');
 $late->quit;
@@ -162,19 +162,19 @@ $locker->quit;
 # An idle exporter looks whether it may leave.  However long the queue, that keeps no commit from
 # queueing.
 OtelExport::set($node, 'otel.retention = 0', "otel.traces_exporter = 'none'");
-my $reader = $node->background_psql('postgres');
-$reader->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
+my $reader = Session->new($node, 'postgres');
+$reader->ask('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
 $node->safe_psql('postgres', "SELECT count(otel.record_span('deleted', now())) FROM generate_series(1, 30000)") foreach 1 .. 5;
 $node->safe_psql('postgres', 'DELETE FROM otel.span_queue');
 OtelExport::set($node, "otel.traces_exporter = 'otlp'", 'otel.exporter_idle_timeout = 0', 'otel.bsp_schedule_delay = 1');
 my $counted = 'SELECT exported + pending + failed + dropped FROM otel.export_status';
-my $session = $node->background_psql('postgres');
-my $before = $session->query_safe($counted);
+my $session = Session->new($node, 'postgres');
+my $before = $session->ask($counted);
 my @missing;
 foreach my $i (1 .. 60)
 {
-	$session->query_safe("SELECT otel.record_span('busy', now()) IS NOT NULL");
-	push @missing, $i if $session->query_safe($counted) != $before + $i;
+	$session->ask("SELECT otel.record_span('busy', now()) IS NOT NULL");
+	push @missing, $i if $session->ask($counted) != $before + $i;
 }
 is("@missing", '', 'every commit queues its span while the exporter looks whether it may leave');
 $_->quit foreach $session, $reader;

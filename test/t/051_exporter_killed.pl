@@ -5,6 +5,7 @@ use IPC::Run;
 use OtelExport;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Session;
 use SilentCollector;
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -87,11 +88,11 @@ cmp_ok($shutdown, '<', 1, 'a fast shutdown during a request takes less than a se
 export_to('http://127.0.0.1:1');
 OtelExport::record($node, 'crash', 3);
 OtelExport::wait_sql($node, q{SELECT last_error_at > now() - interval '1 minute' FROM otel.export_status});
-my $victim = $node->background_psql('postgres');
-my $victim_pid = $victim->query_safe('SELECT pg_backend_pid()');
+my $victim = Session->new($node, 'postgres');
+my $victim_pid = $victim->pid;
 export_to($receiver->url);
 kill 'KILL', $victim_pid;
-eval { $victim->quit };
+$victim->quit;
 ok(crash_restarted($victim_pid), 'the server restarts after kill -9 of a backend');
 ok(OtelExport::wait_drained($node),
 	'after kill -9 of a backend the queue is drained, although no span was recorded since');
