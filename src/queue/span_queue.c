@@ -22,6 +22,7 @@
 #include "storage/lmgr.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/relcache.h"
 
 #include "queue/file_room.h"
 #include "queue/queue_tables.h"
@@ -88,6 +89,44 @@ warn_earlier_version(void)
 	warned = true;
 }
 
+/* ---- locks: a COMMIT waits for none of them ---- */
+
+static bool
+lock_soon(Oid relid)
+{
+	for (int tries = 1; !ConditionalLockRelationOid(relid, RowExclusiveLock); tries++)
+	{
+		if (tries == LOCK_TRIES)
+			return false;
+		pg_usleep(LOCK_RETRY_US);
+	}
+	return true;
+}
+
+/*
+ * Takes, without waiting, the locks that heap_insert() would wait for where a value is stored out
+ * of line: those of the TOAST table and its indexes.  REINDEX holds the former for as long as it
+ * takes.
+ */
+static bool
+lock_toast(Relation queue)
+{
+	Oid			toast_oid = queue->rd_rel->reltoastrelid;
+	Relation	toast;
+	ListCell   *cell;
+	bool		locked = true;
+
+	if (!OidIsValid(toast_oid))
+		return true;
+	if (!lock_soon(toast_oid))
+		return false;
+	toast = table_open(toast_oid, NoLock);
+	foreach(cell, RelationGetIndexList(toast))
+		locked = locked && lock_soon(lfirst_oid(cell));
+	table_close(toast, NoLock);
+	return locked;
+}
+
 QueueOpenResult
 queue_open(Relation *queue, Oid *extension)
 {
@@ -95,12 +134,8 @@ queue_open(Relation *queue, Oid *extension)
 
 	if (!OidIsValid(relid))
 		return QUEUE_MISSING;
-	for (int tries = 1; !ConditionalLockRelationOid(relid, RowExclusiveLock); tries++)
-	{
-		if (tries == LOCK_TRIES)
-			return QUEUE_BUSY;
-		pg_usleep(LOCK_RETRY_US);
-	}
+	if (!lock_soon(relid))
+		return QUEUE_BUSY;
 	/* Taking the lock may have told us that the table went away. */
 	if (relid != find_queue() || (*queue = try_table_open(relid, NoLock)) == NULL)
 	{
@@ -112,6 +147,11 @@ queue_open(Relation *queue, Oid *extension)
 		warn_earlier_version();
 		table_close(*queue, RowExclusiveLock);
 		return QUEUE_MISSING;
+	}
+	if (!lock_toast(*queue))
+	{
+		table_close(*queue, RowExclusiveLock);
+		return QUEUE_BUSY;
 	}
 	*extension = extension_oid;
 	return QUEUE_OPENED;
@@ -125,13 +165,19 @@ queue_is_full(Relation queue)
 	return files_are_full(queue, (int64) otel_queue_max_size * 1024);
 }
 
-void
+bool
 queue_count_dropped(int64 count)
 {
-	Oid			sequence = get_relname_relid("dropped_spans", get_namespace_oid("otel", false));
+	Oid			schema = get_namespace_oid("otel", true);
+	Oid			sequence = OidIsValid(schema) ? get_relname_relid("dropped_spans", schema) : InvalidOid;
 
-	for (int64 i = 0; i < count && OidIsValid(sequence); i++)
+	if (!OidIsValid(sequence))
+		return true;			/* there is nobody to tell */
+	if (!lock_soon(sequence))
+		return false;
+	for (int64 i = 0; i < count; i++)
 		(void) nextval_internal(sequence, false);
+	return true;
 }
 
 /* ---- one row ---- */

@@ -15,16 +15,20 @@ typedef enum QueueOpenResult
 } QueueOpenResult;
 
 /*
- * Opens the queue for appending, waiting a millisecond at most for its lock.  *extension is the
- * extension's oid.  The lock is held to the transaction's end.
+ * Opens the queue for appending, waiting a millisecond at most for each lock that appending needs:
+ * the table's, its TOAST table's and that one's indexes'.  *extension is the extension's oid.  The
+ * locks are held to the transaction's end.
  */
 extern QueueOpenResult queue_open(Relation *queue, Oid *extension);
 
 /* Has the queue reached otel.queue_max_size, without room for more in it? */
 extern bool queue_is_full(Relation queue);
 
-/* Adds to the count of spans that sessions dropped, which no rollback takes back. */
-extern void queue_count_dropped(int64 count);
+/*
+ * Adds to the count of spans that sessions dropped, which no rollback takes back.  False when the
+ * sequence is locked, and nothing was counted.
+ */
+extern bool queue_count_dropped(int64 count);
 
 /* Appends QUEUE_COLUMNS values, in queue_tables.h's order.  May raise what heap_insert() may. */
 extern void queue_append_row(Relation queue, Datum *values, bool *nulls);
