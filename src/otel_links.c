@@ -13,7 +13,7 @@
 #include "compat.h"
 #include "queue/worker_start.h"
 #include "settings.h"
-#include "spans/span.h"
+#include "spans/span_scope.h"
 
 OTEL_LINKS_MODULE_MAGIC("otel_links");
 
@@ -57,7 +57,7 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 				DestReceiver *dest, QueryCompletion *qc)
 {
 	/* the statement may be gone when it has run */
-	bool		is_reset = span_xact_is_reset(pstmt->utilityStmt);
+	bool		is_reset = span_scope_is_reset(pstmt->utilityStmt);
 	bool		former;
 
 	if (context == PROCESS_UTILITY_TOPLEVEL)
@@ -67,7 +67,7 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	else
 		run_utility(pstmt, query, read_only_tree, context, params, env, dest, qc);
 	if (is_reset)
-		span_xact_reset();
+		span_scope_end(true);
 }
 
 void
@@ -75,7 +75,7 @@ _PG_init(void)
 {
 	capture_settings_define();
 	settings_define();			/* last, because it warns of unknown names */
-	span_xact_install();
+	span_scope_install();
 	next_process_utility = ProcessUtility_hook;
 	ProcessUtility_hook = process_utility;
 	alter_table_install();

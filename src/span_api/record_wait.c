@@ -16,6 +16,7 @@
 #include "settings.h"
 #include "span_api/span_args.h"
 #include "spans/span.h"
+#include "spans/span_flush.h"
 
 /* Has this statement warned before?  For a function that is called for every row of one. */
 static bool
@@ -86,6 +87,6 @@ otel_record_wait(PG_FUNCTION_ARGS)
 	start.nlinks = 1;
 	start.anonymous = true;
 	span_end(span_start(&start, false), now);
-	span_xact_bound_waiting();
+	span_flush_bound_waiting();
 	PG_RETURN_VOID();
 }

@@ -11,6 +11,7 @@
 
 #include "settings.h"
 #include "spans/span.h"
+#include "spans/span_flush.h"
 #include "span_api/span_args.h"
 
 /* What cannot start as asked is a span that records nothing, so that starts and ends stay in pairs. */
@@ -49,7 +50,7 @@ otel_start_span(PG_FUNCTION_ARGS)
 	start.start_time = span_arg_time(fcinfo, 6);
 	start.scope = span_arg_scope(fcinfo, 7);
 	context = return_context(fcinfo, span_start(&start, true)->context);
-	span_xact_bound_waiting();
+	span_flush_bound_waiting();
 	return context;
 }
 
@@ -71,7 +72,7 @@ otel_end_span(PG_FUNCTION_ARGS)
 	if (span->recording)
 		span_set_status(span, status, message);
 	span_end(span, end_time);
-	span_xact_bound_waiting();
+	span_flush_bound_waiting();
 	PG_RETURN_VOID();
 }
 
@@ -105,7 +106,7 @@ otel_record_span(PG_FUNCTION_ARGS)
 		span_set_status(span, status, message);
 	context = return_context(fcinfo, span->context);
 	span_end(span, end_time);
-	span_xact_bound_waiting();
+	span_flush_bound_waiting();
 	return context;
 }
 

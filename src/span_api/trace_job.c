@@ -3,7 +3,7 @@
  *
  * For pg_cron and other runners that hand one string to the server.  No subtransaction: the job may CALL a
  * procedure that commits.  When it fails, the error is noted in memory, where the rollback does not reach
- * it, and goes on unchanged; the span becomes a row as span_xact.c has it.
+ * it, and goes on unchanged; the span becomes a row as span_flush.c has it.
  */
 #include "postgres.h"
 
@@ -21,6 +21,7 @@
 #include "span_api/record_exception.h"
 #include "settings.h"
 #include "spans/span.h"
+#include "spans/span_flush.h"
 #include "span_api/span_args.h"
 
 /* So many bytes of an error's message and of its context are told. */
@@ -207,6 +208,6 @@ otel_trace_job(PG_FUNCTION_ARGS)
 
 	if ((span = span_find_serial(serial)) != NULL)
 		end_span(span);
-	span_xact_bound_waiting();
+	span_flush_bound_waiting();
 	PG_RETURN_VOID();
 }

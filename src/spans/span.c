@@ -15,6 +15,7 @@
 #include "spans/sampler.h"
 #include "settings.h"
 #include "spans/span.h"
+#include "spans/span_exit.h"
 
 /*
  * Spans a session may have open.  A job nests a handful; a session that never ends what it starts would
@@ -125,7 +126,7 @@ ensure_session(void)
 		info.hcxt = span_memory;
 		own_ids = hash_create("otel own span ids", 256, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
-	span_xact_init();
+	span_exit_init();
 }
 
 Span *

@@ -3,11 +3,14 @@
  *
  * A span is in exactly one of two lists.  *Open* ones have not been ended; those of them that are
  * on the stack can be the current context, innermost last.  *Waiting* ones are over and become rows of
- * the queue when a transaction commits (span_xact.c).  Every span owns a memory context, a child of one
+ * the queue when a transaction commits (span_scope.c).  Every span owns a memory context, a child of one
  * that lives as long as the session.
  *
  *	span.c				the lists, ids, and what can be done to one span
- *	span_xact.c			transactions, scopes, and the way into the queue
+ *	span_scope.c		transactions and scopes
+ *	span_flush.c		the way into the queue, late_interrupts.c what may not disturb it
+ *	span_row.c			a row of the queue
+ *	span_exit.c			what becomes of spans when their session ends
  *	sampler.c			is it recorded?
  *	span_functions.c	the SQL functions
  *	trace_job.c, record_exception.c		the two that know about errors
@@ -18,7 +21,6 @@
 #include "postgres.h"
 #include "datatype/timestamp.h"
 #include "lib/ilist.h"
-#include "nodes/nodes.h"
 #include "utils/jsonb.h"
 #include "links/span_link.h"
 #include "context/trace_context.h"
@@ -88,7 +90,7 @@ typedef struct Span
 	SpanStatus	status;
 	char	   *status_message;
 
-	/* Where it stands in transactions (span_xact.c) */
+	/* Where it stands in transactions (span_scope.c) */
 	SubTransactionId start_subid;	/* Invalid once that transaction is over */
 	SubTransactionId end_subid; /* the same of the end */
 	bool		rolled_back;	/* began or ended in what was rolled back: its status is Error */
@@ -161,15 +163,5 @@ extern bool span_is_own(const uint8 *span_id);
 
 /* size random bytes, not all of them zero */
 extern void span_random_id(uint8 *id, Size size);
-
-/* span_xact.c: before the first span of a session. */
-extern void span_xact_init(void);
-/* span_xact.c: registers the transaction callbacks.  From _PG_init. */
-extern void span_xact_install(void);
-/* span_xact.c: is the statement DISCARD ALL or RESET ALL, and what is to be done after it. */
-extern bool span_xact_is_reset(const Node *statement);
-extern void span_xact_reset(void);
-/* span_xact.c: queues early when too many spans wait.  After a span was started or ended. */
-extern void span_xact_bound_waiting(void);
 
 #endif

@@ -112,17 +112,48 @@ is_queued('unread 2 transaction rolled back',
 	'the span of a client that does not read is queued when it is terminated');
 
 # ---- what does not keep a process from exiting ----
+my $toast = $node->safe_psql('postgres', q{SELECT reltoastrelid::regclass FROM pg_class WHERE oid = 'otel.span_queue'::regclass});
 my $locker = Session->new($node, 'postgres');
-$locker->ask('BEGIN; LOCK TABLE otel.span_queue');
+my $lost = 0;
+for my $lock ('LOCK TABLE otel.span_queue', "REINDEX TABLE $toast")
+{
+	$locker->ask("BEGIN; $lock");
+	$log = -s $node->logfile;
+	$session = Session->new($node, 'postgres');
+	$session->ask(q{BEGIN READ ONLY; SELECT otel.record_span('lost', now()) IS NOT NULL; COMMIT});
+	$session->quit;
+	ok(wait_until_gone($session->pid), "a session that ends during $lock does not wait for its lock");
+	is_logged(qr/LOG:  1 span is lost: it could not be queued when its session ended/, $log, "the log says that a span is lost during $lock");
+	$lost++;
+	is($node->safe_psql('postgres', 'SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM otel.dropped_spans'), $lost, "a span lost during $lock counts as dropped");
+
+	$session = Session->new($node, 'postgres');
+	$session->ask(q{BEGIN; SELECT otel.record_span('terminated', now()) IS NOT NULL; CREATE TEMPORARY TABLE x ()});
+	is($node->safe_psql('postgres', "SELECT pg_terminate_backend(${\$session->pid}, 60000)"), 't', "a session that is terminated during $lock ends");
+	$lost++;
+	is($node->safe_psql('postgres', 'SELECT last_value FROM otel.dropped_spans'), $lost, "a span of a session terminated during $lock counts as dropped");
+	$locker->ask('COMMIT');
+	is(queue($node), '', "none of the spans lost during $lock is in the queue");
+}
+
+# ---- what an exiting session has of its own does not reach the transaction that queues its spans ----
+$node->safe_psql('postgres', q{SELECT pg_replication_origin_create('elsewhere')});
 $log = -s $node->logfile;
 $session = Session->new($node, 'postgres');
-$session->ask(q{BEGIN READ ONLY; SELECT otel.record_span('lost', now()) IS NOT NULL; COMMIT});
+$session->ask(q{SELECT pg_replication_origin_session_setup('elsewhere'); BEGIN; SELECT otel.record_span('of an origin', now()) IS NOT NULL;
+	CREATE TABLE not_committed (); SELECT pg_replication_origin_xact_setup('F/F0000000', now())});
 $session->quit;
-ok(wait_until_gone($session->pid), 'a session that ends while the queue is locked does not wait for the lock');
-is_logged(qr/LOG:  1 spans are lost: the session ended while otel.span_queue was locked/, $log,
-	'the log counts the spans lost under a lock');
-$locker->ask('COMMIT');
-is(queue($node), '', 'a span lost under a lock is not in the queue');
+ok(wait_until_gone($session->pid), 'a session with a replication origin ends');
+is($node->safe_psql('postgres', q{SELECT pg_replication_origin_progress('elsewhere', true)}), '', 'the replication origin of a session that ends does not move');
+is_logged(qr/LOG:  1 span is lost:[^\n]*\n[^\n]*DETAIL:  The session has a replication origin set up/, $log, 'the log says that a span of a session with a replication origin is lost');
+is(queue($node), '', 'a session with a replication origin queues nothing as it ends');
+
+$session = Session->new($node, 'postgres');
+$session->ask(q{CREATE ROLE nobody; SET ROLE nobody; SET session_replication_role = replica;
+	SET default_transaction_isolation = serializable; SET statement_timeout = '1s'; SET lock_timeout = '1ms';
+	BEGIN; SELECT otel.record_span('in spite of', now()) IS NOT NULL; ROLLBACK});
+$session->quit;
+is_queued('in spite of 2 transaction rolled back', "neither role nor timeouts of the session's keep its spans from the queue");
 
 $node->safe_psql('postgres', q{ALTER SYSTEM SET synchronous_standby_names = 'nobody'});
 $session = Session->new($node, 'postgres');

@@ -1,0 +1,15 @@
+/*
+ * span_exit.h: what becomes of a session's spans when the session ends.
+ */
+#ifndef OTEL_LINKS_SPAN_EXIT_H
+#define OTEL_LINKS_SPAN_EXIT_H
+
+#include "postgres.h"
+
+/* Has the process begun to exit? */
+extern bool span_exiting;
+
+/* Before the first span of a session. */
+extern void span_exit_init(void);
+
+#endif

@@ -1,0 +1,456 @@
+/*
+ * span_flush.c: the way of the waiting spans into the queue.
+ *
+ * Owns appending what waits, the bound on what may wait, and the count of what is lost.  When that
+ * happens is up to span_scope.c (a transaction commits) and span_exit.c (a session ends).
+ *
+ * Telemetry never costs a user a transaction, so a flush within a COMMIT raises nothing, waits for
+ * no lock, acts on no interrupt (late_interrupts.h), and is bounded: SPAN_FLUSH_MAX_SPANS spans or
+ * SPAN_FLUSH_MAX_SIZE bytes.
+ *
+ * The rows are written in a subtransaction: nothing less cleans up after an error of the storage,
+ * such as a full disk.  Two other ways were weighed.  Queuing before the COMMIT, by hooks,
+ * misses what deferred triggers, procedures and replication workers record, and errors would
+ * still have to be caught.  Catching them without a subtransaction would need a copy of
+ * AbortSubTransaction(), another one for each major version.  The subtransaction costs a second
+ * transaction id and 0.4 µs; docs/spans.md has what it means for Citus.
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/proc.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "queue/span_queue.h"
+#include "queue/worker_start.h"
+#include "settings.h"
+#include "spans/late_interrupts.h"
+#include "spans/span.h"
+#include "spans/span_flush.h"
+#include "spans/span_row.h"
+
+/*
+ * Above so many waiting spans, or bytes of them, a transaction appends before its end, to bound the
+ * session's memory.  Should it roll back, these are lost, and counted.  Where it cannot append
+ * (read-only, or a lock on the queue), the oldest above twice as much are dropped.
+ */
+#define SPAN_MAX_WAITING 10000
+#define SPAN_MAX_WAITING_SIZE ((Size) 64 * 1024 * 1024)
+
+/* What one flush appends at most: all that waits, unless appending early was not possible. */
+#define SPAN_FLUSH_MAX_SPANS SPAN_MAX_WAITING
+#define SPAN_FLUSH_MAX_SIZE SPAN_MAX_WAITING_SIZE
+
+/* After an attempt to append early in vain, the next one waits for so many spans or bytes more. */
+#define SPAN_EARLY_STEP 1000
+#define SPAN_EARLY_STEP_SIZE ((Size) 6 * 1024 * 1024)
+
+/* A span that could not be queued this often is dropped, so that it does not hold up the others. */
+#define SPAN_MAX_FAILURES 3
+
+/* Rows that a (sub)transaction appended early: they are lost when it rolls back. */
+typedef struct EarlyRows
+{
+	SubTransactionId subid;
+	int64		count;
+} EarlyRows;
+
+bool		span_flushing = false;
+
+static int64 dropped = 0;
+
+/* One for each subtransaction that has any, the innermost last. */
+static EarlyRows *early = NULL;
+static int	nearly = 0;
+static int	max_early = 0;
+
+/* Rows that this session put into the queue since it last woke the exporter. */
+static int	queued_since_wake = 0;
+
+/* The span whose row is being written, to know whose fault an error is. */
+static Span *appending = NULL;
+
+/* For the values of one row; it lives as long as the session. */
+static MemoryContext row_memory = NULL;
+
+/* ---- what is lost ---- */
+
+void
+span_flush_drop_waiting(void)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &span_waiting)
+	{
+		span_forget(dlist_container(Span, node, iter.cur));
+		dropped++;
+	}
+}
+
+int64
+span_flush_dropped(void)
+{
+	return dropped;
+}
+
+int64
+span_flush_early_rows(void)
+{
+	int64		count = 0;
+
+	for (int i = 0; i < nearly; i++)
+		count += early[i].count;
+	return count;
+}
+
+bool
+span_flush_count_dropped(void)
+{
+	if (dropped > 0 && !queue_count_dropped(dropped))
+		return false;
+	dropped = 0;
+	return true;
+}
+
+/* ---- appending ---- */
+
+/*
+ * Appends the oldest of what waits, in a subtransaction that the caller began.  *nappended: how
+ * many.
+ */
+static FlushResult
+append_waiting(int *nappended)
+{
+	Relation	queue;
+	Oid			extension;
+	Size		size = 0;
+	dlist_iter	iter;
+	bool		push_snapshot = !ActiveSnapshotSet();
+
+	switch (queue_open(&queue, &extension))
+	{
+		case QUEUE_BUSY:
+			return FLUSH_BUSY;
+		case QUEUE_MISSING:
+			span_flush_drop_waiting();
+			dropped = 0;		/* there is nobody to tell */
+			return FLUSH_DONE;
+		case QUEUE_OPENED:
+			break;
+	}
+	if (push_snapshot)			/* what is stored out of line wants one */
+		PushActiveSnapshot(GetTransactionSnapshot());
+	if (queue_is_full(queue) && !exporter_start_if_needed(extension))
+		span_flush_drop_waiting();	/* an exporter would make room */
+	(void) span_flush_count_dropped();
+	dlist_foreach(iter, &span_waiting)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(row_memory);
+
+		appending = dlist_container(Span, node, iter.cur);
+		span_row_append(queue, appending);
+		size += appending->size;
+		appending = NULL;
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(row_memory);
+		if (++*nappended >= SPAN_FLUSH_MAX_SPANS || size >= SPAN_FLUSH_MAX_SIZE)
+			break;
+	}
+	if (push_snapshot)
+		PopActiveSnapshot();
+	table_close(queue, NoLock);
+	if (*nappended > 0)
+		(void) exporter_start_if_needed(extension);
+	return FLUSH_DONE;
+}
+
+/*
+ * Is the error the fault of the transaction, the server or its administrator, whatever span it
+ * came upon?
+ */
+static bool
+is_no_spans_fault(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
+		case ERRCODE_OPERATOR_INTERVENTION:
+		case ERRCODE_SYSTEM_ERROR:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/*
+ * Says what went wrong.  Of a serialization failure or a deadlock nothing: PostgreSQL itself tells
+ * the user, if it comes to that.  A span that was the reason often enough is given up.
+ */
+static void
+flush_failed(ErrorData *error)
+{
+	Span	   *span = appending;
+
+	appending = NULL;
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_TRANSACTION_ROLLBACK)
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("spans could not be queued: %s", error->message),
+				 errhint("They wait for the session's next transaction.")));
+	if (span == NULL || is_no_spans_fault(error->sqlerrcode))
+		return;
+	if (++span->failures < SPAN_MAX_FAILURES)
+		return;
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("span \"%s\" is dropped, it cannot be queued", span->name)));
+	span_forget(span);
+	dropped++;
+}
+
+/*
+ * An error of the flush within a COMMIT or PREPARE TRANSACTION meets an assertion of PostgreSQL's
+ * own: at its end RollbackAndReleaseCurrentSubTransaction() does not expect a transaction that is
+ * about to end, as for a deferred trigger that handles an exception.  Inside of another
+ * subtransaction it has nothing to complain of.  Servers without assertions need not pay for one.
+ */
+static bool
+begin_guard(void)
+{
+	bool		nested = false;
+
+#ifdef USE_ASSERT_CHECKING
+	nested = IsTransactionBlock();
+	if (nested)
+		BeginInternalSubTransaction(NULL);
+#endif
+	BeginInternalSubTransaction(NULL);
+	return nested;
+}
+
+/* append_waiting() where an error cannot do harm. */
+static FlushResult
+append_guarded(int *nappended)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile FlushResult result = FLUSH_FAILED;
+	bool		nested = begin_guard();
+
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		result = append_waiting(nappended);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		late_interrupts_hold_again();
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(caller);
+		CurrentResourceOwner = owner;
+		flush_failed(error);
+		FreeErrorData(error);
+		MemoryContextReset(row_memory);
+		result = FLUSH_FAILED;
+	}
+	PG_END_TRY();
+	if (nested)
+		ReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+	return result;
+}
+
+/* May this transaction write? */
+static bool
+can_append(void)
+{
+	/* VACUUM and CREATE INDEX CONCURRENTLY hide their transactions from others' snapshots. */
+	if (MyProc->statusFlags & (PROC_IN_VACUUM | PROC_IN_SAFE_IC))
+		return false;
+	return !XactReadOnly && !IsInParallelMode();
+}
+
+FlushResult
+span_flush(bool ending)
+{
+	FlushResult result;
+	int			nappended = 0;
+	dlist_iter	iter;
+
+	if (span_flushing || (dlist_is_empty(&span_waiting) && dropped == 0) || !can_append())
+		return FLUSH_NOTHING;
+	if (row_memory == NULL)
+		row_memory = AllocSetContextCreate(TopMemoryContext, "otel queue", ALLOCSET_DEFAULT_SIZES);
+
+	late_interrupts_hold();
+	span_flushing = true;
+	result = append_guarded(&nappended);
+	span_flushing = false;
+	late_interrupts_resume(ending);
+
+	if (result != FLUSH_DONE)
+		return result;
+	dlist_foreach(iter, &span_waiting)
+	{
+		if (nappended-- == 0)
+			break;
+		dlist_container(Span, node, iter.cur)->queued = true;
+	}
+	return result;
+}
+
+/* The rows are as certain as the transaction: their spans need not be kept. */
+static int
+forget_queued(void)
+{
+	dlist_mutable_iter iter;
+	int			count = 0;
+
+	dlist_foreach_modify(iter, &span_waiting)
+	{
+		Span	   *span = dlist_container(Span, node, iter.cur);
+
+		if (!span->queued)
+			continue;
+		span_forget(span);
+		count++;
+	}
+	return count;
+}
+
+/* ---- the bound on what waits ---- */
+
+static bool
+waiting_exceeds(int times)
+{
+	return span_waiting_count > times * SPAN_MAX_WAITING ||
+		span_waiting_size > times * SPAN_MAX_WAITING_SIZE;
+}
+
+/* Room for one more subtransaction that appends early. */
+static void
+enlarge_early(void)
+{
+	if (nearly < max_early)
+		return;
+	if (early == NULL)
+		early = MemoryContextAlloc(TopMemoryContext, 8 * sizeof(EarlyRows));
+	else
+		early = repalloc(early, 2 * max_early * sizeof(EarlyRows));
+	max_early = max_early == 0 ? 8 : 2 * max_early;
+}
+
+static void
+append_early(void)
+{
+	static int	failed_count = 0;
+	static Size failed_size = 0;
+	SubTransactionId subid = GetCurrentSubTransactionId();
+	int			count;
+
+	/* The last attempt may have been in vain a moment ago. */
+	if (span_waiting_count >= failed_count && span_waiting_size >= failed_size &&
+		span_waiting_count < failed_count + SPAN_EARLY_STEP &&
+		span_waiting_size < failed_size + SPAN_EARLY_STEP_SIZE &&
+		failed_count > 0)
+		return;
+	enlarge_early();
+	failed_count = 0;
+	if (span_flush(false) != FLUSH_DONE)
+	{
+		failed_count = span_waiting_count;
+		failed_size = span_waiting_size;
+		return;
+	}
+	count = forget_queued();
+	if (nearly == 0 || early[nearly - 1].subid != subid)
+		early[nearly++] = (EarlyRows) {subid, 0};
+	early[nearly - 1].count += count;
+}
+
+void
+span_flush_bound_waiting(void)
+{
+	static bool warned = false;
+
+	if (!waiting_exceeds(1))
+		return;
+	append_early();
+	if (!waiting_exceeds(2))
+		return;
+	if (!warned)
+		ereport(WARNING,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("spans are dropped: %d wait in this session, and its transaction cannot "
+						"queue them", span_waiting_count)));
+	warned = true;
+	while (waiting_exceeds(2))
+	{
+		span_forget(dlist_head_element(Span, node, &span_waiting));
+		dropped++;
+	}
+}
+
+/* ---- the end of a transaction ---- */
+
+void
+span_flush_after_commit(void)
+{
+	queued_since_wake += forget_queued();
+	for (; nearly > 0; nearly--)
+		queued_since_wake += early[nearly - 1].count;
+	if (queued_since_wake >= otel_bsp_max_export_batch_size)
+	{
+		queued_since_wake = 0;
+		exporter_wake();
+	}
+	late_interrupts_release();
+}
+
+void
+span_flush_after_abort(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &span_waiting)
+		dlist_container(Span, node, iter.cur)->queued = false;
+	for (; nearly > 0; nearly--)
+		dropped += early[nearly - 1].count;
+	span_flushing = false;
+	appending = NULL;
+	late_interrupts_release();
+}
+
+void
+span_flush_after_subcommit(SubTransactionId subid, SubTransactionId parent)
+{
+	if (nearly == 0 || early[nearly - 1].subid != subid)
+		return;
+	early[nearly - 1].subid = parent;
+	if (nearly < 2 || early[nearly - 2].subid != parent)
+		return;
+	early[nearly - 2].count += early[nearly - 1].count;
+	nearly--;
+}
+
+void
+span_flush_after_subabort(SubTransactionId subid)
+{
+	if (nearly > 0 && early[nearly - 1].subid == subid)
+		dropped += early[--nearly].count;
+}

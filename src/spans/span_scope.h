@@ -1,0 +1,22 @@
+/*
+ * span_scope.h: spans and transactions: which spans end with one, and which are rolled back.
+ */
+#ifndef OTEL_LINKS_SPAN_SCOPE_H
+#define OTEL_LINKS_SPAN_SCOPE_H
+
+#include "postgres.h"
+#include "nodes/nodes.h"
+
+/* Callbacks of transactions.  From _PG_init. */
+extern void span_scope_install(void);
+
+/*
+ * Ends the open spans whose scope is over: those with transaction scope or, when the session ends
+ * or is reset, all.  No error but a warning: they are exported as they are.
+ */
+extern void span_scope_end(bool session);
+
+/* Is the statement DISCARD ALL or RESET ALL?  After it, scopes end as with the session. */
+extern bool span_scope_is_reset(const Node *statement);
+
+#endif
