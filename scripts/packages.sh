@@ -67,3 +67,20 @@ install_optional_packages()
 	done
 	install_packages "${known[@]}"
 }
+
+# install_programs PROGRAM=PACKAGE…: the packages of those that are missing, wherever the others come
+# from.  Where there is no apt-get, says which programs are missing.
+install_programs()
+{
+	local pair packages=() missing=()
+	for pair in "$@"; do
+		if ! PATH=$PATH:/usr/sbin command -v "${pair%%=*}" >/dev/null; then
+			missing+=("${pair%%=*}")
+			packages+=("${pair#*=}")
+		fi
+	done
+	if [ ${#missing[@]} -gt 0 ]; then
+		command -v apt-get >/dev/null || die "missing: ${missing[*]}"
+		install_packages "${packages[@]}"
+	fi
+}
