@@ -1,19 +1,33 @@
-"""The service that asks for reports: 300 requests from 200 traces, over real connections.
+"""The service that asks for reports: 300 requests, most of them traced, over real connections.
 
-All it does for tracing is what any client can do: set otel.traceparent and otel.tracestate for its
-transaction.  What it sent is kept, so that prove.py can compare it with what came out at the other end.
+It is instrumented as any service is, with OpenTelemetry's SDK: a request is a SERVER span and each
+of its transactions a CLIENT span in it, and both are exported.  The context of the CLIENT span goes
+to the database in one of two ways: in a comment of the INSERT, as OpenTelemetry's database
+instrumentations write it, or by otel.set_trace_context().  What was sent is kept, so that prove.py
+can compare it with what came out at the other end.
 """
 
 import concurrent.futures
 import dataclasses
 import random
+import urllib.parse
 
 import psycopg
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import Decision, ParentBased, Sampler, SamplingResult
+from opentelemetry.trace import SpanKind, TraceState
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+SERVICE = "report-api"
+REQUEST_SPAN = "POST /reports"
+INSERT_SPAN = "INSERT report_requests"
 CONNECTIONS = 4
-TRACES = 200
-SECOND_CALLS = 30  # traces that call a second time, from another span
-SEVERAL_ROWS = 20  # calls that ask for three reports
+REQUESTS = 200
+SECOND_CALLS = 30  # requests with a second transaction, so with another CLIENT span
+SEVERAL_ROWS = 20  # transactions that ask for three reports
 NO_CONTEXT = 15
 MALFORMED = [
     "00-4BF92F3577B34DA6A3CE929D0E0E4736-00F067AA0BA902B7-01",  # upper case
@@ -36,12 +50,13 @@ MALFORMED = [
 
 @dataclasses.dataclass
 class Call:
-    """One request to the service: a transaction that inserts a row or several."""
+    """One transaction that inserts a row or several, and what it sent about its trace."""
 
-    traceparent: str | None
-    tracestate: str | None = None
-    valid: bool = True
+    way: str  # comment or function
     rows: int = 1
+    valid: bool = True
+    traceparent: str | None = None
+    tracestate: str | None = None
     request_ids: list = dataclasses.field(default_factory=list)
 
     @property
@@ -63,52 +78,118 @@ class Call:
     def flags(self):
         return int(self.traceparent.split("-")[3], 16)
 
-    @property
-    def sampled(self):
-        return bool(self.flags & 1)
+
+class VendorSampler(Sampler):
+    """Samples everything, and begins every fifth trace with a tracestate, as some vendors do."""
+
+    def should_sample(self, parent_context, trace_id, name, kind=None, attributes=None, links=None):
+        state = (
+            TraceState([("vendor", f"t{trace_id % 1000}"), ("other", "1")])
+            if trace_id % 5 == 0
+            else None
+        )
+        return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, state)
+
+    def get_description(self):
+        return "VendorSampler"
 
 
 def plan(seed=4318):
-    """The calls, in the order in which they are handed to the connections."""
+    """The requests, each a list of calls, in the order in which the connections get them."""
     rng = random.Random(seed)
-
-    def call(trace_id, flags, tracestate):
-        return Call(f"00-{trace_id:032x}-{rng.randrange(1, 2**64):016x}-{flags:02x}", tracestate)
-
-    traces = []
-    for i in range(TRACES):
-        sampled = i % 3 != 2
-        flags = (1 if sampled else 0) | (2 if i % 4 == 0 else 0)
-        tracestate = f"vendor=t{i},other=1" if i % 5 == 0 else None
-        traces.append((rng.randrange(1, 2**128), flags, tracestate))
-    calls = [call(*trace) for trace in traces]
-    calls += [call(*trace) for trace in rng.sample(traces, SECOND_CALLS)]
-    for several in rng.sample(calls, SEVERAL_ROWS):
+    requests = [[Call("comment" if i % 2 else "function")] for i in range(REQUESTS)]
+    for several in rng.sample(requests, SECOND_CALLS):
+        several.append(Call(several[0].way))
+    for several in rng.sample([call for request in requests for call in request], SEVERAL_ROWS):
         several.rows = 3
-    calls += [Call(None, valid=False) for _ in range(NO_CONTEXT)]
-    calls += [Call(malformed, "vendor=1", valid=False) for malformed in MALFORMED]
-    rng.shuffle(calls)
-    return calls
+    requests += [[Call("function", valid=False)] for _ in range(NO_CONTEXT)]
+    requests += [
+        [
+            Call(
+                "comment" if i % 2 else "function",
+                valid=False,
+                traceparent=malformed,
+                tracestate="vendor=1",
+            )
+        ]
+        for i, malformed in enumerate(MALFORMED)
+    ]
+    rng.shuffle(requests)
+    return requests
 
 
-def run(conninfo):
-    """Makes all calls; returns them with the ids of their rows."""
-    calls = plan()
+def run(conninfo, endpoint=None):
+    """Makes all requests; returns their calls with the ids of their rows.
+
+    The spans go to the endpoint or, when it is None, where the environment's OTEL_EXPORTER_OTLP_
+    variables say.
+    """
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": SERVICE}),
+        sampler=ParentBased(VendorSampler()),
+        shutdown_on_exit=False,
+    )
+    exporter = OTLPSpanExporter(endpoint=endpoint and f"{endpoint}/v1/traces")
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    tracer = provider.get_tracer(SERVICE)
+    requests = plan()
     with concurrent.futures.ThreadPoolExecutor(CONNECTIONS) as pool:
-        shares = [calls[i::CONNECTIONS] for i in range(CONNECTIONS)]
-        list(pool.map(lambda share: _work(conninfo, share), shares))
-    return calls
+        shares = [requests[i::CONNECTIONS] for i in range(CONNECTIONS)]
+        list(pool.map(lambda share: _work(conninfo, tracer, share), shares))
+    provider.shutdown()
+    return [call for request in requests for call in request]
 
 
-def _work(conninfo, calls):
-    """One connection's share, each call in a transaction of its own."""
+def _work(conninfo, tracer, requests):
+    """One connection's share, one request after the other."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
-        for i, call in enumerate(calls):
-            with connection.transaction(), connection.cursor() as cursor:
-                for name, value in (("traceparent", call.traceparent), ("tracestate", call.tracestate)):
-                    if value is not None:
-                        cursor.execute("SELECT set_config(%s, %s, true)", (f"otel.{name}", value))
-                for row in range(call.rows):
-                    cursor.execute("INSERT INTO report_requests (user_id) VALUES (%s) RETURNING id",
-                                   (1000 + 10 * i + row,))
-                    call.request_ids.append(cursor.fetchone()[0])
+        for i, request in enumerate(requests):
+            user = 1000 + 10 * i
+            if not request[0].valid:
+                _insert(connection, request[0], user)
+                continue
+            attributes = {
+                "http.request.method": "POST",
+                "http.route": "/reports",
+                "enduser.id": str(user),
+            }
+            with tracer.start_as_current_span(
+                REQUEST_SPAN, kind=SpanKind.SERVER, attributes=attributes
+            ) as span:
+                for call in request:
+                    _traced_insert(connection, tracer, call, user)
+                span.set_attribute("http.response.status_code", 202)
+
+
+def _traced_insert(connection, tracer, call, user):
+    attributes = {
+        "db.system.name": "postgresql",
+        "db.operation.name": "INSERT",
+        "db.collection.name": "report_requests",
+    }
+    with tracer.start_as_current_span(INSERT_SPAN, kind=SpanKind.CLIENT, attributes=attributes):
+        headers = {}
+        TraceContextTextMapPropagator().inject(headers)
+        call.traceparent, call.tracestate = headers["traceparent"], headers.get("tracestate")
+        _insert(connection, call, user)
+
+
+def _insert(connection, call, user):
+    """The call's transaction, which says what trace it belongs to in the call's way."""
+    insert = "INSERT INTO report_requests (user_id) VALUES (%s) RETURNING id"
+    if call.way == "comment":
+        headers = {"traceparent": call.traceparent, "tracestate": call.tracestate}
+        tags = ",".join(
+            f"{key}='{urllib.parse.quote(value, safe='')}'"
+            for key, value in headers.items()
+            if value
+        )
+        insert += f" /*{tags.replace('%', '%%')}*/"
+    with connection.transaction(), connection.cursor() as cursor:
+        if call.way == "function" and call.traceparent is not None:
+            cursor.execute(
+                "SELECT otel.set_trace_context(%s, %s)", (call.traceparent, call.tracestate)
+            )
+        for row in range(call.rows):
+            cursor.execute(insert, (user + row,))
+            call.request_ids.append(cursor.fetchone()[0])

@@ -1,15 +1,17 @@
--- The scheduled job: takes every pending request, makes the reports, and tells the trace of it with a
--- span for the run and, in it, a span for the batch, which is linked to the trace of every request.
+-- The scheduled job: takes every pending request and makes the reports.  Its trace is a span for the
+-- run and, in it, a span for the batch, which is linked to the trace of every request.  And each
+-- request's trace gets a span for the time that the request waited, which is linked to the batch.
 
 CREATE FUNCTION generate_daily_reports() RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
     requests   bigint[];
     links      otel.span_link[];
+    oldest     timestamptz;
     batch      uuid := gen_random_uuid();
     generated  bigint;
 BEGIN
-    PERFORM otel.start_span('generate-daily-reports',
+    PERFORM otel.start_span('generate-daily-reports', root => true,
         attributes => '{"job.type": "scheduled", "job.schedule": "0 6 * * *"}');
 
     WITH pending AS (
@@ -19,17 +21,21 @@ BEGIN
         WHERE report_requests.id = pending.id
         RETURNING report_requests.*
     )
-    SELECT array_agg(id ORDER BY id),
+    SELECT array_agg(id ORDER BY id), min(created_at),
            otel.link_agg(trace_context, jsonb_build_object(
                'report.request_id', id,
                'report.user_id', user_id,
                'report.requested_at', created_at,
                'link.type', 'triggered_by') ORDER BY id)
-    INTO requests, links
+    INTO requests, oldest, links
     FROM claimed;
 
     PERFORM otel.start_span('process-report-batch', links => links, kind => 'consumer',
-        attributes => jsonb_build_object('batch.size', cardinality(requests), 'batch.id', batch));
+        attributes => jsonb_build_object('batch.size', cardinality(requests), 'batch.id', batch,
+            'batch.oldest_wait', round(extract(epoch FROM clock_timestamp() - oldest), 3)));
+    PERFORM otel.record_wait(trace_context, created_at,
+        attributes => jsonb_build_object('report.request_id', id))
+    FROM report_requests WHERE id = ANY (requests) ORDER BY id;
 
     INSERT INTO reports (request_id, batch_id, body)
     SELECT id, batch, format('report for user %s', user_id)

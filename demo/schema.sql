@@ -1,5 +1,5 @@
--- The tables of a service that makes reports: requests come in one by one, a scheduled job takes them
--- all at once.  The only thing they do about tracing is the default of one column.
+-- The tables of a service that makes reports: requests come in one by one, a scheduled job takes
+-- them all at once.  The only thing they do about tracing is the default of one column.
 
 CREATE EXTENSION otel_links;
 

@@ -1,4 +1,4 @@
-"""Received spans for people: as a tree, and as a Mermaid flowchart."""
+"""Received spans for people, as a tree."""
 
 
 def tree(spans, max_links=10):
@@ -46,36 +46,3 @@ def _add_span(lines, span, spans, indent, last, max_links):
         lines.append(f"{bar}and {len(span['links']) - max_links} more")
     for i, child in enumerate(children):
         _add_span(lines, child, spans, below, i == len(children) - 1, max_links)
-
-
-def mermaid(spans, max_links=10):
-    """A flowchart: a box for each trace with its spans, dotted arrows from linked contexts to the span."""
-    lines = ["flowchart LR"]
-    for trace_id in dict.fromkeys(s["trace_id"] for s in _by_time(spans)):
-        lines.append(f'    subgraph {_node("t", trace_id)}["trace {trace_id[:8]}…"]')
-        for span in _by_time(spans):
-            if span["trace_id"] == trace_id:
-                lines.append(f'        {_node("s", span["span_id"])}["{_escape(span["name"])}"]')
-        lines.append("    end")
-    ids = {(s["trace_id"], s["span_id"]) for s in spans}
-    for span in _by_time(spans):
-        node = _node("s", span["span_id"])
-        if (span["trace_id"], span["parent_span_id"]) in ids:
-            lines.append(f'    {_node("s", span["parent_span_id"])} --> {node}')
-        for link in span["links"][:max_links]:
-            linked = _node("s", link["span_id"])
-            if (link["trace_id"], link["span_id"]) not in ids:
-                linked += f'(["trace {link["trace_id"][:8]}… span {link["span_id"][:8]}…"])'
-            lines.append(f"    {linked} -. link .-> {node}")
-        if len(span["links"]) > max_links:
-            lines.append(f'    {node}_more(["and {len(span["links"]) - max_links} more"]) -. link .-> {node}')
-    return "\n".join(lines)
-
-
-def _node(kind, identifier):
-    return f"{kind}_{identifier}"
-
-
-def _escape(text):
-    """Mermaid's own way to write what would end a quoted label."""
-    return "".join(c if c.isalnum() or c in " -_.:/" else f"#{ord(c)};" for c in text)

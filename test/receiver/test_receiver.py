@@ -267,16 +267,6 @@ class Rendering(unittest.TestCase):
         self.assertRegex(lines[1], '^└─ say "hi"')
         self.assertTrue(any(line.startswith("   └─ child") for line in lines))
 
-    def test_the_flowchart_is_mermaid(self):
-        self.assertEqual(render.mermaid(self.spans(2), max_links=1), "\n".join([
-            "flowchart LR",
-            '    subgraph t_0102030405060708090a0b0c0d0e0f10["trace 01020304…"]',
-            '        s_0102030405060708["say #34;hi#34;"]',
-            "    end",
-            '    s_0000000000000001(["trace 00000000… span 00000000…"]) -. link .-> s_0102030405060708',
-            '    s_0102030405060708_more(["and 1 more"]) -. link .-> s_0102030405060708',
-        ]))
-
 
 if __name__ == "__main__":
     unittest.main()
