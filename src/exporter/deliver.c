@@ -127,7 +127,7 @@ gives_up(const Sending *s, int from, int to, const Answer *result)
 		attempts = 0;
 		return false;
 	}
-	if (!ItemPointerEquals(&stuck.tid, &row->tid) || stuck.xmin != row->xmin)
+	if (attempts > 0 && (!ItemPointerEquals(&stuck.tid, &row->tid) || stuck.xmin != row->xmin))
 		attempts = 0;
 	stuck = *row;
 	return ++attempts >= LARGE_SPAN_ATTEMPTS;
