@@ -228,7 +228,9 @@ COMMENT ON CAST (pg_catalog.varchar AS otel.trace_context) IS 'the text form; ra
 CREATE FUNCTION otel.traceparent(context otel.trace_context)
     RETURNS pg_catalog.text LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_traceparent';
-COMMENT ON FUNCTION otel.traceparent(otel.trace_context) IS 'the traceparent header to send on: version 00, of the flags only sampled and random; NULL for NULL';
+COMMENT ON FUNCTION otel.traceparent(otel.trace_context) IS
+'The traceparent header to send on: version 00, and of the flags only sampled and random. NULL for
+NULL';
 
 CREATE FUNCTION otel.from_traceparent(
     traceparent  pg_catalog.text,
@@ -236,16 +238,23 @@ CREATE FUNCTION otel.from_traceparent(
 ) RETURNS otel.trace_context
 AS 'MODULE_PATHNAME', 'otel_from_traceparent' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION otel.from_traceparent(pg_catalog.text, pg_catalog.text) IS
-'The context that two header values carry. The first may also be the type''s own text form, which brings '
-'its own tracestate. NULL when the traceparent is NULL or invalid; without a tracestate when that is NULL or '
-'invalid. Never raises. Turns a text column that holds traceparents into contexts, for every function that '
-'takes them';
+'The context that two header values carry. NULL when the traceparent cannot be used; never raises.
+Turns a text column that holds traceparents into contexts, for every function that takes them.
+traceparent: the header, or the text form of the type
+tracestate: the header; it is left out when it is NULL or invalid, and when the traceparent has one';
 
 CREATE FUNCTION otel.from_ids(trace_id pg_catalog.text, span_id pg_catalog.text, trace_flags pg_catalog.int4,
                               trace_state pg_catalog.text DEFAULT NULL)
     RETURNS otel.trace_context LANGUAGE c IMMUTABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_from_ids';
-COMMENT ON FUNCTION otel.from_ids(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.text) IS 'the context of ids (lower-case hexadecimal digits) and flags (0 to 255; NULL means none is set) that a table keeps in columns of their own; NULL when an id is NULL or invalid or the flags are out of range, without a tracestate when that is NULL or invalid; never raises';
+COMMENT ON FUNCTION otel.from_ids(
+    pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.text) IS
+'The context of ids and flags that a table keeps in columns of their own. NULL when an id is NULL or
+invalid or the flags are out of range; never raises.
+trace_id: 32 lower-case hexadecimal digits
+span_id: 16 lower-case hexadecimal digits
+trace_flags: 0 to 255, of which 1 is sampled; NULL is 0
+trace_state: the tracestate; it is left out when it is NULL or invalid';
 
 CREATE FUNCTION otel.extract(
     carrier  pg_catalog.jsonb,
@@ -281,7 +290,9 @@ COMMENT ON FUNCTION otel.extract(pg_catalog.json, pg_catalog.text[]) IS
 CREATE FUNCTION otel.inject(context otel.trace_context)
     RETURNS pg_catalog.jsonb LANGUAGE c IMMUTABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_inject';
-COMMENT ON FUNCTION otel.inject(otel.trace_context) IS 'the carrier of a context: a JSON object of traceparent and, when there is one, tracestate; {} for NULL, so that headers || otel.inject(context) is never NULL on its account';
+COMMENT ON FUNCTION otel.inject(otel.trace_context) IS
+'The carrier of a context: a JSON object of traceparent and, when there is one, tracestate. {} for
+NULL, so that headers || otel.inject(context) is always safe';
 
 CREATE FUNCTION otel.trace_context(carrier pg_catalog.jsonb)
     RETURNS otel.trace_context LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
@@ -328,7 +339,13 @@ CREATE FUNCTION otel.set_trace_context(
     is_local     pg_catalog.bool  DEFAULT true
 ) RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME', 'otel_set_trace_context' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION otel.set_trace_context(pg_catalog.text, pg_catalog.text, pg_catalog.bool) IS 'sets otel.traceparent and otel.tracestate, by default until the end of the transaction. NULL or an invalid value counts as none; never raises for what it is given';
+COMMENT ON FUNCTION otel.set_trace_context(pg_catalog.text, pg_catalog.text, pg_catalog.bool) IS
+'Sets the context of what follows: otel.traceparent and otel.tracestate. Never raises for what it is
+given.
+traceparent: the header; NULL or an invalid one counts as none
+tracestate: the header
+is_local: until the end of the transaction; false is until the end of the session, which is wrong
+behind a transaction pooler';
 
 CREATE FUNCTION otel.capture_trace_context() RETURNS pg_catalog.trigger
 AS 'MODULE_PATHNAME', 'otel_capture_trace_context' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -402,7 +419,9 @@ COMMENT ON TYPE otel.span_link IS 'a span link: the context it points to, and at
 CREATE FUNCTION otel.span_link(context otel.trace_context, attributes pg_catalog.jsonb DEFAULT NULL)
     RETURNS otel.span_link LANGUAGE c IMMUTABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_span_link';
-COMMENT ON FUNCTION otel.span_link(otel.trace_context, pg_catalog.jsonb) IS 'a link to a context; NULL when the context is NULL; raises invalid_parameter_value when attributes are neither NULL nor a JSON object';
+COMMENT ON FUNCTION otel.span_link(otel.trace_context, pg_catalog.jsonb) IS
+'A link to a context. NULL when the context is NULL.
+attributes: a JSON object or NULL; raises invalid_parameter_value for anything else';
 
 CREATE FUNCTION otel.link_agg_transfn(state pg_catalog.internal, context otel.trace_context)
     RETURNS pg_catalog.internal LANGUAGE c IMMUTABLE PARALLEL SAFE
@@ -449,7 +468,10 @@ CREATE AGGREGATE otel.link_agg(context otel.trace_context) (
     DESERIALFUNC = otel.link_agg_deserialize,
     PARALLEL = SAFE
 );
-COMMENT ON AGGREGATE otel.link_agg(otel.trace_context) IS 'one link for each distinct context, in the order of the input (in a parallel plan: of its parts); NULLs are skipped; NULL when there is none; never drops a link: limits are applied where links are used';
+COMMENT ON AGGREGATE otel.link_agg(otel.trace_context) IS
+'One link for each distinct context. In the order of the input (in a parallel plan: of its parts).
+NULLs are skipped; NULL when there is nothing else. No link is ever dropped here: limits are applied
+where links are used';
 
 CREATE AGGREGATE otel.link_agg(context otel.trace_context, attributes pg_catalog.jsonb) (
     SFUNC = otel.link_agg_transfn,
@@ -460,7 +482,10 @@ CREATE AGGREGATE otel.link_agg(context otel.trace_context, attributes pg_catalog
     DESERIALFUNC = otel.link_agg_deserialize,
     PARALLEL = SAFE
 );
-COMMENT ON AGGREGATE otel.link_agg(otel.trace_context, pg_catalog.jsonb) IS 'one link for each distinct pair of context and attributes, in the order of the input (in a parallel plan: of its parts); contexts that are NULL are skipped; NULL when there is none; raises invalid_parameter_value when attributes are neither NULL nor a JSON object';
+COMMENT ON AGGREGATE otel.link_agg(otel.trace_context, pg_catalog.jsonb) IS
+'One link for each distinct pair of context and attributes. In the order of the input (in a parallel
+plan: of its parts). Contexts that are NULL are skipped; NULL when there is nothing else.
+attributes: a JSON object or NULL; raises invalid_parameter_value for anything else';
 
 CREATE AGGREGATE otel.link_agg(links otel.span_link[]) (
     SFUNC = otel.link_agg_merge_transfn,
@@ -479,14 +504,23 @@ CREATE FUNCTION otel.span_contexts(contexts otel.trace_context[], max_links pg_c
         OUT trace_state pg_catalog.text, OUT is_remote pg_catalog.bool)
     RETURNS SETOF pg_catalog.record LANGUAGE c STABLE PARALLEL SAFE ROWS 128
     AS 'MODULE_PATHNAME', 'otel_span_contexts';
-COMMENT ON FUNCTION otel.span_contexts(otel.trace_context[], pg_catalog.int4) IS 'the fields of each distinct context, in order of first appearance; trace_state is NULL when there is none, is_remote always true; at most max_links rows (NULL: otel.span_link_count_limit), then one of each trace first, sampled ones before others; no rows for NULL; raises invalid_parameter_value when max_links is negative';
+COMMENT ON FUNCTION otel.span_contexts(otel.trace_context[], pg_catalog.int4) IS
+'The fields of each distinct context, in order of first appearance. trace_state is NULL when there is
+none; is_remote is always true. No rows for NULL.
+max_links: at most so many rows, first one of each trace, sampled ones before others; NULL is
+otel.span_link_count_limit; raises invalid_parameter_value when it is negative';
 
 CREATE FUNCTION otel.span_links(links otel.span_link[], max_links pg_catalog.int4 DEFAULT NULL,
         OUT trace_id pg_catalog.text, OUT span_id pg_catalog.text, OUT trace_flags pg_catalog.int4,
         OUT trace_state pg_catalog.text, OUT is_remote pg_catalog.bool, OUT attributes pg_catalog.jsonb)
     RETURNS SETOF pg_catalog.record LANGUAGE c STABLE PARALLEL SAFE ROWS 128
     AS 'MODULE_PATHNAME', 'otel_span_links';
-COMMENT ON FUNCTION otel.span_links(otel.span_link[], pg_catalog.int4) IS 'the fields of each link, in order; links without a context are skipped; trace_state and attributes are NULL when there are none, is_remote always true; at most max_links rows (NULL: otel.span_link_count_limit), then one of each trace first, sampled ones before others; no rows for NULL; raises invalid_parameter_value when max_links is negative or attributes are no JSON object';
+COMMENT ON FUNCTION otel.span_links(otel.span_link[], pg_catalog.int4) IS
+'The fields of each link, in order. Links without a context are skipped; trace_state and attributes
+are NULL when there are none; is_remote is always true. No rows for NULL; raises
+invalid_parameter_value for attributes that are not a JSON object.
+max_links: at most so many rows, first one of each trace, sampled ones before others; NULL is
+otel.span_link_count_limit; raises invalid_parameter_value when it is negative';
 
 CREATE FUNCTION otel.links_json(links otel.span_link[], max_links pg_catalog.int4 DEFAULT NULL)
     RETURNS pg_catalog.jsonb LANGUAGE sql STABLE PARALLEL SAFE
@@ -502,7 +536,11 @@ BEGIN ATOMIC
                ORDER BY l.ordinality), '[]')
       FROM otel.span_links(links, max_links) WITH ORDINALITY AS l;
 END;
-COMMENT ON FUNCTION otel.links_json(otel.span_link[], pg_catalog.int4) IS 'the rows of otel.span_links() as a JSON array of objects shaped like the links of OpenTelemetry''s SDKs: context (traceId, spanId, traceFlags, traceState, isRemote) and attributes; traceState and attributes are left out when there are none; [] for NULL; raises as otel.span_links()';
+COMMENT ON FUNCTION otel.links_json(otel.span_link[], pg_catalog.int4) IS
+'The links as JSON, in the form that OpenTelemetry''s SDKs take. An array of objects with context
+(traceId, spanId, traceFlags, traceState, isRemote) and attributes; traceState and attributes are
+left out when there are none. [] for NULL; raises what otel.span_links() does.
+max_links: as in otel.span_links()';
 
 ----------------------------------------------------------------------------------------------------
 -- Spans
@@ -519,7 +557,21 @@ CREATE FUNCTION otel.start_span(
     scope       pg_catalog.text         DEFAULT 'transaction'
 ) RETURNS otel.trace_context
 AS 'MODULE_PATHNAME', 'otel_start_span' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION otel.start_span(pg_catalog.text, otel.span_link[], pg_catalog.text, pg_catalog.jsonb, otel.trace_context, pg_catalog.bool, pg_catalog.timestamptz, pg_catalog.text) IS 'starts a span and makes it the current context; returns its context. kind: internal, server, client, producer or consumer. The parent is the one given, else the current context, else (or with root) the span begins a new trace. start_time is now when NULL. scope: transaction (the span ends with its transaction or top-level statement at the latest) or session. Misuse warns; with otel.strict it raises. NULL only when nothing is recorded (otel.sdk_disabled, empty name) and there is no parent';
+COMMENT ON FUNCTION otel.start_span(
+    pg_catalog.text, otel.span_link[], pg_catalog.text, pg_catalog.jsonb, otel.trace_context,
+    pg_catalog.bool, pg_catalog.timestamptz, pg_catalog.text) IS
+'Starts a span, makes it the current context, and returns its context. Misuse is a warning, and an
+error with otel.strict. NULL only when nothing is recorded (otel.sdk_disabled, an empty name) and
+there is no parent.
+name: what the span is called, not empty
+links: as from otel.link_agg(); more can be added later
+kind: internal, server, client, producer or consumer
+attributes: a JSON object
+parent: the context of its parent; NULL is the current context
+root: begins a new trace, whatever the current context is: right for a job that works for many
+start_time: when it started; NULL is now
+scope: transaction ends it with its transaction or top-level statement at the latest; session
+leaves it open until it is ended';
 
 CREATE FUNCTION otel.end_span(
     status      pg_catalog.text         DEFAULT NULL,
@@ -529,14 +581,28 @@ CREATE FUNCTION otel.end_span(
     end_time    pg_catalog.timestamptz  DEFAULT NULL
 ) RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME', 'otel_end_span' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION otel.end_span(pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, otel.trace_context, pg_catalog.timestamptz) IS 'ends a span (the innermost when NULL), after setting its status (ok, error; NULL and unset leave it), the message of an error, and attributes; end_time is now when NULL. Spans started inside it stay open, but are no longer current. The span is queued for export when the transaction commits; after a rollback it is queued all the same, with status error, by the session''s next transaction that can write or when the session ends. Without an open span it warns; with otel.strict it raises';
+COMMENT ON FUNCTION otel.end_span(
+    pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, otel.trace_context,
+    pg_catalog.timestamptz) IS
+'Ends a span. It is queued for export when the transaction commits; after a rollback it is queued all
+the same, with status error, by the session''s next transaction that can write or when the session
+ends. Spans started inside it stay open, but are no longer current. Without an open span it warns,
+and raises with otel.strict.
+status: ok or error; NULL and unset leave it as it is
+message: what went wrong, for the status error
+attributes: a JSON object, added to those that are there
+span: the context that otel.start_span() returned; NULL is the innermost open span
+end_time: when it ended; NULL is now';
 
 CREATE FUNCTION otel.set_attributes(
     attributes  pg_catalog.jsonb,
     span        otel.trace_context  DEFAULT NULL
 ) RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME', 'otel_set_attributes' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION otel.set_attributes(pg_catalog.jsonb, otel.trace_context) IS 'sets attributes (a JSON object) of a span, the innermost when NULL; a key that is there gets the new value. NULL does nothing';
+COMMENT ON FUNCTION otel.set_attributes(pg_catalog.jsonb, otel.trace_context) IS
+'Sets attributes of a span.
+attributes: a JSON object; a key that is there gets the new value; NULL does nothing
+span: the context that otel.start_span() returned; NULL is the innermost open span';
 
 CREATE FUNCTION otel.add_event(
     name        pg_catalog.text,
@@ -545,7 +611,13 @@ CREATE FUNCTION otel.add_event(
     span        otel.trace_context      DEFAULT NULL
 ) RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME', 'otel_add_event' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION otel.add_event(pg_catalog.text, pg_catalog.jsonb, pg_catalog.timestamptz, otel.trace_context) IS 'adds an event to a span, the innermost when NULL; time is now when NULL. Above otel.span_event_count_limit the oldest event is dropped and counted';
+COMMENT ON FUNCTION otel.add_event(
+    pg_catalog.text, pg_catalog.jsonb, pg_catalog.timestamptz, otel.trace_context) IS
+'Adds an event to a span. Above otel.span_event_count_limit the oldest event is dropped and counted.
+name: what the event is called
+attributes: a JSON object
+event_time: when it happened; NULL is now
+span: the context that otel.start_span() returned; NULL is the innermost open span';
 
 CREATE FUNCTION otel.record_exception(
     sqlstate    pg_catalog.text,
@@ -555,14 +627,25 @@ CREATE FUNCTION otel.record_exception(
     span        otel.trace_context  DEFAULT NULL
 ) RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME', 'otel_record_exception' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION otel.record_exception(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, otel.trace_context) IS 'adds an event named exception to a span, the innermost when NULL, as called in an EXCEPTION block: otel.record_exception(SQLSTATE, SQLERRM). exception.type is the condition name (division_by_zero), else the SQLSTATE; exception.stacktrace is the PL call stack when NULL. The status stays: say end_span(''error'', SQLERRM)';
+COMMENT ON FUNCTION otel.record_exception(
+    pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, otel.trace_context) IS
+'Adds the event exception to a span, as called in an EXCEPTION block. The status stays as it is: say
+otel.end_span(''error'', SQLERRM).
+sqlstate: SQLSTATE; exception.type is the name of the condition (division_by_zero) where it has one
+message: SQLERRM, as exception.message
+stacktrace: exception.stacktrace; NULL is the call stack of the procedural language
+attributes: a JSON object
+span: the context that otel.start_span() returned; NULL is the innermost open span';
 
 CREATE FUNCTION otel.add_links(
     links  otel.span_link[],
     span   otel.trace_context  DEFAULT NULL
 ) RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME', 'otel_add_links' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION otel.add_links(otel.span_link[], otel.trace_context) IS 'adds links to a span, the innermost when NULL. NULL does nothing. The limits on links are those in force when the transaction commits';
+COMMENT ON FUNCTION otel.add_links(otel.span_link[], otel.trace_context) IS
+'Adds links to a span. The limits on links are those in force when the transaction commits.
+links: as from otel.link_agg(); NULL does nothing
+span: the context that otel.start_span() returned; NULL is the innermost open span';
 
 CREATE FUNCTION otel.set_status(
     status   pg_catalog.text,
@@ -570,20 +653,29 @@ CREATE FUNCTION otel.set_status(
     span     otel.trace_context  DEFAULT NULL
 ) RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME', 'otel_set_status' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION otel.set_status(pg_catalog.text, pg_catalog.text, otel.trace_context) IS 'sets the status (ok, error) of a span, the innermost when NULL. ok is final and wins over error, unset does nothing; the message counts only with error';
+COMMENT ON FUNCTION otel.set_status(pg_catalog.text, pg_catalog.text, otel.trace_context) IS
+'Sets the status of a span.
+status: ok, which is final and wins over error, or error; unset does nothing
+message: what went wrong, for the status error
+span: the context that otel.start_span() returned; NULL is the innermost open span';
 
 CREATE FUNCTION otel.update_name(
     name  pg_catalog.text,
     span  otel.trace_context  DEFAULT NULL
 ) RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME', 'otel_update_name' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION otel.update_name(pg_catalog.text, otel.trace_context) IS 'gives a span, the innermost when NULL, another name';
+COMMENT ON FUNCTION otel.update_name(pg_catalog.text, otel.trace_context) IS
+'Gives a span another name.
+name: the new one, not empty
+span: the context that otel.start_span() returned; NULL is the innermost open span';
 
 CREATE FUNCTION otel.discard_span(
     span  otel.trace_context  DEFAULT NULL
 ) RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME', 'otel_discard_span' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION otel.discard_span(otel.trace_context) IS 'forgets an open span, the innermost when NULL: it is not exported. For runs that found nothing to do';
+COMMENT ON FUNCTION otel.discard_span(otel.trace_context) IS
+'Forgets an open span: it is not exported. For runs that found nothing to do.
+span: the context that otel.start_span() returned; NULL is the innermost open span';
 
 CREATE FUNCTION otel.record_span(
     name        pg_catalog.text,
@@ -598,7 +690,21 @@ CREATE FUNCTION otel.record_span(
     message     pg_catalog.text         DEFAULT NULL
 ) RETURNS otel.trace_context
 AS 'MODULE_PATHNAME', 'otel_record_span' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION otel.record_span(pg_catalog.text, pg_catalog.timestamptz, pg_catalog.timestamptz, otel.span_link[], pg_catalog.text, pg_catalog.jsonb, otel.trace_context, pg_catalog.bool, pg_catalog.text, pg_catalog.text) IS 'records a finished span in one call and returns its context; it never is the current context. Times are now when NULL; an end before the start is put at the start, with a warning. The rest as in otel.start_span and otel.end_span';
+COMMENT ON FUNCTION otel.record_span(
+    pg_catalog.text, pg_catalog.timestamptz, pg_catalog.timestamptz, otel.span_link[],
+    pg_catalog.text, pg_catalog.jsonb, otel.trace_context, pg_catalog.bool, pg_catalog.text,
+    pg_catalog.text) IS
+'Records a finished span in one call and returns its context. It is never the current context.
+name: what the span is called, not empty
+start_time: when it started; NULL is now
+end_time: when it ended; NULL is now; an end before the start is put at the start, with a warning
+links: as from otel.link_agg()
+kind: internal, server, client, producer or consumer
+attributes: a JSON object
+parent: the context of its parent; NULL is the current context
+root: begins a new trace, whatever the current context is
+status: ok or error; NULL is unset
+message: what went wrong, for the status error';
 
 CREATE FUNCTION otel.record_wait(
     context     otel.trace_context,
@@ -607,7 +713,16 @@ CREATE FUNCTION otel.record_wait(
     attributes  pg_catalog.jsonb  DEFAULT NULL
 ) RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME', 'otel_record_wait' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION otel.record_wait(otel.trace_context, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.jsonb) IS 'records how long an item waited: a span in the trace of its context. The span is a child of the context, of kind consumer, lasts from since until now, and is linked to the innermost open span, which processes the item; its name is "wait " and the name of that span when NULL. Call it for each item of a batch: SELECT otel.record_wait(trace_context, created_at) FROM claimed. Records nothing when context or since is NULL, when the context is not sampled, and while no span that is recorded is open; a wait that begins after now is put right, with a warning';
+COMMENT ON FUNCTION otel.record_wait(
+    otel.trace_context, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.jsonb) IS
+'Records how long an item waited: a span in the trace of its context. A child of that context, of
+kind consumer, it lasts from since until now, and is linked to the innermost open span, which
+processes the item. Records nothing when context or since is NULL, when the context is not sampled,
+and while no span that is recorded is open.
+context: that of the item
+since: when the item was made; a time after now is put right, with a warning
+name: NULL is "wait " and the name of the innermost open span
+attributes: a JSON object';
 
 CREATE PROCEDURE otel.trace_job(
     name        pg_catalog.text,
@@ -617,7 +732,17 @@ CREATE PROCEDURE otel.trace_job(
     kind        pg_catalog.text   DEFAULT 'internal'
 )
 AS 'MODULE_PATHNAME', 'otel_trace_job' LANGUAGE C;
-COMMENT ON PROCEDURE otel.trace_job(pg_catalog.text, pg_catalog.text, otel.span_link[], pg_catalog.jsonb, pg_catalog.text) IS 'runs a statement, or several, within a span of its own. When it fails, the span is exported with status error, the event exception, error.type and db.response.status_code, and the error goes on unchanged. A procedure it calls may commit, when trace_job itself is called outside of a transaction block. Rows are not returned. links may come from a function: CALL takes no subquery. Raises null_value_not_allowed when the statement is NULL';
+COMMENT ON PROCEDURE otel.trace_job(
+    pg_catalog.text, pg_catalog.text, otel.span_link[], pg_catalog.jsonb, pg_catalog.text) IS
+'Runs a statement, or several, within a span of its own. When it fails, the span is exported with
+status error, the event exception, error.type and db.response.status_code, and the error goes on
+unchanged. A procedure that it calls may commit, when trace_job itself is called outside of a
+transaction block. Rows are not returned.
+name: what the span is called, not empty
+statement: the SQL to run; raises null_value_not_allowed when it is NULL
+links: as from otel.link_agg(); CALL takes no subquery, but it takes a function
+attributes: a JSON object
+kind: internal, server, client, producer or consumer';
 
 CREATE TYPE otel.span_event AS (
     "time"                    pg_catalog.timestamptz,
@@ -751,14 +876,18 @@ CREATE FUNCTION otel.force_flush(timeout_ms pg_catalog.int4 DEFAULT 30000) RETUR
     LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 1000
     AS 'MODULE_PATHNAME', 'otel_force_flush';
 COMMENT ON FUNCTION otel.force_flush(pg_catalog.int4) IS
-'wakes the exporter and waits, at most so many milliseconds, until what was committed before is exported; returns how many spans were exported meanwhile; NULL for NULL; raises nothing when the collector is down';
+'Waits until what was committed before is exported, and returns how many spans were exported
+meanwhile. It wakes the exporter, or starts it. NULL for NULL; raises nothing when the collector is
+down.
+timeout_ms: waits at most so many milliseconds';
 
 CREATE FUNCTION otel.retry_failed() RETURNS pg_catalog.int8
     LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000
     AS 'MODULE_PATHNAME', 'otel_retry_failed';
 REVOKE EXECUTE ON FUNCTION otel.retry_failed() FROM PUBLIC;
 COMMENT ON FUNCTION otel.retry_failed() IS
-'puts all of otel.failed_spans back into the queue and returns how many they were; for the owner and roles granted EXECUTE';
+'Puts all of otel.failed_spans back into the queue and returns how many they were. For the owner and
+roles that were granted EXECUTE';
 
 CREATE VIEW otel.export_status AS
     SELECT q.pending,

@@ -68,8 +68,8 @@ install_optional_packages()
 	install_packages "${known[@]}"
 }
 
-# install_programs PROGRAM=PACKAGE…: the packages of those that are missing, wherever the others come
-# from.  Where there is no apt-get, says which programs are missing.
+# install_programs PROGRAM=PACKAGE…: the packages of those that are missing, wherever the others
+# come from.  Where there is no apt-get, says which programs are missing.
 install_programs()
 {
 	local pair packages=() missing=()
