@@ -69,6 +69,8 @@ int			otel_exporter_otlp_traces_timeout;
 int			otel_bsp_schedule_delay;
 int			otel_bsp_export_timeout;
 int			otel_exporter_idle_timeout;
+int			otel_exporter_max_concurrent_requests;
+int			otel_exporter_max_request_size;
 int			otel_retention;
 char	   *otel_service_name;
 char	   *otel_resource_attributes;
@@ -493,6 +495,7 @@ typedef struct IntSetting
 	int		   *variable;
 	int			boot;
 	int			min;
+	int			max;
 	GucContext	context;
 	int			unit;
 	bool		from_environment;
@@ -571,40 +574,46 @@ static const StringSetting string_settings[] = {
 };
 
 static const IntSetting int_settings[] = {
-	{"otel.attribute_count_limit", &attribute_count_limit, 128, 0, PGC_USERSET, 0, true,
+	{"otel.attribute_count_limit", &attribute_count_limit, 128, 0, INT_MAX, PGC_USERSET, 0, true,
 	"Attributes a span may have; events and links have limits of their own."},
-	{"otel.attribute_value_length_limit", &attribute_value_length_limit, -1, -1, PGC_USERSET, 0, true,
+	{"otel.attribute_value_length_limit", &attribute_value_length_limit, -1, -1, INT_MAX, PGC_USERSET, 0, true,
 	"Characters a string in an attribute may have; -1 is no limit."},
-	{"otel.span_attribute_count_limit", &span_attribute_count_limit, -1, -1, PGC_USERSET, 0, true,
+	{"otel.span_attribute_count_limit", &span_attribute_count_limit, -1, -1, INT_MAX, PGC_USERSET, 0, true,
 	"Attributes a span may have; -1 leaves it to otel.attribute_count_limit."},
-	{"otel.span_attribute_value_length_limit", &span_attribute_value_length_limit, -1, -1,
+	{"otel.span_attribute_value_length_limit", &span_attribute_value_length_limit, -1, -1, INT_MAX,
 		PGC_USERSET, 0, true,
 	"Characters a string in an attribute of a span, or of its events and links, may have; "
 	"-1 leaves it to otel.attribute_value_length_limit."},
-	{"otel.span_event_count_limit", &otel_span_event_count_limit, 128, 0, PGC_USERSET, 0, true,
+	{"otel.span_event_count_limit", &otel_span_event_count_limit, 128, 0, INT_MAX, PGC_USERSET, 0, true,
 	"Events a span may have."},
-	{"otel.span_link_count_limit", &otel_span_link_count_limit, 128, 0, PGC_USERSET, 0, true,
+	{"otel.span_link_count_limit", &otel_span_link_count_limit, 128, 0, INT_MAX, PGC_USERSET, 0, true,
 	"Links a span may have."},
-	{"otel.event_attribute_count_limit", &otel_event_attribute_count_limit, 128, 0, PGC_USERSET, 0, true,
+	{"otel.event_attribute_count_limit", &otel_event_attribute_count_limit, 128, 0, INT_MAX, PGC_USERSET, 0, true,
 	"Attributes an event may have."},
-	{"otel.link_attribute_count_limit", &otel_link_attribute_count_limit, 128, 0, PGC_USERSET, 0, true,
+	{"otel.link_attribute_count_limit", &otel_link_attribute_count_limit, 128, 0, INT_MAX, PGC_USERSET, 0, true,
 	"Attributes a link may have."},
-	{"otel.exporter_otlp_timeout", &otel_exporter_otlp_timeout, 10000, 0, PGC_SUSET, GUC_UNIT_MS, true,
+	{"otel.exporter_otlp_timeout", &otel_exporter_otlp_timeout, 10000, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS, true,
 	"How long one request to the collector may take."},
-	{"otel.exporter_otlp_traces_timeout", &otel_exporter_otlp_traces_timeout, -1, -1, PGC_SUSET, GUC_UNIT_MS, true,
+	{"otel.exporter_otlp_traces_timeout", &otel_exporter_otlp_traces_timeout, -1, -1, INT_MAX, PGC_SUSET, GUC_UNIT_MS, true,
 	"The same for traces; -1 leaves it to otel.exporter_otlp_timeout."},
-	{"otel.bsp_schedule_delay", &otel_bsp_schedule_delay, 5000, 0, PGC_SUSET, GUC_UNIT_MS, true,
+	{"otel.bsp_schedule_delay", &otel_bsp_schedule_delay, 5000, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS, true,
 	"How long the exporter waits between two looks at the queue."},
-	{"otel.bsp_export_timeout", &otel_bsp_export_timeout, 30000, 0, PGC_SUSET, GUC_UNIT_MS, true,
+	{"otel.bsp_export_timeout", &otel_bsp_export_timeout, 30000, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS, true,
 	"How long the export of one batch may take."},
-	{"otel.bsp_max_export_batch_size", &otel_bsp_max_export_batch_size, 512, 1, PGC_SUSET, 0, true,
+	{"otel.bsp_max_export_batch_size", &otel_bsp_max_export_batch_size, 512, 1, INT_MAX, PGC_SUSET, 0, true,
 	"Spans in one request at most."},
-	{"otel.exporter_idle_timeout", &otel_exporter_idle_timeout, 30000, 0, PGC_SUSET, GUC_UNIT_MS, false,
+	{"otel.exporter_idle_timeout", &otel_exporter_idle_timeout, 30000, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS, false,
 	"How long the exporter stays without work."},
-	{"otel.retention", &otel_retention, 0, 0, PGC_SUSET, GUC_UNIT_S, false,
+	{"otel.retention", &otel_retention, 0, 0, INT_MAX, PGC_SUSET, GUC_UNIT_S, false,
 	"How long exported spans are kept in otel.exported_spans; 0 keeps none."},
-	{"otel.queue_max_size", &otel_queue_max_size, 1024 * 1024, 64, PGC_SUSET, GUC_UNIT_KB, false,
+	{"otel.queue_max_size", &otel_queue_max_size, 1024 * 1024, 64, INT_MAX, PGC_SUSET, GUC_UNIT_KB, false,
 	"Size of the queue above which the oldest spans are dropped."},
+	{"otel.exporter_max_concurrent_requests", &otel_exporter_max_concurrent_requests, 8, 1, 64,
+		PGC_SUSET, 0, false,
+	"Requests to the collector that may be under way at the same time."},
+	{"otel.exporter_max_request_size", &otel_exporter_max_request_size, 64 * 1024, 1, 256 * 1024,
+		PGC_SUSET, GUC_UNIT_KB, false,
+	"Largest request, before compression; a span that needs a larger one is set aside."},
 };
 
 static void
@@ -658,7 +667,7 @@ define_integers(void)
 		const IntSetting *s = &int_settings[i];
 
 		DefineCustomIntVariable(s->name, s->description, NULL, s->variable, s->boot,
-								s->min, INT_MAX, s->context, GUC_ALLOW_IN_PARALLEL | s->unit,
+								s->min, s->max, s->context, GUC_ALLOW_IN_PARALLEL | s->unit,
 								NULL, NULL, NULL);
 		if (s->from_environment)
 			apply_environment(s->name);

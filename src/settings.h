@@ -84,11 +84,13 @@ extern char *otel_exporter_otlp_client_certificate;
 extern char *otel_exporter_otlp_traces_client_certificate;
 extern char *otel_exporter_otlp_client_key;
 extern char *otel_exporter_otlp_traces_client_key;
-extern int	otel_exporter_otlp_timeout; /* ms, as the next four */
+extern int	otel_exporter_otlp_timeout; /* ms, as the next three */
 extern int	otel_exporter_otlp_traces_timeout;	/* -1: as otel_exporter_otlp_timeout */
 extern int	otel_bsp_schedule_delay;
 extern int	otel_bsp_export_timeout;
 extern int	otel_exporter_idle_timeout;
+extern int	otel_exporter_max_concurrent_requests;
+extern int	otel_exporter_max_request_size; /* kB */
 extern int	otel_retention;		/* s */
 extern char *otel_service_name;
 extern char *otel_resource_attributes;

@@ -42,22 +42,48 @@ body_is_json(const HttpAnswer *raw)
 	return raw->len > 0 && raw->body[0] == '{';
 }
 
+/*
+ * Is the body a page for people?  A login portal or a proxy answers any request with one, and status 200.
+ */
+static bool
+body_is_page(const HttpAnswer *raw)
+{
+	return pg_strncasecmp(raw->content_type, "text/html", strlen("text/html")) == 0;
+}
+
+/*
+ * Does the answer to a bad request say that its body is too large?  The Collector's HTTP receiver does:
+ * "http: request body too large" is Go's, and its status is 400 there.
+ */
+static bool
+says_too_large(const HttpAnswer *raw, const char *message)
+{
+	static const char go[] = "request body too large";
+
+	if (strstr(message, go))
+		return true;
+	return raw->len < RESPONSE_MESSAGE_SIZE && raw->body &&
+		strstr(pnstrdup(raw->body, raw->len), go) != NULL;
+}
+
 static void
-read_status(const HttpAnswer *raw, Answer *answer)
+read_error(const HttpAnswer *raw, Answer *answer)
 {
 	Response	response;
-	bool		json = body_is_json(raw);
 
-	if (raw->retry_after_s > 0)
-		answer->retry_after_ms = Min(raw->retry_after_s, MAX_RETRY_AFTER_S) * 1000;
-	answer->outcome = outcome_of_status(raw->status);
-	if (answer->outcome != OUTCOME_ACCEPTED)
-	{
-		response_read_error(raw->body, raw->len, json, &response);
-		snprintf(answer->message, sizeof(answer->message), "HTTP status %ld%s%s", raw->status,
-				 response.message[0] ? ": " : "", response.message);
-	}
-	else if (!response_read_success(raw->body, raw->len, json, &response))
+	response_read_error(raw->body, raw->len, body_is_json(raw), &response);
+	snprintf(answer->message, sizeof(answer->message), "HTTP status %ld%s%s", raw->status,
+			 response.message[0] ? ": " : "", response.message);
+	if (answer->outcome == OUTCOME_BAD_REQUEST && says_too_large(raw, response.message))
+		answer->outcome = OUTCOME_TOO_LARGE;
+}
+
+static void
+read_success(const HttpAnswer *raw, Answer *answer)
+{
+	Response	response;
+
+	if (!response_read_success(raw->body, raw->len, body_is_json(raw), &response))
 		snprintf(answer->message, sizeof(answer->message),
 				 "HTTP status %ld with a body that is no ExportTraceServiceResponse", raw->status);
 	else if (response.rejected_spans > 0 || response.message[0])
@@ -67,6 +93,24 @@ read_status(const HttpAnswer *raw, Answer *answer)
 				 "partial success, " INT64_FORMAT " spans rejected: %s",
 				 answer->rejected, response.message);
 	}
+}
+
+static void
+read_status(const HttpAnswer *raw, Answer *answer)
+{
+	if (raw->retry_after_s > 0)
+		answer->retry_after_ms = Min(raw->retry_after_s, MAX_RETRY_AFTER_S) * 1000;
+	answer->outcome = outcome_of_status(raw->status);
+	if (answer->outcome == OUTCOME_ACCEPTED && body_is_page(raw))
+	{
+		answer->outcome = OUTCOME_REFUSED;
+		snprintf(answer->message, sizeof(answer->message),
+				 "HTTP status %ld with a web page: not an OTLP endpoint", raw->status);
+	}
+	else if (answer->outcome == OUTCOME_ACCEPTED)
+		read_success(raw, answer);
+	else
+		read_error(raw, answer);
 }
 
 void

@@ -14,9 +14,9 @@ typedef enum Outcome
 {
 	OUTCOME_ACCEPTED,			/* 2xx */
 	OUTCOME_RETRY,				/* 429, 502, 503, 504, and whatever did not get an answer */
-	OUTCOME_TOO_LARGE,			/* 413 */
+	OUTCOME_TOO_LARGE,			/* 413, or a 400 that says so */
 	OUTCOME_BAD_REQUEST,		/* 400 */
-	OUTCOME_REFUSED				/* any other answer */
+	OUTCOME_REFUSED				/* any other answer, and a page in the place of one */
 } Outcome;
 
 typedef struct Answer

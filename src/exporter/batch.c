@@ -20,32 +20,89 @@
 #include "queue/queue_tables.h"
 #include "exporter/lifecycle.h"
 #include "exporter/otlp/otlp_span.h"
+#include "monotonic.h"
 
 /* Rows that can neither be encoded nor moved are passed over; more than these end in a restart. */
 #define MAX_SKIPPED 64
 
-static BatchRow skipped[MAX_SKIPPED];
+/* How much of the queue batch_is_full() looks at, from either place. */
+#define LOOK_BLOCKS 64
+
+/* A row that is passed over. */
+typedef struct SkippedRow
+{
+	BatchRow	row;
+	int			times;			/* it was postponed; 0: it is passed over for good */
+	int64		until;			/* monotonic_ms() */
+} SkippedRow;
+
+static SkippedRow skipped[MAX_SKIPPED];
 static int	nskipped;
+
+static SkippedRow *
+find_skipped(const BatchRow *row)
+{
+	for (int i = 0; i < nskipped; i++)
+	{
+		ItemPointerData tid = row->tid;
+
+		if (ItemPointerEquals(&skipped[i].row.tid, &tid) && skipped[i].row.xmin == row->xmin)
+			return &skipped[i];
+	}
+	return NULL;
+}
+
+/* An entry to be filled in; the place of one that was postponed longest ago when there is no other. */
+static SkippedRow *
+new_skipped(const BatchRow *row)
+{
+	SkippedRow *oldest = NULL;
+
+	if (nskipped < MAX_SKIPPED)
+		oldest = &skipped[nskipped++];
+	else
+	{
+		for (int i = 0; i < nskipped; i++)
+		{
+			if (skipped[i].times > 0 && (oldest == NULL || skipped[i].until < oldest->until))
+				oldest = &skipped[i];
+		}
+	}
+	if (oldest == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("more than %d rows of otel.span_queue cannot be read", MAX_SKIPPED)));
+	oldest->row = *row;
+	oldest->times = 0;
+	return oldest;
+}
 
 void
 batch_skip(const BatchRow *row)
 {
-	if (nskipped == MAX_SKIPPED)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("more than %d rows of otel.span_queue cannot be read", MAX_SKIPPED)));
-	skipped[nskipped++] = *row;
+	SkippedRow *entry = new_skipped(row);
+
+	entry->until = PG_INT64_MAX;
+}
+
+int
+batch_postpone(const BatchRow *row, long ms)
+{
+	SkippedRow *entry = find_skipped(row);
+
+	if (entry == NULL)
+		entry = new_skipped(row);
+	entry->until = monotonic_ms() + (ms << entry->times);
+	entry->times++;
+	return entry->times;
 }
 
 static bool
-is_skipped(BatchRow *row)
+is_skipped(const BatchRow *row)
 {
-	for (int i = 0; i < nskipped; i++)
-	{
-		if (ItemPointerEquals(&skipped[i].tid, &row->tid) && skipped[i].xmin == row->xmin)
-			return true;
-	}
-	return false;
+	SkippedRow *entry = nskipped > 0 ? find_skipped(row) : NULL;
+
+	return entry && monotonic_ms() < entry->until;
 }
 
 /* Rows carry where they were recorded: a copied database has its template's. */
@@ -134,7 +191,8 @@ scan_queue(Batch *batch, const ExporterConfig *config, size_t max_bytes)
 }
 
 void
-batch_read(Batch *batch, const ExporterConfig *config, const ItemPointerData *from, size_t max_bytes)
+batch_read(Batch *batch, const ExporterConfig *config, const ItemPointerData *from,
+		   size_t max_bytes, bool idle)
 {
 	MemoryContext context = CurrentMemoryContext;
 
@@ -143,15 +201,16 @@ batch_read(Batch *batch, const ExporterConfig *config, const ItemPointerData *fr
 	batch->strays = palloc(sizeof(BatchRow) * config->max_batch_size);
 	batch->spans.json = config->json;
 	buffer_init(&batch->spans.buf);
-	batch->next = *from;
+	batch->first = batch->next = *from;
 	ItemPointerSetInvalid(&batch->damaged.tid);
 
 	lifecycle_begin();
-	lifecycle_follow_settings();
+	batch->stale = lifecycle_settings_changed(idle);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		scan_queue(batch, config, max_bytes);
+		if (!batch->stale)
+			scan_queue(batch, config, max_bytes);
 		if (batch->count > 0)
 			envelope_make(&batch->envelope, config);
 		lifecycle_commit();
@@ -160,7 +219,7 @@ batch_read(Batch *batch, const ExporterConfig *config, const ItemPointerData *fr
 	{
 		ErrorData  *error;
 
-		/* Only a row at hand can be to blame; anything else ends the worker, to be started again. */
+		/* Only a row at hand can be to blame; anything else is the worker's to recover from. */
 		if (!ItemPointerIsValid(&batch->damaged.tid) || geterrcode() == ERRCODE_QUERY_CANCELED)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(context);
@@ -173,4 +232,43 @@ batch_read(Batch *batch, const ExporterConfig *config, const ItemPointerData *fr
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
+}
+
+/* Counts rows from a TID on, up to a number, in the blocks that are looked at. */
+static int
+count_rows(Relation queue, const ItemPointerData *from, int max)
+{
+	ItemPointerData first = *from;
+	ItemPointerData last;
+	TableScanDesc scan;
+	TupleTableSlot *slot = table_slot_create(queue, NULL);
+	int			count = 0;
+
+	ItemPointerSet(&last, ItemPointerGetBlockNumberNoCheck(from) + LOOK_BLOCKS - 1, MaxOffsetNumber);
+	scan = table_scan_tid_range(queue, GetActiveSnapshot(), &first, &last);
+	while (count < max && table_scan_getnextslot_tidrange(scan, ForwardScanDirection, slot))
+		count++;
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	return count;
+}
+
+bool
+batch_is_full(const ExporterConfig *config, const ItemPointerData *from)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ItemPointerData start;
+	Relation	queue;
+	int			count;
+
+	ItemPointerSet(&start, 0, FirstOffsetNumber);
+	lifecycle_begin();
+	queue = export_table_open("span_queue", AccessShareLock);
+	count = count_rows(queue, from, config->max_batch_size);
+	if (count < config->max_batch_size && ItemPointerGetBlockNumberNoCheck(from) >= LOOK_BLOCKS)
+		count += count_rows(queue, &start, config->max_batch_size - count);
+	table_close(queue, AccessShareLock);
+	lifecycle_commit();
+	MemoryContextSwitchTo(context);
+	return count >= config->max_batch_size;
 }

@@ -20,6 +20,7 @@
 #include "queue/queue_tables.h"
 #include "queue/file_room.h"
 #include "exporter/lifecycle.h"
+#include "exporter/pacing.h"
 #include "exporter/row_bytes.h"
 #include "exporter/settle.h"
 
@@ -31,9 +32,6 @@
 
 /* How finely the spans' ages are told apart when the oldest are looked for. */
 #define AGE_BUCKETS 4096
-
-/* Counting reads the whole queue; this many times as long passes before it is done again. */
-#define PAUSE_FACTOR 20
 
 /* What the queue holds. */
 typedef struct QueueContents
@@ -167,14 +165,14 @@ drop_some(const ExporterConfig *config, const Surplus *surplus, BatchRow *rows)
 void
 bound_enforce(const ExporterConfig *config, void (*tick) (void))
 {
-	static TimestampTz next_count;
-	TimestampTz start = GetCurrentTimestamp();
+	static Pacing pacing;
 	MemoryContext context = CurrentMemoryContext;
 	BatchRow   *rows;
 	Surplus		surplus;
 
-	if (start < next_count)
+	if (!pacing_is_due(&pacing))
 		return;
+	pacing_begin(&pacing);
 	surplus = find_surplus(config);
 	MemoryContextSwitchTo(context);
 	rows = surplus.bytes > 0 ? palloc(sizeof(BatchRow) * DROP_BATCH) : NULL;
@@ -190,6 +188,5 @@ bound_enforce(const ExporterConfig *config, void (*tick) (void))
 	}
 	if (rows)
 		pfree(rows);
-	next_count = GetCurrentTimestamp();
-	next_count += (next_count - start) * PAUSE_FACTOR;
+	pacing_end(&pacing);
 }

@@ -45,29 +45,21 @@ append_traces_path(const char *base)
 	return psprintf("%.*s/%s%s", (int) len, base, TRACES_PATH, base + path_end);
 }
 
-static const char *
-traces_url(void)
+static void
+read_endpoint(ExporterConfig *config)
 {
 	const char *url = otel_exporter_otlp_traces_endpoint;
+	const char *setting = "otel.exporter_otlp_traces_endpoint";
 
-	if (*url)
-		return is_http_url(url) ? pstrdup(url) : NULL;
-	url = *otel_exporter_otlp_endpoint ? otel_exporter_otlp_endpoint : OTEL_DEFAULT_ENDPOINT;
-	return is_http_url(url) ? append_traces_path(url) : NULL;
-}
-
-/* One request is one export: the shorter of the exporter's and the batch processor's time-out counts. */
-static long
-request_timeout(void)
-{
-	int			timeout = otel_exporter_otlp_traces_timeout;
-	int			export = otel_bsp_export_timeout;
-
-	if (timeout < 0)
-		timeout = otel_exporter_otlp_timeout;
-	if (timeout == 0 || export == 0)
-		return Max(timeout, export);
-	return Min(timeout, export);
+	if (*url && is_http_url(url))
+		config->url = pstrdup(url);
+	else if (!*url)
+	{
+		url = *otel_exporter_otlp_endpoint ? otel_exporter_otlp_endpoint : OTEL_DEFAULT_ENDPOINT;
+		setting = "otel.exporter_otlp_endpoint";
+		config->url = is_http_url(url) ? append_traces_path(url) : NULL;
+	}
+	config->url_problem = psprintf("%s is not an http or https URL", setting);
 }
 
 void
@@ -83,7 +75,8 @@ config_read(ExporterConfig *config)
 	config->enabled = otel_traces_exporter != TRACES_EXPORTER_NONE;
 	config->json = protocol == OTLP_PROTOCOL_HTTP_JSON;
 	config->gzip = compression == OTLP_COMPRESSION_GZIP;
-	config->url = traces_url();
+	config->url = NULL;
+	read_endpoint(config);
 	config->certificate = first_set(otel_exporter_otlp_traces_certificate,
 									otel_exporter_otlp_certificate);
 	config->client_certificate = first_set(otel_exporter_otlp_traces_client_certificate,
@@ -93,7 +86,11 @@ config_read(ExporterConfig *config)
 	config->headers_file = pstrdup(otel_exporter_otlp_headers_file);
 	config->service_name = pstrdup(otel_service_name);
 	config->resource_attributes = pstrdup(otel_resource_attributes);
-	config->request_timeout_ms = request_timeout();
+	config->request_timeout_ms = otel_exporter_otlp_traces_timeout >= 0 ?
+		otel_exporter_otlp_traces_timeout : otel_exporter_otlp_timeout;
+	config->batch_timeout_ms = otel_bsp_export_timeout;
+	config->max_request_size = (size_t) otel_exporter_max_request_size * 1024;
+	config->max_concurrent_requests = otel_exporter_max_concurrent_requests;
 	config->schedule_delay_ms = otel_bsp_schedule_delay;
 	config->idle_timeout_ms = otel_exporter_idle_timeout;
 	config->max_batch_size = Min(otel_bsp_max_export_batch_size, MAX_BATCH_SIZE);

@@ -12,6 +12,7 @@ typedef struct ExporterConfig
 	bool		json;			/* http/json */
 	bool		gzip;
 	const char *url;			/* where to POST; NULL when it is no URL */
+	const char *url_problem;	/* why it is none */
 	const char *certificate;	/* file names; empty when not set */
 	const char *client_certificate;
 	const char *client_key;
@@ -19,6 +20,9 @@ typedef struct ExporterConfig
 	const char *service_name;
 	const char *resource_attributes;
 	long		request_timeout_ms; /* 0: none */
+	long		batch_timeout_ms;	/* of all requests of a batch; 0: none */
+	size_t		max_request_size;	/* of a body before it is compressed */
+	int			max_concurrent_requests;
 	long		schedule_delay_ms;
 	long		idle_timeout_ms;
 	int			max_batch_size;

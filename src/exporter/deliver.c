@@ -1,60 +1,161 @@
 /*
- * deliver.c: sending a batch.
+ * deliver.c: batches on their way, and what each kind of answer leads to.
  *
- * Each request is settled as soon as its answer is there, so that a worker that is killed half way
- * through a batch that had to be halved sends as little as possible twice.
+ * A batch begins as one request.  One that is too large is cut in halves, down to one span, and that span is
+ * set aside.  So is one that gets a 400: OpenTelemetry's rules have it not retried, because the same request
+ * would fail again, but its halves are other requests, and the only way to find the spans that a collector
+ * does not like among hundreds it does.  How many such requests a batch may cost has a limit, and a batch of
+ * which nothing at all is taken is given up early: then the fault is not a span's.
  *
- * A 400 is not retried by OpenTelemetry's rules, because the same request would fail again.  Its halves
- * are other requests, and the only way to find one span that a collector does not like among hundreds it
- * does.  When both halves fail at once, the fault is not a span's, and looking further would only multiply
- * the requests: the whole is set aside.
+ * What a single span is refused for holds up no other.  Any answer that is not about the spans stops the
+ * sending: requests that are under way are still settled, the rest stays in the queue.  After a failure
+ * one request at a time is made until one is taken, and one more with each that is: a token that is wrong
+ * does not have many batches set aside at once, and a collector that comes back is not run over.
  *
  * A request that is cut short after some of its body was sent is retried, as it must be; but what is too
  * large for the link, or for a proxy that resets instead of answering 413, would fail for ever.  So the next
- * one is smaller (worker.c), down to one span, and one large span that failed so again and again is set aside.
+ * one is smaller (worker.c), down to one span, and one large span that failed so is passed over for a while,
+ * and set aside when it has failed again and again.
  */
 #include "postgres.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+#include "lib/ilist.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "exporter/answer.h"
 #include "exporter/deliver.h"
 #include "exporter/response.h"
 #include "exporter/settle.h"
 #include "exporter/transport.h"
+#include "monotonic.h"
+
+/* deliver_step() returns after this time at the latest. */
+#define STEP_MS 500
+
+/* All batches under way may have so many bytes, unless one alone has more. */
+#define MAX_BYTES_UNDER_WAY (16 * 1024 * 1024)
+
+/* How many requests of one batch may get a 400, and how many while none of it was taken. */
+#define MAX_BAD_REQUESTS 64
+#define HOPELESS_BAD_REQUESTS 15
+
+/* So many batches of one span may get a 400 in a row before the fault is not taken for theirs. */
+#define MAX_REFUSED_SINGLES 4
 
 /*
- * A single span of more than LARGE_SPAN bytes is set aside after so many requests in a row that were cut
- * short: with the default time-out and the pauses between, a minute.  A smaller one waits for better days.
+ * A single span of more than LARGE_SPAN bytes is set aside after so many requests that were cut short, with
+ * pauses between them, each twice the last, in which others are sent.  A smaller one waits for better days.
  */
 #define LARGE_SPAN (1024 * 1024)
 #define LARGE_SPAN_ATTEMPTS 5
+#define LARGE_SPAN_PAUSE_MS 1000
 
-typedef struct Sending
+/* Memory that a batch of this size leaves behind is given back to the system at once. */
+#define LARGE_BATCH (8 * 1024 * 1024)
+
+/* A collector that comes and goes is logged as often as this, for each of the last few things it fails with. */
+#define LOG_INTERVAL_MS 60000
+#define LOG_REMEMBERED 8
+
+/* Rows of a batch that make one request: from, and up to but without to. */
+typedef struct Range
 {
-	const Batch *batch;
-	const ExporterConfig *config;
-	void		(*tick) (void);
-	Delivery   *delivery;
-	bool		stop;			/* nothing more of this batch is sent now */
+	int			from;
+	int			to;
+} Range;
+
+/* A batch under way. */
+typedef struct Delivery
+{
+	dlist_node	node;			/* of deliveries */
+	Batch	   *batch;
+	MemoryContext context;		/* of the batch and all this */
+	List	   *ranges;			/* to be sent */
+	int			under_way;		/* requests */
+	int64		deadline_ms;	/* monotonic; 0: none */
+	int			bad_requests;
 	bool		accepted;		/* some of it was taken */
-	bool		set_aside;		/* some of it was refused */
-	bool		gave_up;		/* on a large span; the fault is that span's */
-	char		error[sizeof(((Answer *) NULL)->message)];	/* the last; empty when there was none */
-} Sending;
+	bool		refused;		/* some of it was set aside for another reason than its size */
+	char	   *last_error;		/* with the last request that got a 400 */
+} Delivery;
 
-/* One line when exporting starts to fail, one when it works again, and not one an attempt. */
-static void
-log_outcome(bool failed, const char *error)
+typedef struct Request
 {
-	static bool failing;
+	Delivery   *delivery;
+	Range		range;
+	size_t		size;			/* of the encoded spans */
+	RequestHeaders headers;
+	MemoryContext context;
+} Request;
 
-	if (failed && !failing)
-		ereport(WARNING,
-				(errcode(ERRCODE_CONNECTION_FAILURE),
-				 errmsg("otel_links exporter cannot export spans: %s", error),
-				 errdetail("This is logged once, until spans are exported again."),
-				 errhint("See otel.export_status.")));
-	else if (!failed && failing)
+static dlist_head deliveries = DLIST_STATIC_INIT(deliveries);
+static int	queued;				/* ranges that are not sent yet, of all batches */
+static size_t bytes_under_way;	/* of all batches */
+static Outlook outlook;
+
+/* How many requests may be under way: up to the setting, one after a failure. */
+static int	window = 1;
+static bool fresh;				/* until a request is taken, each wants a new connection */
+static int	refused_singles;	/* in a row */
+
+/* ---- the log ---- */
+
+static bool logged_failure;
+
+/* Has the same not been logged for a while? */
+static bool
+log_wants(const char *error)
+{
+	static struct
+	{
+		char		error[RESPONSE_MESSAGE_SIZE];
+		int64		at;
+	}			logged[LOG_REMEMBERED];
+	int64		now = monotonic_ms();
+	int			oldest = 0;
+
+	for (int i = 0; i < LOG_REMEMBERED; i++)
+	{
+		if (logged[i].at != 0 && now - logged[i].at < LOG_INTERVAL_MS &&
+			strncmp(logged[i].error, error, sizeof(logged[i].error) - 1) == 0)
+			return false;
+		if (logged[i].at < logged[oldest].at)
+			oldest = i;
+	}
+	strlcpy(logged[oldest].error, error, sizeof(logged[oldest].error));
+	logged[oldest].at = now;
+	return true;
+}
+
+void
+deliver_log_failure(const char *error)
+{
+	static char last[RESPONSE_MESSAGE_SIZE];
+
+	if (logged_failure && strncmp(last, error, sizeof(last) - 1) == 0)
+		return;
+	if (!log_wants(error))
+		return;
+	strlcpy(last, error, sizeof(last));
+	logged_failure = true;
+	ereport(WARNING,
+			(errcode(ERRCODE_CONNECTION_FAILURE),
+			 errmsg("otel_links exporter cannot export spans: %s", error),
+			 errdetail("This is logged once, until spans are exported again."),
+			 errhint("See otel.export_status.")));
+}
+
+static void
+log_success(void)
+{
+	if (logged_failure)
 		ereport(LOG, (errmsg("otel_links exporter exports spans again")));
-	failing = failed;
+	logged_failure = false;
 }
 
 /* Where most goes well, what does not is logged when it is not what was logged last. */
@@ -69,174 +170,430 @@ log_complaint(const char *error)
 	ereport(LOG, (errmsg("otel_links exporter: %s", error)));
 }
 
+/* ---- what becomes of rows ---- */
+
 /* Where the encoded spans from a row on begin. */
 static size_t
-start_of(const Sending *s, int row)
+start_of(const Batch *batch, int row)
 {
-	return row > 0 ? s->batch->rows[row - 1].end : 0;
+	return row > 0 ? batch->rows[row - 1].end : 0;
+}
+
+/* Has rows of the batch read again: they stay in the queue. */
+static void
+keep_rows(const Delivery *d)
+{
+	if (!ItemPointerIsValid(&outlook.resume) ||
+		ItemPointerCompare(&outlook.resume, &d->batch->first) > 0)
+		outlook.resume = d->batch->first;
 }
 
 static void
-post(Sending *s, int from, int to, Answer *result)
-{
-	size_t		start = start_of(s, from);
-	size_t		end = start_of(s, to);
-	ByteBuffer	body;
-
-	buffer_init(&body);
-	buffer_reserve(&body, end - start + 4096);
-	envelope_put_request(&s->batch->envelope, s->batch->spans.buf.data + start, end - start, &body);
-	transport_post(s->config, body.data, body.len, s->tick, result);
-	pfree(body.data);
-	if (result->outcome == OUTCOME_TOO_LARGE || (result->cut_short && to - from > 1))
-		s->delivery->too_large = end - start;
-}
-
-static void
-settle_range(Sending *s, int from, int to, Verdict verdict, const Answer *result)
+settle_range(const Delivery *d, Range range, Verdict verdict, const Answer *answer,
+			 const ExporterConfig *config)
 {
 	Settlement	settlement = {0};
 
-	settlement.rows = s->batch->rows + from;
-	settlement.count = to - from;
-	settlement.filenode = s->batch->filenode;
+	settlement.rows = d->batch->rows + range.from;
+	settlement.count = range.to - range.from;
+	settlement.filenode = d->batch->filenode;
 	settlement.verdict = verdict;
-	settlement.rejected = result->rejected;
-	settlement.error = result->message[0] ? result->message : NULL;
-	settle(&settlement, s->config);
+	settlement.rejected = answer->rejected;
+	settlement.error = answer->message[0] ? answer->message : NULL;
+	settle(&settlement, config);
 }
 
 static void
-set_aside(Sending *s, int from, int to, const Answer *result)
+set_aside(Delivery *d, Range range, const Answer *answer, const ExporterConfig *config)
 {
-	settle_range(s, from, to, VERDICT_FAILED, result);
-	s->set_aside = true;
-	strlcpy(s->error, result->message, sizeof(s->error));
+	settle_range(d, range, VERDICT_FAILED, answer, config);
 }
 
-/* After one more request with these rows that got no answer: is it time to give up on them? */
+/* Nothing more is sent now; what is under way goes on. */
+static void
+stop(const Answer *answer)
+{
+	outlook.stop = true;
+	outlook.retry_after_ms = Max(outlook.retry_after_ms, answer->retry_after_ms);
+	window = 1;
+	deliver_log_failure(answer->message);
+}
+
+static void
+halve(Delivery *d, Range range)
+{
+	int			middle = range.from + (range.to - range.from) / 2;
+	MemoryContext old = MemoryContextSwitchTo(d->context);
+	Range	   *halves = palloc(2 * sizeof(Range));
+
+	halves[0].from = range.from;
+	halves[0].to = halves[1].from = middle;
+	halves[1].to = range.to;
+	d->ranges = lappend(lappend(d->ranges, &halves[0]), &halves[1]);
+	queued += 2;
+	MemoryContextSwitchTo(old);
+}
+
 static bool
-gives_up(const Sending *s, int from, int to, const Answer *result)
+is_single(Range range)
 {
-	static BatchRow stuck;
-	static int	attempts;
-	BatchRow   *row = &s->batch->rows[from];
-
-	if (!result->cut_short || to - from > 1 || start_of(s, to) - start_of(s, from) <= LARGE_SPAN)
-	{
-		attempts = 0;
-		return false;
-	}
-	if (attempts > 0 && (!ItemPointerEquals(&stuck.tid, &row->tid) || stuck.xmin != row->xmin))
-		attempts = 0;
-	stuck = *row;
-	return ++attempts >= LARGE_SPAN_ATTEMPTS;
-}
-
-static void handle(Sending *s, int from, int to, const Answer *result);
-
-static void
-send_range(Sending *s, int from, int to)
-{
-	Answer	result;
-
-	post(s, from, to, &result);
-	handle(s, from, to, &result);
+	return range.to - range.from == 1;
 }
 
 static void
-bisect(Sending *s, int from, int to, const Answer *whole)
+handle_accepted(Delivery *d, Range range, const Answer *answer, const ExporterConfig *config)
 {
-	int			middle = from + (to - from) / 2;
-	Answer	left;
-	Answer	right;
+	settle_range(d, range, VERDICT_EXPORTED, answer, config);
+	d->accepted = outlook.accepted = true;
+	outlook.small_enough++;
+	refused_singles = 0;
+	fresh = false;
+	window++;					/* requests_allowed() has the setting's say */
+	log_success();
+	if (answer->message[0])
+		log_complaint(answer->message);
+}
 
-	post(s, from, middle, &left);
-	if (left.outcome != OUTCOME_BAD_REQUEST)
+static void
+handle_too_large(Delivery *d, Range range, size_t size, const Answer *answer,
+				 const ExporterConfig *config)
+{
+	outlook.too_large = size;
+	if (!is_single(range))
 	{
-		handle(s, from, middle, &left);
-		if (!s->stop)
-			send_range(s, middle, to);
+		halve(d, range);
 		return;
 	}
-	post(s, middle, to, &right);
-	if (right.outcome == OUTCOME_BAD_REQUEST)
-	{
-		set_aside(s, from, to, whole);
-		return;
-	}
-	handle(s, middle, to, &right);
-	if (!s->stop)
-		handle(s, from, middle, &left);
+	set_aside(d, range, answer, config);
+	log_complaint(answer->message);
 }
 
-/* Does what the answer to the request with rows from to to-1 asks for. */
-static void
-handle(Sending *s, int from, int to, const Answer *result)
+/* Is it pointless to cut a batch further, of which nothing was taken? */
+static bool
+is_hopeless(const Delivery *d)
 {
-	switch (result->outcome)
+	return !d->accepted && d->bad_requests >= HOPELESS_BAD_REQUESTS;
+}
+
+static void
+handle_bad_request(Delivery *d, Range range, const Answer *answer, const ExporterConfig *config)
+{
+	d->bad_requests++;
+	d->last_error = MemoryContextStrdup(d->context, answer->message);
+	if (!is_single(range) && d->bad_requests <= MAX_BAD_REQUESTS && !is_hopeless(d))
+	{
+		halve(d, range);
+		return;
+	}
+	set_aside(d, range, answer, config);
+	d->refused = true;
+}
+
+static void
+handle_retry(Delivery *d, Range range, size_t size, const Answer *answer,
+			 const ExporterConfig *config)
+{
+	BatchRow   *row = &d->batch->rows[range.from];
+
+	if (answer->cut_short && is_single(range) && size > LARGE_SPAN)
+	{
+		if (batch_postpone(row, LARGE_SPAN_PAUSE_MS) < LARGE_SPAN_ATTEMPTS)
+			settle_error(answer->message, config);
+		else
+		{
+			set_aside(d, range, answer, config);
+			log_complaint(answer->message);
+		}
+		fresh = true;
+		return;
+	}
+	if (answer->cut_short && !is_single(range))
+		outlook.too_large = size;
+	keep_rows(d);
+	settle_error(answer->message, config);
+	fresh = true;
+	stop(answer);
+}
+
+static void
+handle_answer(Delivery *d, Range range, size_t size, const Answer *answer,
+			  const ExporterConfig *config)
+{
+	switch (answer->outcome)
 	{
 		case OUTCOME_ACCEPTED:
-			settle_range(s, from, to, VERDICT_EXPORTED, result);
-			s->accepted = true;
-			if (result->message[0])
-				strlcpy(s->error, result->message, sizeof(s->error));
-			break;
-		case OUTCOME_RETRY:
-			if (gives_up(s, from, to, result))
-			{
-				set_aside(s, from, to, result);
-				s->gave_up = true;
-				break;
-			}
-			s->stop = true;
-			s->delivery->keep_position = true;
-			s->delivery->retry_after_ms = result->retry_after_ms;
-			settle_error(result->message, s->config);
-			strlcpy(s->error, result->message, sizeof(s->error));
-			break;
-		case OUTCOME_REFUSED:
-			set_aside(s, from, to, result);
-			s->stop = true;
-			s->delivery->keep_position = true;	/* of what was not sent any more */
-			s->delivery->retry_after_ms = result->retry_after_ms;
+			handle_accepted(d, range, answer, config);
 			break;
 		case OUTCOME_TOO_LARGE:
+			handle_too_large(d, range, size, answer, config);
+			break;
 		case OUTCOME_BAD_REQUEST:
-			if (to - from == 1)
-				set_aside(s, from, to, result);
-			else if (result->outcome == OUTCOME_BAD_REQUEST)
-				bisect(s, from, to, result);
-			else
-			{
-				int			middle = from + (to - from) / 2;
-
-				send_range(s, from, middle);
-				if (!s->stop)
-					send_range(s, middle, to);
-			}
+			handle_bad_request(d, range, answer, config);
+			break;
+		case OUTCOME_RETRY:
+			handle_retry(d, range, size, answer, config);
+			break;
+		case OUTCOME_REFUSED:
+			set_aside(d, range, answer, config);
+			outlook.spans_left = true;
+			fresh = true;
+			stop(answer);
 			break;
 	}
+}
+
+/* ---- sending ---- */
+
+static int
+requests_allowed(const ExporterConfig *config)
+{
+	window = Min(window, config->max_concurrent_requests);
+	return window;
+}
+
+/* The time a request may take: until the batch's deadline, and not longer than one request may. */
+static long
+time_left(const Delivery *d, const ExporterConfig *config)
+{
+	int64		left;
+
+	if (d->deadline_ms == 0)
+		return config->request_timeout_ms;
+	left = Max(d->deadline_ms - monotonic_ms(), 1);
+	return config->request_timeout_ms > 0 ? Min(left, config->request_timeout_ms) : left;
+}
+
+/* Makes a request of rows; false when it cannot be made, which is handled like an answer. */
+static void
+send_range(Delivery *d, Range range, const ExporterConfig *config)
+{
+	const Batch *batch = d->batch;
+	size_t		start = start_of(batch, range.from);
+	size_t		size = start_of(batch, range.to) - start;
+	MemoryContext context = AllocSetContextCreate(d->context, "otel request", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Request    *request = palloc0(sizeof(Request));
+	TransportRequest transport = {0};
+	ByteBuffer	body;
+	const char *problem;
+	Answer		answer;
+
+	problem = config->url ? headers_make(&request->headers, config) : config->url_problem;
+	buffer_init(&body);
+	buffer_reserve(&body, size + 4096);
+	envelope_put_request(&batch->envelope, batch->spans.buf.data + start, size, &body);
+	MemoryContextSwitchTo(old);
+	if (problem || body.len > config->max_request_size)
+	{
+		if (problem)
+			answer_set_error(&answer, OUTCOME_RETRY, problem);
+		else
+			answer_set_error(&answer, OUTCOME_TOO_LARGE,
+							 "larger than otel.exporter_max_request_size");
+		MemoryContextDelete(context);
+		handle_answer(d, range, size, &answer, config);
+		return;
+	}
+	request->delivery = d;
+	request->range = range;
+	request->size = size;
+	request->context = context;
+	transport.headers = &request->headers;
+	transport.body = body.data;
+	transport.len = body.len;
+	transport.timeout_ms = time_left(d, config);
+	transport.fresh = fresh;
+	transport.owner = request;
+	transport_submit(config, &transport);
+	d->under_way++;
+}
+
+/* Gives up on ranges that are not sent yet: their rows are read again. */
+static void
+drop_ranges(Delivery *d)
+{
+	if (d->ranges == NIL)
+		return;
+	queued -= list_length(d->ranges);
+	d->ranges = NIL;
+	keep_rows(d);
+}
+
+/* Sets aside what is not sent yet of a batch that nothing is taken of, however it is cut. */
+static void
+give_up(Delivery *d, const ExporterConfig *config)
+{
+	Answer		answer;
+
+	answer_set_error(&answer, OUTCOME_BAD_REQUEST, d->last_error);
+	while (d->ranges != NIL)
+	{
+		Range	   *range = linitial(d->ranges);
+
+		d->ranges = list_delete_first(d->ranges);
+		queued--;
+		set_aside(d, *range, &answer, config);
+	}
+	d->refused = true;
+}
+
+static void
+finish(Delivery *d)
+{
+	size_t		size = d->batch->spans.buf.len;
+	bool		single = d->batch->count == 1;
+
+	dlist_delete(&d->node);
+	bytes_under_way -= size;
+	if (d->refused && !d->accepted && (!single || ++refused_singles >= MAX_REFUSED_SINGLES))
+	{
+		Answer		answer;
+
+		answer_set_error(&answer, OUTCOME_REFUSED, d->last_error);
+		outlook.spans_left = true;
+		stop(&answer);
+	}
+	else if (d->refused)
+		log_complaint(d->last_error);
+	MemoryContextDelete(d->context);
+#ifdef __GLIBC__
+	if (size > LARGE_BATCH)
+		(void) malloc_trim(0);
+#endif
+}
+
+/* Sends what may be sent; batches of which nothing is left are done. */
+static void
+pump(const ExporterConfig *config)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &deliveries)
+	{
+		Delivery   *d = dlist_container(Delivery, node, iter.cur);
+
+		while (d->ranges != NIL && !outlook.stop && !is_hopeless(d) &&
+			   transport_pending() < requests_allowed(config))
+		{
+			Range	   *range = linitial(d->ranges);
+
+			if (d->deadline_ms != 0 && monotonic_ms() >= d->deadline_ms)
+			{
+				/* Where some of it was taken, the rest is simply sent with the next batch. */
+				if (!d->accepted)
+				{
+					Answer		answer;
+
+					answer_set_error(&answer, OUTCOME_RETRY, "otel.bsp_export_timeout has passed");
+					settle_error(answer.message, config);
+					stop(&answer);
+				}
+				drop_ranges(d);
+				break;
+			}
+			d->ranges = list_delete_first(d->ranges);
+			queued--;
+			send_range(d, *range, config);
+		}
+		if (is_hopeless(d))
+			give_up(d, config);
+		if (outlook.stop)
+			drop_ranges(d);
+		if (d->ranges == NIL && d->under_way == 0)
+			finish(d);
+	}
+}
+
+/* ---- the interface ---- */
+
+void
+deliver_begin(void)
+{
+	memset(&outlook, 0, sizeof(outlook));
+	outlook.retry_after_ms = -1;
+	ItemPointerSetInvalid(&outlook.resume);
+}
+
+bool
+deliver_is_busy(void)
+{
+	return !dlist_is_empty(&deliveries);
+}
+
+const Outlook *
+deliver_outlook(void)
+{
+	return &outlook;
+}
+
+bool
+deliver_has_room(const ExporterConfig *config)
+{
+	return !outlook.stop && queued == 0 &&
+		transport_pending() < requests_allowed(config) &&
+		(bytes_under_way == 0 || bytes_under_way < MAX_BYTES_UNDER_WAY);
 }
 
 void
-deliver(const Batch *batch, const ExporterConfig *config, void (*tick) (void), Delivery *delivery)
+deliver_start(Batch *batch, MemoryContext context, const ExporterConfig *config)
 {
-	Sending		s = {0};
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Delivery   *d = palloc0(sizeof(Delivery));
+	Range	   *range = palloc(sizeof(Range));
 
-	s.batch = batch;
-	s.config = config;
-	s.tick = tick;
-	s.delivery = delivery;
-	memset(delivery, 0, sizeof(*delivery));
-	delivery->retry_after_ms = -1;
-	send_range(&s, 0, batch->count);
+	range->from = 0;
+	range->to = batch->count;
+	d->batch = batch;
+	d->context = context;
+	d->ranges = list_make1(range);
+	if (config->batch_timeout_ms > 0)
+		d->deadline_ms = monotonic_ms() + config->batch_timeout_ms;
+	queued++;
+	bytes_under_way += batch->spans.buf.len;
+	dlist_push_tail(&deliveries, &d->node);
+	MemoryContextSwitchTo(old);
+	pump(config);
+}
 
-	/* A fault that is not a single span's must not empty the queue into the bin. */
-	delivery->set_aside = s.set_aside;
-	delivery->back_off = s.stop || (s.set_aside && !s.accepted && !s.gave_up);
-	if (delivery->back_off || s.accepted)
-		log_outcome(delivery->back_off, s.error);
-	if (!delivery->back_off && s.error[0])
-		log_complaint(s.error);
+bool
+deliver_step(const ExporterConfig *config, void (*tick) (void))
+{
+	HttpAnswer	raw;
+	bool		latch_set = false;
+	bool		any = false;
+
+	pump(config);
+	if (transport_pending() > 0)
+		latch_set = transport_wait(STEP_MS);
+	CHECK_FOR_INTERRUPTS();
+	tick();
+	while (transport_take(&raw))
+	{
+		Request    *request = raw.owner;
+		Delivery   *d = request->delivery;
+		Range		range = request->range;
+		size_t		size = request->size;
+		Answer		answer;
+
+		answer_read(&raw, &request->headers, &answer);
+		MemoryContextDelete(request->context);
+		d->under_way--;
+		handle_answer(d, range, size, &answer, config);
+		any = true;
+	}
+	if (any)
+		pump(config);
+	return latch_set;
+}
+
+void
+deliver_cancel(void)
+{
+	transport_cancel();
+	dlist_init(&deliveries);
+	queued = 0;
+	bytes_under_way = 0;
+	window = 1;
+	fresh = true;
+	deliver_begin();
 }

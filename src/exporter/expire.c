@@ -19,13 +19,11 @@
 #include "exporter/expire.h"
 #include "queue/queue_tables.h"
 #include "exporter/lifecycle.h"
+#include "exporter/pacing.h"
 #include "queue/quiet_heap.h"
 
 /* Blocks read in one step, not rows: so deleted ones count, too.  Some 10,000 rows, and milliseconds. */
 #define STEP_BLOCKS 256
-
-/* Reading the table is followed by the next time after so many times what it took. */
-#define PAUSE_FACTOR 20
 
 /* A way through the table. */
 typedef struct Pass
@@ -39,7 +37,8 @@ typedef struct Pass
 } Pass;
 
 static Pass pass = {.retention_s = -1};
-static TimestampTz next_pass;
+static int64 next_pass;			/* monotonic_us() */
+static Pacing pacing;
 
 static void
 begin_pass(int retention_s, TimestampTz now)
@@ -52,15 +51,21 @@ begin_pass(int retention_s, TimestampTz now)
 	pass.next = 0;
 }
 
+/*
+ * The next pass is due when the oldest row that stayed expires.  How far away that is follows from the wall
+ * clock, and is waited for by the other: a wall clock that is set back delays it by a retention at most.
+ */
 static void
 end_pass(TimestampTz now)
 {
 	const int64 retention = (int64) pass.retention_s * USECS_PER_SEC;
+	int64		wait = pass.oldest + retention - now;
 
 	pass.under_way = false;
-	next_pass = Max(pass.oldest + retention + retention / 100, now + pass.spent * PAUSE_FACTOR);
+	next_pass = monotonic_us() + Max(Min(wait, retention), 0) + retention / 100;
 	if (retention == 0)
-		next_pass = DT_NOEND;	/* nothing comes that could expire */
+		next_pass = PG_INT64_MAX;	/* nothing comes that could expire */
+	pacing_rest(&pacing, pass.spent);
 }
 
 /* One step; false at the table's end. */
@@ -102,15 +107,16 @@ step(void)
 bool
 expire_some(const ExporterConfig *config)
 {
-	TimestampTz start = GetCurrentTimestamp();
+	int64		start = monotonic_us();
 	bool		more;
 
-	if (config->retention_s != pass.retention_s || (!pass.under_way && start >= next_pass))
-		begin_pass(config->retention_s, start);
+	if (config->retention_s != pass.retention_s ||
+		(!pass.under_way && start >= next_pass && pacing_is_due(&pacing)))
+		begin_pass(config->retention_s, GetCurrentTimestamp());
 	if (!pass.under_way)
 		return false;
 	more = step();
-	pass.spent += GetCurrentTimestamp() - start;
+	pass.spent += monotonic_us() - start;
 	if (!more)
 		end_pass(GetCurrentTimestamp());
 	return more;

@@ -1,22 +1,21 @@
 /*
  * headers.c: the headers of a request.
  *
- * Their values are kept in a memory context of their own, which is dropped after the request, and are
- * shown nowhere.
+ * Their values live as long as the request and are shown nowhere.
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "storage/fd.h"
-#include "utils/memutils.h"
 
+#include "exporter/headers.h"
 #include "exporter/pairs.h"
 #include "exporter/redact.h"
-#include "exporter/headers.h"
 
 /* A headers file larger than this is a mistake. */
 #define MAX_HEADERS_FILE (64 * 1024)
+
+#define HEADERS_FILE "otel.exporter_otlp_headers_file"
 
 typedef struct Header
 {
@@ -36,8 +35,6 @@ add_header(const char *name, const char *value, void *arg)
 	ListCell   *cell;
 	Header	   *header;
 
-	if (!header_name_is_valid(name))
-		return false;
 	for (int i = 0; own_headers[i]; i++)
 	{
 		if (pg_strcasecmp(name, own_headers[i]) == 0)
@@ -59,95 +56,93 @@ add_header(const char *name, const char *value, void *arg)
 	return true;
 }
 
-static void
-warn_once(bool *warned, const char *source, const char *problem)
+/* Adds those of a variable; NULL, or what is wrong with it. */
+static const char *
+add_variable(List **headers, const char *name, const char *text)
 {
-	if (!*warned)
-		ereport(WARNING,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("ignoring headers of %s: %s", source, problem)));
-	*warned = true;
+	int			where;
+	PairsProblem problem = pairs_read(pstrdup(text), PAIRS_HEADERS, add_header, headers, &where);
+
+	if (problem == PAIRS_FINE)
+		return NULL;
+	return psprintf("environment variable %s: pair %d %s", name, where, pairs_problem_text(problem));
 }
 
-/* Adds a list's headers, all or none. */
-static List *
-add_list(List *headers, const char *text, bool lines, const char *source, bool *warned)
-{
-	List	   *added = NIL;
-	ListCell   *cell;
-
-	if (!pairs_read(text, lines, add_header, &added))
-	{
-		warn_once(warned, source, "not a list of key=value with percent-encoded values");
-		return headers;
-	}
-	*warned = false;
-	foreach(cell, added)
-	{
-		Header	   *header = lfirst(cell);
-
-		(void) add_header(header->name, header->value, &headers);
-	}
-	return headers;
-}
-
-/* The whole file, NUL-terminated; NULL, after a warning, when it cannot be had. */
-static char *
-read_file(const char *path, bool *warned)
+/* Reads the whole file into *text, NUL-terminated; NULL, or why it cannot be had. */
+static const char *
+read_file(const char *path, char **text)
 {
 	FILE	   *file = AllocateFile(path, "r");
-	char	   *text = palloc(MAX_HEADERS_FILE + 1);
 	size_t		len;
 	bool		failed;
 
 	if (file == NULL)
-	{
-		warn_once(warned, "otel.exporter_otlp_headers_file", strerror(errno));
-		return NULL;
-	}
-	len = fread(text, 1, MAX_HEADERS_FILE + 1, file);
-	failed = ferror(file) || len > MAX_HEADERS_FILE || memchr(text, '\0', len) != NULL;
+		return psprintf("could not open " HEADERS_FILE ": %s", strerror(errno));
+	*text = palloc(MAX_HEADERS_FILE + 1);
+	len = fread(*text, 1, MAX_HEADERS_FILE + 1, file);
+	failed = ferror(file) != 0;
 	FreeFile(file);
 	if (failed)
-	{
-		warn_once(warned, "otel.exporter_otlp_headers_file", "not a text file of at most 64 kB");
-		return NULL;
-	}
-	text[len] = '\0';
-	return text;
+		return "could not read " HEADERS_FILE;
+	if (len > MAX_HEADERS_FILE || memchr(*text, '\0', len) != NULL)
+		return HEADERS_FILE " is not a text file of at most 64 kB";
+	(*text)[len] = '\0';
+	return NULL;
 }
 
-static List *
-collect(const ExporterConfig *config)
+/* Adds those of the file; NULL, or what is wrong with it.  One that is empty is being written. */
+static const char *
+add_file(List **headers, const char *path)
 {
-	static bool warned_general;
-	static bool warned_traces;
-	static bool warned_file;
+	char	   *text = NULL;
+	const char *error = read_file(path, &text);
+	List	   *added = NIL;
+	ListCell   *cell;
+	PairsProblem problem;
+	int			where;
+
+	if (error)
+		return error;
+	problem = pairs_read(text, PAIRS_HEADERS_FILE, add_header, &added, &where);
+	if (problem != PAIRS_FINE)
+		return psprintf(HEADERS_FILE ": line %d %s", where, pairs_problem_text(problem));
+	if (added == NIL)
+		return HEADERS_FILE " has no header";
+	foreach(cell, added)
+	{
+		Header	   *header = lfirst(cell);
+
+		(void) add_header(header->name, header->value, headers);
+	}
+	return NULL;
+}
+
+static const char *
+collect(List **headers, const ExporterConfig *config)
+{
+	const char *error = NULL;
 	const char *text;
-	List	   *headers = NIL;
 
 	if ((text = getenv("OTEL_EXPORTER_OTLP_TRACES_HEADERS")) != NULL && *text)
-		headers = add_list(headers, text, false, "OTEL_EXPORTER_OTLP_TRACES_HEADERS", &warned_traces);
+		error = add_variable(headers, "OTEL_EXPORTER_OTLP_TRACES_HEADERS", text);
 	else if ((text = getenv("OTEL_EXPORTER_OTLP_HEADERS")) != NULL)
-		headers = add_list(headers, text, false, "OTEL_EXPORTER_OTLP_HEADERS", &warned_general);
-	if (*config->headers_file && (text = read_file(config->headers_file, &warned_file)) != NULL)
-		headers = add_list(headers, text, true, "otel.exporter_otlp_headers_file", &warned_file);
-	return headers;
+		error = add_variable(headers, "OTEL_EXPORTER_OTLP_HEADERS", text);
+	if (error == NULL && *config->headers_file)
+		error = add_file(headers, config->headers_file);
+	return error;
 }
 
-void
+const char *
 headers_make(RequestHeaders *headers, const ExporterConfig *config)
 {
-	MemoryContext old;
-	List	   *configured;
+	List	   *configured = NIL;
+	const char *error = collect(&configured, config);
 	ListCell   *cell;
 
 	headers->values = NIL;
 	headers->count = 0;
-	headers->context = AllocSetContextCreate(CurrentMemoryContext, "otel request headers",
-											 ALLOCSET_SMALL_SIZES);
-	old = MemoryContextSwitchTo(headers->context);
-	configured = collect(config);
+	if (error)
+		return error;
 	headers->lines = palloc0(sizeof(char *) * (list_length(configured) + lengthof(own_headers)));
 	headers->lines[headers->count++] = config->json ? "Content-Type: application/json" :
 		"Content-Type: application/x-protobuf";
@@ -164,7 +159,7 @@ headers_make(RequestHeaders *headers, const ExporterConfig *config)
 			psprintf("%s: %s", header->name, header->value) : psprintf("%s;", header->name);
 		headers->values = lappend(headers->values, unconstify(char *, header->value));
 	}
-	MemoryContextSwitchTo(old);
+	return NULL;
 }
 
 void
@@ -179,10 +174,4 @@ headers_redact(const RequestHeaders *headers, char *text)
 	redact(original, values, count, text);
 	pfree(original);
 	pfree(values);
-}
-
-void
-headers_free(RequestHeaders *headers)
-{
-	MemoryContextDelete(headers->context);
 }

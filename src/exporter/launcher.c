@@ -23,6 +23,7 @@
 #include "tcop/tcopprot.h"
 
 #include "compat.h"
+#include "exporter/wait_events.h"
 #include "queue/exporter_guard.h"
 
 /* How long to wait for a free worker slot before trying again. */
@@ -73,7 +74,7 @@ start_exporter(Oid database)
 	while (!RegisterDynamicBackgroundWorker(&worker, &handle))
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 SLOT_RETRY_MS, PG_WAIT_EXTENSION);
+						 SLOT_RETRY_MS, wait_event_launcher());
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}

@@ -20,6 +20,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_db_role_setting.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "common/hashfn.h"
@@ -157,6 +158,47 @@ hash_settings(void)
 	return hash;
 }
 
+/*
+ * Whatever ALTER DATABASE … SET or the configuration say, this worker reads and writes its tables as the
+ * bootstrap superuser, in read-write transactions, and nothing ends its waits but itself.  A setting that
+ * this major does not have is passed over.
+ *
+ * What it has written may be lost in a crash of the server with synchronous_commit off: spans that a collector
+ * took are then sent again, which they may be anyway.
+ */
+static void
+override_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"session_authorization", NULL},	/* the bootstrap superuser's name */
+		{"role", "none"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_deferrable", "off"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"idle_session_timeout", "0"},
+		{"transaction_timeout", "0"},
+		{"row_security", "off"},
+		{"synchronous_commit", "off"},
+		{"search_path", "pg_catalog, pg_temp"},
+	};
+
+	StartTransactionCommand();
+	for (int i = 0; i < (int) lengthof(settings); i++)
+	{
+		const char *name = settings[i][0];
+		const char *value = settings[i][1];
+
+		if (value == NULL)
+			value = GetUserNameFromId(BOOTSTRAP_SUPERUSERID, false);
+		if (GetConfigOption(name, true, false))
+			SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
+	}
+	CommitTransactionCommand();
+}
+
 void
 lifecycle_start(Oid database)
 {
@@ -167,18 +209,7 @@ lifecycle_start(Oid database)
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	before_shmem_exit(release_guard_at_exit, (Datum) 0);
 
-	/* Whatever the database's settings say, this worker writes and is not in anybody's way. */
-	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("statement_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("idle_in_transaction_session_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	if (GetConfigOption("transaction_timeout", true, false))	/* PostgreSQL 17 */
-		SetConfigOption("transaction_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("row_security", "off", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("synchronous_commit", "local", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_SUSET, PGC_S_OVERRIDE);
-
+	override_settings();
 	StartTransactionCommand();
 	extension = get_extension_oid("otel_links", true);
 	start_claim_drop();
@@ -194,7 +225,7 @@ lifecycle_start(Oid database)
 }
 
 /* Gives way to a worker that starts with what is now installed and set. */
-static void
+pg_noreturn static void
 hand_over(void)
 {
 	BackgroundWorker worker;
@@ -224,11 +255,13 @@ lifecycle_begin(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 }
 
-void
-lifecycle_follow_settings(void)
+bool
+lifecycle_settings_changed(bool may_leave)
 {
 	if (hash_settings() == settings_hash)
-		return;
+		return false;
+	if (!may_leave)
+		return true;
 	PopActiveSnapshot();
 	hand_over();
 }

@@ -19,11 +19,11 @@ extern void lifecycle_begin(void);
 extern void lifecycle_commit(void);
 
 /*
- * Does not return when the database's settings have changed since the start: then a successor is
- * registered.  In a transaction of lifecycle_begin(), and not while spans that a collector has taken are
- * still in the queue: they would be sent twice.
+ * Have the database's settings changed since the start?  Does not return then when may_leave says that
+ * this is a moment to go, but registers a successor: none is where spans that a collector has taken, or is
+ * about to, are still in the queue, because they would be sent twice.  In a transaction of lifecycle_begin().
  */
-extern void lifecycle_follow_settings(void);
+extern bool lifecycle_settings_changed(bool may_leave);
 
 /* After an error.  Does not return when another exporter has taken the guard meanwhile. */
 extern void lifecycle_abort(void);

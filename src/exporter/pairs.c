@@ -2,9 +2,14 @@
  * pairs.c: lists of key=value, as OTEL_EXPORTER_OTLP_HEADERS and OTEL_RESOURCE_ATTRIBUTES have them
  * (W3C Baggage without properties).
  */
-#include "postgres.h"
+#include <stddef.h>
+#include <string.h>
 
 #include "exporter/pairs.h"
+
+/* What an item is ended by in a file, and in a variable. */
+#define FILE_SEPARATORS ",\r\n"
+#define SEPARATORS ","
 
 static bool
 is_space(char c)
@@ -24,76 +29,136 @@ hex_value(char c)
 	return -1;
 }
 
-/* A trimmed, decoded copy of the bytes; NULL when they are malformed. */
+/* Ends the string before the white space at its end, and returns where it begins. */
 static char *
-decode(const char *s, const char *end)
+trim(char *s, char *end)
 {
-	char	   *copy;
-	char	   *out;
-
 	while (s < end && is_space(*s))
 		s++;
 	while (end > s && is_space(end[-1]))
 		end--;
-	out = copy = palloc(end - s + 1);
-	for (; s < end; s++)
-	{
-		int			c = (unsigned char) *s;
+	*end = '\0';
+	return s;
+}
 
-		if (c == '%')
+static PairsProblem
+percent_decode(char *s)
+{
+	char	   *out = s;
+
+	for (; *s; s++)
+	{
+		int			high;
+		int			low;
+
+		if (*s != '%')
 		{
-			if (end - s < 3 || hex_value(s[1]) < 0 || hex_value(s[2]) < 0)
-				return NULL;
-			c = hex_value(s[1]) * 16 + hex_value(s[2]);
-			s += 2;
+			*out++ = *s;
+			continue;
 		}
-		if ((c < 0x20 && c != '\t') || c == 0x7f)
-			return NULL;
-		*out++ = (char) c;
+		high = hex_value(s[1]);
+		low = high < 0 ? -1 : hex_value(s[2]);
+		if (low < 0 || high * 16 + low == 0)
+			return PAIRS_BAD_ESCAPE;
+		*out++ = (char) (high * 16 + low);
+		s += 2;
 	}
 	*out = '\0';
-	return copy;
+	return PAIRS_FINE;
 }
 
-bool
-pairs_read(const char *list, bool lines, pair_callback callback, void *arg)
+/* A name as RFC 9110 has it. */
+static bool
+is_token(const char *s)
 {
-	const char *separators = lines ? ",\r\n" : ",";
-
-	while (*list)
+	for (; *s; s++)
 	{
-		const char *end = list + strcspn(list, separators);
-		const char *equals = memchr(list, '=', end - list);
-		const char *p = list;
-		char	   *key;
-		char	   *value;
-
-		while (p < end && is_space(*p))
-			p++;
-		if (p < end)
-		{
-			if (equals == NULL)
-				return false;
-			key = decode(list, equals);
-			value = decode(equals + 1, end);
-			if (key == NULL || value == NULL || *key == '\0' || !callback(key, value, arg))
-				return false;
-		}
-		list = *end ? end + 1 : end;
-	}
-	return true;
-}
-
-bool
-header_name_is_valid(const char *name)
-{
-	if (*name == '\0')
-		return false;
-	for (; *name; name++)
-	{
-		if (!((*name >= 'a' && *name <= 'z') || (*name >= 'A' && *name <= 'Z') ||
-			  (*name >= '0' && *name <= '9') || strchr("!#$%&'*+-.^_`|~", *name)))
+		if (!((*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || (*s >= '0' && *s <= '9') ||
+			  strchr("!#$%&'*+-.^_`|~", *s)))
 			return false;
 	}
 	return true;
+}
+
+static bool
+has_control_character(const char *s)
+{
+	for (; *s; s++)
+	{
+		if (((unsigned char) *s < 0x20 && *s != '\t') || *s == 0x7f)
+			return true;
+	}
+	return false;
+}
+
+/* One item, which ends where its separator was. */
+static PairsProblem
+read_item(char *item, char *end, PairsKind kind, pair_callback callback, void *arg)
+{
+	char	   *equals = memchr(item, '=', end - item);
+	char	   *key;
+	char	   *value;
+	PairsProblem problem;
+
+	if (equals == NULL)
+		return PAIRS_NOT_A_PAIR;
+	value = trim(equals + 1, end);
+	key = trim(item, equals);
+	if (*key == '\0' || (kind != PAIRS_ATTRIBUTES && !is_token(key)))
+		return PAIRS_BAD_KEY;
+	if (kind == PAIRS_ATTRIBUTES && (problem = percent_decode(key)) != PAIRS_FINE)
+		return problem;
+	if ((problem = percent_decode(value)) != PAIRS_FINE)
+		return problem;
+	if (kind != PAIRS_ATTRIBUTES && has_control_character(value))
+		return PAIRS_CONTROL_CHARACTER;
+	return callback(key, value, arg) ? PAIRS_FINE : PAIRS_REFUSED;
+}
+
+PairsProblem
+pairs_read(char *list, PairsKind kind, pair_callback callback, void *arg, int *where)
+{
+	bool		file = kind == PAIRS_HEADERS_FILE;
+	bool		line_begins = true;
+
+	*where = 1;
+	while (*list)
+	{
+		char	   *item = list + strspn(list, " \t");
+		bool		comment = file && line_begins && *item == '#';
+		char	   *end = item + strcspn(item, comment ? "\n" : file ? FILE_SEPARATORS : SEPARATORS);
+		char		separator = *end;
+
+		if (end > item && !comment)
+		{
+			PairsProblem problem = read_item(item, end, kind, callback, arg);
+
+			if (problem != PAIRS_FINE)
+				return problem;
+		}
+		line_begins = separator != ',';
+		*where += file ? separator == '\n' : end > item;
+		list = separator ? end + 1 : end;
+	}
+	return PAIRS_FINE;
+}
+
+const char *
+pairs_problem_text(PairsProblem problem)
+{
+	switch (problem)
+	{
+		case PAIRS_NOT_A_PAIR:
+			return "is not key=value";
+		case PAIRS_BAD_KEY:
+			return "does not begin with a name and \"=\"";
+		case PAIRS_BAD_ESCAPE:
+			return "has a \"%\" that is not followed by two hexadecimal digits";
+		case PAIRS_CONTROL_CHARACTER:
+			return "has a control character";
+		case PAIRS_REFUSED:
+			return "is not UTF-8";
+		default:
+			return "is fine";
+	}
 }

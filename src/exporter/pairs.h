@@ -1,22 +1,42 @@
 /*
  * pairs.h: what OpenTelemetry writes as key=value lists: request headers and resource attributes.
+ *
+ * It reads what somebody wrote into a file or a variable: no PostgreSQL header, no allocation; fuzzed alone
+ * (test/fuzz/fuzz_pairs.c).
  */
 #ifndef OTEL_EXPORTER_PAIRS_H
 #define OTEL_EXPORTER_PAIRS_H
 
-#include "postgres.h"
+#include <stdbool.h>
 
-/* Called for each pair, decoded and NUL-terminated.  False stops the reading. */
+typedef enum PairsKind
+{
+	PAIRS_HEADERS,				/* of a variable: separated by commas; keys are tokens */
+	PAIRS_HEADERS_FILE,			/* of a file: also by line ends; # begins a line of comment */
+	PAIRS_ATTRIBUTES			/* resource attributes: keys percent-encoded, values of any character */
+} PairsKind;
+
+typedef enum PairsProblem
+{
+	PAIRS_FINE,
+	PAIRS_NOT_A_PAIR,			/* there is no = */
+	PAIRS_BAD_KEY,				/* empty, or no token where one is wanted */
+	PAIRS_BAD_ESCAPE,			/* a % without two hex digits, or %00 */
+	PAIRS_CONTROL_CHARACTER,	/* in a header */
+	PAIRS_REFUSED				/* by the callback */
+} PairsProblem;
+
+/* Called for each pair, decoded and NUL-terminated, in the list's own memory.  False stops the reading. */
 typedef bool (*pair_callback) (const char *key, const char *value, void *arg);
 
 /*
- * Reads pairs separated by commas (or, in a file, by line ends as well), values percent-decoded, white space
- * around both trimmed.  False at the first that is no pair, holds a broken escape, a control character or a
- * NUL, or that the callback refuses; pairs before it have been handed over.  Allocates in CurrentMemoryContext.
+ * Reads the pairs of a NUL-terminated list, which it overwrites: values are percent-decoded in place, white
+ * space around both is trimmed, empty items are passed over.  Stops at the first problem; *where is then the
+ * number from 1 of the pair, in a file of the line.  Pairs before it have been handed over.
  */
-extern bool pairs_read(const char *list, bool lines, pair_callback callback, void *arg);
+extern PairsProblem pairs_read(char *list, PairsKind kind, pair_callback callback, void *arg, int *where);
 
-/* The names of RFC 9110: a token. */
-extern bool header_name_is_valid(const char *name);
+/* The problem in words that follow "line 3"; never what the list holds, which may be a key. */
+extern const char *pairs_problem_text(PairsProblem problem);
 
 #endif

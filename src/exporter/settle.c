@@ -23,12 +23,10 @@
 #include "queue/queue_tables.h"
 #include "queue/file_room.h"
 #include "exporter/lifecycle.h"
+#include "exporter/pacing.h"
 #include "queue/quiet_heap.h"
 #include "exporter/row_bytes.h"
 #include "exporter/settle.h"
-
-/* Counting the bytes of otel.failed_spans reads it; this many times as long passes before it is done again. */
-#define PAUSE_FACTOR 20
 
 /* ---- otel.exporter_state ---- */
 
@@ -181,20 +179,19 @@ static bool
 failed_spans_are_full(Relation failed, const ExporterConfig *config)
 {
 	static int64 dead;
-	static TimestampTz next_count;
+	static Pacing pacing;
 	const int64 bytes = file_bytes(failed);
-	TimestampTz start = GetCurrentTimestamp();
 
 	if (!files_are_full(failed, config->queue_max_bytes))
 	{
 		dead = 0;				/* they have been vacuumed, if there were any */
 		return false;
 	}
-	if (bytes - dead >= config->queue_max_bytes && start >= next_count)
+	if (bytes - dead >= config->queue_max_bytes && pacing_is_due(&pacing))
 	{
+		pacing_begin(&pacing);
 		dead = bytes - row_bytes_of_table(failed);
-		next_count = GetCurrentTimestamp();
-		next_count += (next_count - start) * PAUSE_FACTOR;
+		pacing_end(&pacing);
 	}
 	return bytes - dead >= config->queue_max_bytes;
 }

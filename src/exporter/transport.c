@@ -7,18 +7,13 @@
 #include "postgres.h"
 
 #include "fmgr.h"
-#include "miscadmin.h"
-#include "utils/wait_event.h"
 
 #include "compat.h"
-#include "exporter/headers.h"
 #include "exporter/transport.h"
-#include "http/http.h"
+#include "exporter/wait_events.h"
 
-/* tick() is called this often, also while nothing happens. */
-#define TICK_MS 500
-
-#define USER_AGENT "OTel-OTLP-Exporter-C/" OTEL_LINKS_VERSION " otel_links"
+/* As a distribution of an exporter names itself: first its own name, then the exporter's. */
+#define USER_AGENT "otel_links/" OTEL_LINKS_VERSION " OTel-OTLP-Exporter-C/" OTEL_LINKS_VERSION
 
 static const HttpInterface *http;	/* NULL: not loaded yet */
 
@@ -37,10 +32,49 @@ load_http(void)
 		loaded->request_size != sizeof(HttpRequest) || loaded->answer_size != sizeof(HttpAnswer))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("library \"%s\" is of version %s, not of %s like otel_links",
-						HTTP_LIBRARY, loaded->version, OTEL_LINKS_VERSION),
+				 errmsg("library \"%s\" does not fit library \"%s\" of version %s",
+						HTTP_LIBRARY, "otel_links", OTEL_LINKS_VERSION),
 				 errhint("Install both libraries of one version.")));
 	http = loaded;
+}
+
+void
+transport_submit(const ExporterConfig *config, const TransportRequest *request)
+{
+	HttpRequest raw = {0};
+
+	load_http();
+	raw.url = config->url;
+	raw.user_agent = USER_AGENT;
+	raw.headers = request->headers->lines;
+	raw.body = request->body;
+	raw.len = request->len;
+	raw.gzip = config->gzip;
+	raw.fresh = request->fresh;
+	raw.timeout_ms = request->timeout_ms;
+	raw.certificate = config->certificate;
+	raw.client_certificate = config->client_certificate;
+	raw.client_key = config->client_key;
+	raw.owner = request->owner;
+	http->submit(&raw);
+}
+
+bool
+transport_wait(long timeout_ms)
+{
+	return http->wait(timeout_ms, wait_event_collector());
+}
+
+bool
+transport_take(HttpAnswer *answer)
+{
+	return http && http->take(answer);
+}
+
+int
+transport_pending(void)
+{
+	return http ? http->pending() : 0;
 }
 
 void
@@ -48,58 +82,4 @@ transport_cancel(void)
 {
 	if (http)
 		http->cancel(NULL);
-}
-
-static void
-post(const ExporterConfig *config, const char *body, size_t len, const RequestHeaders *headers,
-	 void (*tick) (void), Answer *answer)
-{
-	HttpRequest request = {0};
-	HttpAnswer	raw;
-
-	request.url = config->url;
-	request.user_agent = USER_AGENT;
-	request.headers = headers->lines;
-	request.body = body;
-	request.len = len;
-	request.gzip = config->gzip;
-	request.timeout_ms = config->request_timeout_ms;
-	request.certificate = config->certificate;
-	request.client_certificate = config->client_certificate;
-	request.client_key = config->client_key;
-	http->submit(&request);
-	while (!http->take(&raw))
-	{
-		(void) http->wait(TICK_MS, PG_WAIT_EXTENSION);
-		CHECK_FOR_INTERRUPTS();
-		tick();
-	}
-	answer_read(&raw, headers, answer);
-}
-
-void
-transport_post(const ExporterConfig *config, const char *body, size_t len,
-			   void (*tick) (void), Answer *answer)
-{
-	RequestHeaders headers;
-
-	load_http();
-	/* Where the worker leaves, it does so better before a request than in the middle of one. */
-	tick();
-	if (config->url == NULL)
-	{
-		answer_set_error(answer, OUTCOME_RETRY, "otel.exporter_otlp_endpoint is not an http or https URL");
-		return;
-	}
-	headers_make(&headers, config);
-	PG_TRY();
-	{
-		post(config, body, len, &headers, tick, answer);
-	}
-	PG_FINALLY();
-	{
-		transport_cancel();
-		headers_free(&headers);
-	}
-	PG_END_TRY();
 }

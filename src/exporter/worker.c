@@ -1,9 +1,9 @@
 /*
  * worker.c: the background worker that exports one database's spans.
  *
- * Its loop: read a batch in a short transaction, send it with none open, settle it in another.  Where
- * nothing is left it waits; where the collector does not take spans it waits longer each time.  It comes
- * and goes as lifecycle.c and queue/exporter_guard.h say.
+ * Its loop: read batches in short transactions, have them sent (deliver.c) with none open, settle each answer
+ * in another.  Where nothing is left it waits; where the collector does not take spans it waits longer each
+ * time.  It comes and goes as lifecycle.c and queue/exporter_guard.h say.
  *
  * An error, such as a full disk or a damaged page gives, does not end it: that would free the guard, and every
  * commit would register another worker to fail alike.  It waits as after a failure of the collector and goes
@@ -15,13 +15,18 @@
  * followed by another pass from its start, unless such passes cost more than a twentieth of the time, as
  * they do while an old snapshot keeps many deleted rows.  What counts is how long the read took that came
  * to the end: those before it were full of rows to send, and sending and waiting cost the server nothing.
+ * No pass begins while a batch is under way, whose rows are still in the queue.
+ *
+ * All deadlines go by the monotonic clock: the wall clock may be set back.
  */
 #include "postgres.h"
 
-#include "access/tableam.h"
+#include "access/xact.h"
 #include "common/pg_prng.h"
+#include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
@@ -29,20 +34,22 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
-#include "utils/wait_event.h"
+#include "utils/ps_status.h"
 
+#include "compat.h"
 #include "exporter/batch.h"
 #include "exporter/bound.h"
-#include "compat.h"
 #include "exporter/config.h"
 #include "exporter/deliver.h"
 #include "exporter/expire.h"
-#include "queue/exporter_guard.h"
 #include "exporter/lifecycle.h"
 #include "exporter/otlp/utf8.h"
+#include "exporter/pacing.h"
 #include "exporter/settle.h"
-#include "exporter/transport.h"
+#include "exporter/wait_events.h"
+#include "monotonic.h"
+#include "queue/exporter_guard.h"
+#include "settings.h"
 
 pg_noreturn extern PGDLLEXPORT void otel_exporter_main(Datum arg);
 
@@ -54,29 +61,30 @@ pg_noreturn extern PGDLLEXPORT void otel_exporter_main(Datum arg);
 #define BACK_OFF_MIN_MS 1000
 #define BACK_OFF_MAX_MS 60000
 
-/* Who waits in otel.force_flush() has no more attempts made than one in this time. */
+/* force_flush() triggers at most one attempt in this time. */
 #define FLUSH_INTERVAL_MS 1000
 
-/* A pass from the queue's start may be followed by the next after so many times what it cost. */
-#define PASS_PAUSE_FACTOR 20
-
-/* After a request that was too large, so many batches are taken before larger ones are tried again. */
+/* After a request that was too large, larger ones are tried again when this many have been taken. */
 #define GROW_AFTER 64
 
 /* How often kept spans and the queue's size are looked after; how much later when that may have failed. */
 #define HOUSEKEEPING_INTERVAL_MS 1000
 #define HOUSEKEEPING_PAUSE_MS 60000
 
+/* All times are monotonic_ms(). */
 typedef struct Exporter
 {
 	ExporterConfig config;
 	MemoryContext config_context;
-	MemoryContext batch_context;	/* reset for each batch */
+	MemoryContext batches_context;	/* parent of those of batches; empty when none is under way */
+	MemoryContext step_context; /* for what a step of the loop allocates; reset for each */
 
 	/* where reading is */
 	ItemPointerData next;
+	bool		at_end;			/* this pass has come to the queue's end */
 	bool		whole_pass;		/* did this pass begin at the queue's start? */
-	TimestampTz next_whole_pass;	/* not before */
+	Pacing		whole_passes;
+	bool		woken;			/* the latch was set while requests were under way */
 
 	/* requests that are too large for a server or the link to it are not made again for a while */
 	size_t		max_bytes;
@@ -84,19 +92,34 @@ typedef struct Exporter
 
 	/* after failures */
 	int			failures;
-	TimestampTz retry_at;
-	TimestampTz not_before;		/* not even for who waits in otel.force_flush() */
+	int64		retry_at;		/* 0: at once */
+	int64		not_before;		/* not even for force_flush() */
 
 	/* an error of our own, the last since spans were sent; empty when there was none */
 	char		trouble[256];
 	bool		trouble_noted;
 
+	/* what of the configuration is not followed, as it was reported last */
+	char		complaint[512];
+
 	bool		prepared;
-	TimestampTz idle_since;
-	TimestampTz next_housekeeping;
+	int64		idle_since;
+	int64		next_housekeeping;
 } Exporter;
 
 static Exporter exporter;
+
+/* What pg_stat_activity shows. */
+static void
+report_activity(BackendState state, const char *activity)
+{
+	static const char *reported;
+
+	if (reported == activity)
+		return;
+	reported = activity;
+	pgstat_report_activity(state, activity);
+}
 
 static void
 read_config(void)
@@ -117,17 +140,18 @@ begin_whole_pass(void)
 {
 	ItemPointerSet(&exporter.next, 0, FirstOffsetNumber);
 	exporter.whole_pass = true;
+	exporter.at_end = false;
 }
 
 /* What has to be done now and then whatever else happens; also while a request is under way. */
 static void
 tick(void)
 {
-	static TimestampTz last;
-	TimestampTz now = GetCurrentTimestamp();
+	static int64 last;
+	int64		now = monotonic_ms();
 	MemoryContext context = CurrentMemoryContext;
 
-	if (!TimestampDifferenceExceeds(last, now, YIELD_INTERVAL_MIN_MS))
+	if (now - last < YIELD_INTERVAL_MIN_MS)
 		return;
 	last = now;
 	lifecycle_yield_database();
@@ -151,25 +175,28 @@ attend(void)
 
 /*
  * Waits until the latch is set (true) or the time has passed (false).  Everything that wakes the worker
- * sets the latch: whoever wants a flush, a writer with a full batch, and a reload.
+ * sets the latch: whoever wants a flush, a writer with a full batch, and a reload.  With until_full, a
+ * batch that many writers have filled ends it as well.
  */
 static bool
-wait_ms(long ms)
+wait_ms(int64 ms, uint32 wait_event, bool until_full)
 {
-	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+	int64		end = monotonic_ms() + ms;
 
 	for (;;)
 	{
-		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+		int64		left = Max(end - monotonic_ms(), 0);
 		int			events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-									   Min(left, YIELD_INTERVAL_MS), PG_WAIT_EXTENSION);
+									   Min(left, YIELD_INTERVAL_MS), wait_event);
 
 		if (events & WL_LATCH_SET)
 			ResetLatch(MyLatch);
 		attend();
 		if (events & WL_LATCH_SET)
 			return true;
-		if (GetCurrentTimestamp() >= end)
+		if (monotonic_ms() >= end)
+			return false;
+		if (until_full && batch_is_full(&exporter.config, &exporter.next))
 			return false;
 	}
 }
@@ -181,7 +208,7 @@ wait_ms(long ms)
 static void
 schedule_retry(bool spans_stayed, long retry_after_ms)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	int64		now = monotonic_ms();
 	double		ms = BACK_OFF_MAX_MS;
 
 	if (exporter.failures < 6)
@@ -189,11 +216,25 @@ schedule_retry(bool spans_stayed, long retry_after_ms)
 	exporter.failures++;
 	ms *= 0.5 + 0.5 * pg_prng_double(&pg_global_prng_state);
 	ms = Max(ms, retry_after_ms);
-	exporter.retry_at = TimestampTzPlusMilliseconds(now, (int64) ms);
-	if (spans_stayed)
-		exporter.not_before = TimestampTzPlusMilliseconds(now, Max(retry_after_ms, FLUSH_INTERVAL_MS));
-	else
-		exporter.not_before = exporter.retry_at;
+	exporter.retry_at = now + (int64) ms;
+	exporter.not_before = spans_stayed ? now + Max(retry_after_ms, FLUSH_INTERVAL_MS) :
+		exporter.retry_at;
+}
+
+/*
+ * Reports what of the configuration is not followed, once for each problem: in the log, and where people
+ * look first.  It does not keep spans from being sent.
+ */
+static void
+report_complaint(const char *complaint)
+{
+	if (strncmp(exporter.complaint, complaint, sizeof(exporter.complaint) - 1) == 0)
+		return;
+	strlcpy(exporter.complaint, complaint, sizeof(exporter.complaint));
+	ereport(WARNING,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("otel_links exporter: %s", complaint)));
+	settle_error(complaint, &exporter.config);
 }
 
 /* Sets a row aside that could not be encoded; one that cannot be moved either stays where it is. */
@@ -239,117 +280,160 @@ settle_strays(const Batch *batch)
 	settle(&settlement, &exporter.config);
 }
 
-/* The limit on the size of requests is not told, so that it is felt for. */
+/* The server does not announce its size limit, so probe for it. */
 static void
-adapt_max_bytes(const Delivery *delivery)
+adapt_max_bytes(const Outlook *outlook)
 {
-	if (delivery->too_large > 0)
+	if (outlook->too_large > 0)
 	{
-		exporter.max_bytes = Max(delivery->too_large / 2, 1024);
+		exporter.max_bytes = Max(Min(outlook->too_large / 2, BATCH_MAX_BYTES), 1024);
 		exporter.small_enough = 0;
+		return;
 	}
-	else if (!delivery->back_off && exporter.max_bytes < BATCH_MAX_BYTES &&
-			 ++exporter.small_enough == GROW_AFTER)
+	if (exporter.max_bytes >= BATCH_MAX_BYTES)
+		return;
+	exporter.small_enough += outlook->small_enough;
+	if (exporter.small_enough >= GROW_AFTER)
 	{
 		exporter.max_bytes = Min(exporter.max_bytes * 2, BATCH_MAX_BYTES);
 		exporter.small_enough = 0;
 	}
 }
 
-/* Sends what was read; false when there is to be a pause. */
-static bool
-send_batch(const Batch *batch)
-{
-	Delivery	delivery;
-
-	deliver(batch, &exporter.config, tick, &delivery);
-	adapt_max_bytes(&delivery);
-	if (!delivery.keep_position)
-		exporter.next = batch->next;
-	if (delivery.back_off)
-	{
-		schedule_retry(!delivery.set_aside, delivery.retry_after_ms);
-		return false;
-	}
-	exporter.failures = 0;
-	exporter.trouble[0] = '\0';
-	return true;
-}
-
 /* Reads the next batch; at the end of a pass from the queue's start, says when the next one may begin. */
 static void
 read_batch(Batch *batch)
 {
-	TimestampTz start = GetCurrentTimestamp();
-	TimestampTz now;
+	int64		start = monotonic_us();
 
-	batch_read(batch, &exporter.config, &exporter.next, exporter.max_bytes);
+	batch_read(batch, &exporter.config, &exporter.next,
+			   Min(exporter.max_bytes, exporter.config.max_request_size), !deliver_is_busy());
+	if (batch->stale || batch->damage)
+		return;
+	exporter.next = batch->next;
+	exporter.at_end = batch->reached_end;
 	if (!batch->reached_end || !exporter.whole_pass)
 		return;
-	now = GetCurrentTimestamp();
-	exporter.next_whole_pass = now + (now - start) * PASS_PAUSE_FACTOR;
+	pacing_rest(&exporter.whole_passes, monotonic_us() - start);
 	exporter.whole_pass = false;
 }
 
-/* Reads and sends one batch; true when there may be more to do at once. */
+/* Reads a batch and starts sending it; false when no other may be read for now. */
 static bool
-export_batch(void)
+start_batch(void)
 {
-	Batch		batch;
-	bool		sent = true;
+	MemoryContext context = AllocSetContextCreate(exporter.batches_context, "otel batch",
+												  ALLOCSET_DEFAULT_SIZES);
+	Batch	   *batch;
+	bool		more;
 
-	MemoryContextReset(exporter.batch_context);
-	MemoryContextSwitchTo(exporter.batch_context);
-	read_batch(&batch);
-	if (batch.count + batch.nstrays > 0 || batch.damage)
-		exporter.idle_since = GetCurrentTimestamp();
-	if (batch.damage)
+	MemoryContextSwitchTo(context);
+	batch = palloc(sizeof(Batch));
+	read_batch(batch);
+	if (batch->count + batch->nstrays > 0 || batch->damage)
+		exporter.idle_since = monotonic_ms();
+	more = !batch->stale;
+	if (batch->damage)
+		settle_damaged(batch);
+	if (batch->nstrays > 0)
+		settle_strays(batch);
+	MemoryContextSwitchTo(exporter.step_context);
+	if (batch->count == 0)
 	{
-		settle_damaged(&batch);
-		return true;
+		MemoryContextDelete(context);
+		return more;
 	}
-	if (batch.nstrays > 0)
-		settle_strays(&batch);
-	if (batch.count > 0)
-		sent = send_batch(&batch);
-	else
-		exporter.next = batch.next;
-	return sent && !batch.reached_end;
+	report_activity(STATE_RUNNING, "exporting spans");
+	if (batch->envelope.problem)
+		report_complaint(batch->envelope.problem);
+	deliver_start(batch, context, &exporter.config);
+	return more;
+}
+
+/* What has come of the batches that were under way. */
+static void
+conclude(void)
+{
+	Outlook		outlook = *deliver_outlook();
+
+	deliver_begin();
+	adapt_max_bytes(&outlook);
+	if (ItemPointerIsValid(&outlook.resume))
+	{
+		exporter.next = outlook.resume;
+		exporter.at_end = false;
+	}
+	if (outlook.accepted)
+	{
+		exporter.failures = 0;
+		exporter.trouble[0] = '\0';
+	}
+	if (outlook.stop)
+		schedule_retry(!outlook.spans_left, outlook.retry_after_ms);
+}
+
+/* Reads and sends what there is; false when that is nothing, or there is to be a pause. */
+static bool
+export_some(void)
+{
+	while (exporter.config.enabled && !exporter.at_end && deliver_has_room(&exporter.config) && start_batch())
+		MemoryContextReset(exporter.step_context);
+	if (deliver_is_busy())
+	{
+		exporter.woken |= deliver_step(&exporter.config, tick);
+		if (deliver_is_busy())
+			return true;
+	}
+	conclude();
+	return !exporter.at_end && exporter.retry_at == 0;
 }
 
 static void
 housekeeping(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	int64		now = monotonic_ms();
 	bool		at_start = exporter.next_housekeeping == 0;
 
 	if (now < exporter.next_housekeeping)
 		return;
-	exporter.next_housekeeping = TimestampTzPlusMilliseconds(now, HOUSEKEEPING_INTERVAL_MS);
-	MemoryContextSwitchTo(exporter.batch_context);
+	exporter.next_housekeeping = now + HOUSEKEEPING_INTERVAL_MS;
 	bound_enforce(&exporter.config, tick);
 	if (!at_start)				/* what waits to be exported goes first */
 		(void) expire_some(&exporter.config);
 }
 
-/* Waits for the next attempt.  Who waits in force_flush() has it made as soon as one may be. */
+/* Waits for the next attempt.  force_flush() has it made as soon as one may be. */
 static void
 wait_for_retry(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	int64		now = monotonic_ms();
 
+	report_activity(STATE_IDLE, "waiting to try again");
 	while (now < exporter.retry_at)
 	{
-		TimestampTz next = now < exporter.not_before ? exporter.not_before : exporter.retry_at;
-		long		left = TimestampDifferenceMilliseconds(now, next);
+		int64		next = now < exporter.not_before ? exporter.not_before : exporter.retry_at;
 
-		(void) wait_ms(Min(left, HOUSEKEEPING_INTERVAL_MS));
+		(void) wait_ms(Min(next - now, HOUSEKEEPING_INTERVAL_MS), wait_event_retry(), false);
 		housekeeping();
-		now = GetCurrentTimestamp();
+		now = monotonic_ms();
 		if (now >= exporter.not_before && lifecycle_flush_wanted())
 			break;
 	}
 	exporter.retry_at = 0;
+}
+
+/* Leaves when there has been nothing to do for long enough. */
+static void
+leave_if_idle(void)
+{
+	int64		now = monotonic_ms();
+
+	if (now - exporter.idle_since < exporter.config.idle_timeout_ms)
+		return;
+	if (!exporter.config.enabled)
+		lifecycle_leave();
+	lifecycle_leave_if_empty();
+	exporter.idle_since = now;
 }
 
 /* Waits for the next look at the queue, or leaves.  There is time for kept spans before. */
@@ -357,29 +441,28 @@ static void
 rest(void)
 {
 	bool		busy = expire_some(&exporter.config);
-	TimestampTz now = GetCurrentTimestamp();
+	bool		woken = exporter.woken;
 
 	if (busy)
-		exporter.idle_since = now;
-	if (TimestampDifferenceExceeds(exporter.idle_since, now, exporter.config.idle_timeout_ms))
-	{
-		if (!exporter.config.enabled)
-			lifecycle_leave();
-		lifecycle_leave_if_empty();
-		exporter.idle_since = now;
-	}
-	if ((wait_ms(busy ? 0 : Max(exporter.config.schedule_delay_ms, 1)) && lifecycle_flush_wanted()) ||
-		GetCurrentTimestamp() >= exporter.next_whole_pass)
+		exporter.idle_since = monotonic_ms();
+	leave_if_idle();
+	report_activity(STATE_IDLE, "waiting for spans");
+	exporter.woken = false;
+	if (!woken)
+		woken = wait_ms(busy ? 0 : Max(exporter.config.schedule_delay_ms, 1), wait_event_idle(),
+						exporter.config.enabled);
+	exporter.at_end = false;
+	if ((woken && lifecycle_flush_wanted()) || pacing_is_due(&exporter.whole_passes))
 		begin_whole_pass();
 	if (!exporter.config.enabled)	/* else reading a batch does it */
 	{
 		lifecycle_begin();
-		lifecycle_follow_settings();
+		(void) lifecycle_settings_changed(true);
 		lifecycle_commit();
 	}
 }
 
-/* What may fail of the start, so that it is done again after an error. */
+/* Start-up steps that can fail; retried after an error. */
 static void
 prepare(void)
 {
@@ -392,7 +475,9 @@ prepare(void)
 	settle_started();
 	if (flags & EXPORTER_RESUME)
 		lifecycle_leave_if_empty();
-	exporter.idle_since = GetCurrentTimestamp();
+	settings_report_environment(report_complaint);
+	exporter.idle_since = monotonic_ms();
+	deliver_begin();
 	begin_whole_pass();
 	exporter.prepared = true;
 }
@@ -400,21 +485,24 @@ prepare(void)
 static void
 export_or_rest(void)
 {
+	MemoryContextReset(exporter.step_context);
+	MemoryContextSwitchTo(exporter.step_context);
 	attend();
-	if (!exporter.prepared && exporter.retry_at == 0)
-		prepare();
-	housekeeping();
-	if (exporter.retry_at != 0)
-	{
-		wait_for_retry();
-		return;
-	}
-	if (exporter.trouble[0] && !exporter.trouble_noted)
+	if (exporter.retry_at == 0 && exporter.trouble[0] && !exporter.trouble_noted)
 	{
 		settle_error(exporter.trouble, &exporter.config);
 		exporter.trouble_noted = true;
 	}
-	if (!exporter.config.enabled || (!export_batch() && exporter.retry_at == 0))
+	if (!exporter.prepared && exporter.retry_at == 0)
+		prepare();
+	if (!deliver_is_busy())
+		housekeeping();
+	if (exporter.retry_at != 0 && !deliver_is_busy())
+	{
+		wait_for_retry();
+		return;
+	}
+	if ((!exporter.config.enabled && !deliver_is_busy()) || (!export_some() && exporter.retry_at == 0))
 		rest();
 }
 
@@ -424,13 +512,14 @@ recover(void)
 {
 	ErrorData  *error;
 
-	MemoryContextSwitchTo(exporter.batch_context);
-	transport_cancel();
+	deliver_cancel();
+	MemoryContextSwitchTo(exporter.step_context);
 	error = CopyErrorData();
 	if (strncmp(exporter.trouble, error->message, sizeof(exporter.trouble) - 1) != 0)
 		EmitErrorReport();
 	FlushErrorState();
 	lifecycle_abort();
+	MemoryContextReset(exporter.batches_context);
 
 	strlcpy(exporter.trouble, error->message, sizeof(exporter.trouble));
 	FreeErrorData(error);
@@ -439,7 +528,23 @@ recover(void)
 	schedule_retry(true, -1);
 
 	/* Should it be housekeeping that fails, spans are exported all the same. */
-	exporter.next_housekeeping = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), HOUSEKEEPING_PAUSE_MS);
+	exporter.next_housekeeping = monotonic_ms() + HOUSEKEEPING_PAUSE_MS;
+}
+
+/* What ps and pg_stat_activity call this process. */
+static void
+show_name(void)
+{
+	char	   *database;
+
+	StartTransactionCommand();
+	database = get_database_name(MyDatabaseId);
+	if (database)
+	{
+		pgstat_report_appname(psprintf("%s: %s", EXPORTER_NAME, database));
+		set_ps_display(database);
+	}
+	CommitTransactionCommand();
 }
 
 void
@@ -452,8 +557,11 @@ otel_exporter_main(Datum arg)
 
 	exporter.config_context = AllocSetContextCreate(TopMemoryContext, "otel exporter settings",
 													ALLOCSET_SMALL_SIZES);
-	exporter.batch_context = AllocSetContextCreate(TopMemoryContext, "otel exporter batch",
-												   ALLOCSET_DEFAULT_SIZES);
+	exporter.batches_context = AllocSetContextCreate(TopMemoryContext, "otel exporter batches",
+													 ALLOCSET_SMALL_SIZES);
+	exporter.step_context = AllocSetContextCreate(TopMemoryContext, "otel exporter step",
+												  ALLOCSET_DEFAULT_SIZES);
+	show_name();
 	read_config();
 	for (;;)
 	{

@@ -95,8 +95,8 @@ my ($beyond) = grep { $_->{name} eq 'beyond' } $receiver->spans;
 like($beyond->{attributes}{n}, qr/^10+\.5$/, 'a number beyond what a double holds');
 is($beyond->{attribute_types}{n}, 'string_value',
 	'a number beyond what a double holds is sent as text');
-like(($receiver->requests)[-1]{headers}{'user-agent'}, qr{^OTel-OTLP-Exporter-C/\d},
-	'the user agent is the one that OpenTelemetry asks for');
+like(($receiver->requests)[-1]{headers}{'user-agent'}, qr{^otel_links/\S+ OTel-OTLP-Exporter-C/\d},
+	'the user agent names the distribution and then the exporter');
 is(($receiver->requests)[-1]{path}, '/v1/traces', 'v1/traces is appended to the base endpoint');
 
 # Transactions

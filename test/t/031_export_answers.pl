@@ -163,13 +163,14 @@ is($node->safe_psql('postgres', 'SELECT otel.retry_failed()'), 1,
 arrived($name, 512, '400: the span arrives once the server takes it');
 is(OtelExport::status($node, 'failed'), 0, '400: the span is set aside no longer');
 
-# 400 for everything: set aside whole, after three requests
+# 400 for everything: set aside whole, after a few requests
 $receiver->answer({ status => 400, times => 0 });
 $before = scalar $receiver->requests;
 $name = batch(512);
 OtelExport::wait_drained($node);
 is(scalar(failed_names()), 512, '400 for everything: the batch is set aside whole');
-is($receiver->requests - $before, 3, '400 for everything: only the batch and its halves are tried');
+cmp_ok($receiver->requests - $before, '<=', 22,
+	'400 for everything: the batch is given up after a few requests');
 $receiver->answer();
 $node->safe_psql('postgres', 'SELECT otel.retry_failed()');
 arrived($name, 512, '400 for everything: all spans arrive once it is over');
@@ -231,7 +232,7 @@ foreach my $protocol ('http/json', 'http/protobuf')
 is(OtelExport::status($node, 'failed'), 0, 'a partial success sets nothing aside');
 
 # One line in the log when it starts to fail, one when it works again
-$receiver->answer({ status => 503, times => 3 });
+$receiver->answer({ status => 503, body => '{"message":"three times"}', headers => { 'Content-Type' => 'application/json' }, times => 3 });
 my $log = -s $node->logfile;
 arrived(batch(3), 3, 'the spans arrive after three failures');
 my $text = slurp_file($node->logfile, $log);

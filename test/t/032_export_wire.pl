@@ -83,15 +83,18 @@ foreach my $fault (qw(reset deaf))
 	arrived("large $fault", 1, "$fault: the large span arrives when queued again");
 }
 
-# Answers that cannot be taken at their word: a response over the cap sets the batch aside …
-foreach my $fault (qw(huge))
+# Answers that cannot be taken at their word: a response over the cap sets the batch aside, and so does a page
+# for people …
+my %set_aside = (huge => 'the response is larger than 4 MiB',
+	html => 'HTTP status 200 with a web page: not an OTLP endpoint');
+foreach my $fault (sort keys %set_aside)
 {
 	my $log = "$receiver->{files}/$fault.log";
 	my $server = OtelExport->start_program('faulty.py', '--fault', $fault, '--log', $log);
 	endpoint($server->url, 'otel.exporter_otlp_timeout = 60000');
 	OtelExport::record_batch($node, $fault, 3);
 	OtelExport::wait_sql($node, 'SELECT failed = 3 FROM otel.export_status');
-	is($node->safe_psql('postgres', 'SELECT DISTINCT error FROM otel.failed_spans'), 'the response is larger than 4 MiB',
+	is($node->safe_psql('postgres', 'SELECT DISTINCT error FROM otel.failed_spans'), $set_aside{$fault},
 		"$fault: the batch is set aside with the reason");
 	OtelExport::wait_until(sub { slurp_file($log) =~ /wrote/ });
 	my ($written) = slurp_file($log) =~ /wrote (\d+)/;
@@ -104,7 +107,7 @@ foreach my $fault (qw(huge))
 }
 
 # … and what says 200 without saying it in OTLP has taken them, with a note of it
-foreach my $fault (qw(html odd bomb))
+foreach my $fault (qw(odd bomb))
 {
 	my $server = OtelExport->start_program('faulty.py', '--fault', $fault);
 	my $exported = OtelExport::status($node, 'exported');
@@ -164,12 +167,38 @@ foreach my $case (
 		qr/t0p|ABCD/, "$name: neither the status, failed_spans nor the log shows it");
 }
 unlink $file;
-append_to_file($file, "Authorization=Bearer%20rotated%0d%0aEvil: yes\n");
+
+# Nothing is sent without the headers that are configured for it
+my $sent = scalar $receiver->requests;
+my $before_files = -s $node->logfile;
 $node->safe_psql('postgres', 'SELECT otel.retry_failed()');
-arrived('echo', 1, 'spans are sent with a malformed headers file');
+foreach my $case (
+	[ 'CR and LF in a value', "Authorization=Bearer%20rotated%0d%0aEvil: yes\n", 'line 1 has a control character' ],
+	[ 'a line written as a header', "X-A=1\nauthorization: Bearer $secret\n", 'line 2 is not key=value' ],
+	[ 'a name that is no token', "X A=1\n", 'line 1 does not begin with a name' ],
+	[ 'a broken escape', "# ours\n\nX-A=100%zz\n", 'line 3 has a "%"' ],
+	[ 'nothing but comments', "# nothing\n", 'has no header' ],
+	[ 'a missing file', undef, 'could not open otel.exporter_otlp_headers_file: No such file' ])
+{
+	my ($name, $content, $problem) = @$case;
+	unlink $file;
+	append_to_file($file, $content) if defined $content;
+	my $offset = -s $node->logfile;
+	ok(OtelExport::wait_until(sub {
+				$node->safe_psql('postgres', 'SELECT otel.force_flush(200)');
+				return OtelExport::status($node, 'last_error') =~ /\Q$problem\E/;
+			}), "headers file with $name: last_error says what is wrong");
+	$node->safe_psql('postgres', 'SELECT otel.force_flush(1500)');
+	is(scalar(() = slurp_file($node->logfile, $offset) =~ /cannot export spans: .*\Q$problem\E/g), 1,
+		"headers file with $name: one line in the log");
+}
+is(scalar $receiver->requests, $sent, 'nothing is sent while the headers cannot be had');
+unlike(slurp_file($node->logfile, $before_files), qr/$secret/, 'no line in the log shows what is in the file');
+append_to_file($file, "# our collector's key\n\n  X-Tenant=acme%20corp\nX-%41=kept\n");
+arrived('echo', 1, 'spans that waited for a usable headers file are sent with it');
 $headers = ($receiver->requests)[-1]{headers};
-ok(!exists $headers->{authorization} && !exists $headers->{evil},
-	'a header with CR and LF is refused, and with it the whole list');
+is($headers->{'x-tenant'}, 'acme corp', 'comments and blank lines in the headers file are passed over');
+is($headers->{'x-%41'}, 'kept', 'the name of a header is a token, not percent-encoded');
 OtelExport::set($node, "otel.exporter_otlp_headers_file = ''");
 
 # TLS

@@ -15,7 +15,7 @@
 #include "exporter/otlp/utf8.h"
 
 /*
- * Readers of Protocol Buffers refuse messages nested more than 100 deep, and a JSON object costs three
+ * OpenTelemetry suggests a limit of 64.  Readers of Protocol Buffers refuse messages nested more than 100 deep, and a JSON object costs three
  * levels (AnyValue, KeyValueList, KeyValue) of the about 93 that a link's attribute leaves.  What is nested deeper
  * is sent as its JSON text.
  */
@@ -92,7 +92,7 @@ put_members(Writer *w, Field f, JsonbContainer *object, int depth)
 		len = key.val.string.len;
 		if (len == 0)
 			continue;
-		utf8_convert_lossy(&name, &len);
+		utf8_convert_key(&name, &len);
 		item = begin_item(w, f);
 		put_string_always(w, KEY_VALUE_KEY, name, len);
 		any = begin_message(w, KEY_VALUE_VALUE);

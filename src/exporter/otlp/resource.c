@@ -41,29 +41,28 @@ typedef struct ResourceAttribute
 	const char *value;
 } ResourceAttribute;
 
-#define MAX_RESOURCE_ATTRIBUTES 128
-
+/* In the order they are sent.  OpenTelemetry has no limit on how many a resource may have. */
 typedef struct ResourceAttributes
 {
-	int			count;
-	ResourceAttribute items[MAX_RESOURCE_ATTRIBUTES];
+	List	   *items;
 } ResourceAttributes;
 
 /* Sets an attribute; the first value given for a key stays. */
-static bool
+static void
 add_attribute(ResourceAttributes *attributes, const char *key, const char *value)
 {
-	for (int i = 0; i < attributes->count; i++)
+	ResourceAttribute *attribute;
+	ListCell   *cell;
+
+	foreach(cell, attributes->items)
 	{
-		if (strcmp(attributes->items[i].key, key) == 0)
-			return true;
+		if (strcmp(((ResourceAttribute *) lfirst(cell))->key, key) == 0)
+			return;
 	}
-	if (attributes->count == MAX_RESOURCE_ATTRIBUTES)
-		return false;
-	attributes->items[attributes->count].key = key;
-	attributes->items[attributes->count].value = value;
-	attributes->count++;
-	return true;
+	attribute = palloc(sizeof(ResourceAttribute));
+	attribute->key = key;
+	attribute->value = value;
+	attributes->items = lappend(attributes->items, attribute);
 }
 
 /* A value in the database's encoding as UTF-8. */
@@ -82,35 +81,42 @@ add_user_attribute(const char *key, const char *value, void *arg)
 {
 	if (strncmp(key, "telemetry.sdk.", strlen("telemetry.sdk.")) == 0)
 		return true;
-	return pg_verify_mbstr(PG_UTF8, key, strlen(key), true) &&
-		pg_verify_mbstr(PG_UTF8, value, strlen(value), true) &&
-		add_attribute(arg, key, value);
-}
-
-/* Warns once for a value, not once a batch. */
-static void
-warn_malformed(const char *value)
-{
-	static char *warned;
-
-	if (warned && strcmp(warned, value) == 0)
-		return;
-	if (warned)
-		pfree(warned);
-	warned = MemoryContextStrdup(TopMemoryContext, value);
-	ereport(WARNING,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("ignoring otel.resource_attributes: not a list of key=value with percent-encoded values")));
+	if (!pg_verify_mbstr(PG_UTF8, key, strlen(key), true) ||
+		!pg_verify_mbstr(PG_UTF8, value, strlen(value), true))
+		return false;
+	add_attribute(arg, key, value);
+	return true;
 }
 
 /*
- * The service.instance.id of this server: the system identifier, which standbys share, with host and port.
+ * Adds those of otel.resource_attributes, all or none: the specification has the whole value discarded when
+ * any of it does not decode.  NULL, or what is wrong with it.
+ */
+static const char *
+add_user_attributes(ResourceAttributes *attributes, const ExporterConfig *config)
+{
+	List	   *before = list_copy(attributes->items);
+	int			where;
+	PairsProblem problem = pairs_read(pstrdup(config->resource_attributes), PAIRS_ATTRIBUTES,
+									  add_user_attribute, attributes, &where);
+
+	if (problem == PAIRS_FINE)
+		return NULL;
+	attributes->items = before;
+	return psprintf("ignoring otel.resource_attributes: pair %d %s", where,
+					pairs_problem_text(problem));
+}
+
+/*
+ * The service.instance.id of this server and database: the system identifier, which standbys share, with host
+ * and port, and the database, because db.namespace differs and one instance has one resource.
  * A UUID of version 5, as the conventions for resources want it of such identities (RFC 4122, 4.3).
  */
 static const char *
 instance_id(const char *host)
 {
-	char	   *identity = psprintf(UINT64_FORMAT ".%s.%d", GetSystemIdentifier(), host, PostPortNumber);
+	char	   *identity = psprintf(UINT64_FORMAT ".%s.%d.%u", GetSystemIdentifier(), host,
+									PostPortNumber, MyDatabaseId);
 	pg_cryptohash_ctx *sha1 = pg_cryptohash_create(PG_SHA1);
 	uint8		digest[SHA1_DIGEST_LENGTH];
 	pg_uuid_t	uuid;
@@ -131,20 +137,17 @@ instance_id(const char *host)
 	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&uuid)));
 }
 
-static void
+/* Collects all; NULL, or what is wrong with those that the user gives. */
+static const char *
 collect_attributes(ResourceAttributes *attributes, const ExporterConfig *config)
 {
 	char		host[256] = "";
+	const char *problem;
 
-	attributes->count = 0;
+	attributes->items = NIL;
 	if (*config->service_name)
 		add_attribute(attributes, "service.name", utf8(config->service_name));
-	if (!pairs_read(config->resource_attributes, false, add_user_attribute, attributes))
-	{
-		/* The specification has the whole value discarded when any of it does not decode. */
-		attributes->count = *config->service_name ? 1 : 0;
-		warn_malformed(config->resource_attributes);
-	}
+	problem = add_user_attributes(attributes, config);
 	if (gethostname(host, sizeof(host) - 1) != 0)
 		host[0] = '\0';
 	add_attribute(attributes, "service.name", "unknown_service:postgres");
@@ -155,24 +158,29 @@ collect_attributes(ResourceAttributes *attributes, const ExporterConfig *config)
 	add_attribute(attributes, "telemetry.sdk.name", "otel_links");
 	add_attribute(attributes, "telemetry.sdk.language", "c");
 	add_attribute(attributes, "telemetry.sdk.version", OTEL_LINKS_VERSION);
+	return problem;
 }
 
 void
 envelope_make(Envelope *envelope, const ExporterConfig *config)
 {
-	ResourceAttributes *attributes = palloc(sizeof(ResourceAttributes));
+	ResourceAttributes attributes;
 	Writer	   *w = &envelope->resource;
+	ListCell   *cell;
 	size_t		start;
 
 	envelope->json = config->json;
 	envelope->resource.json = envelope->scope.json = config->json;
 	buffer_init(&w->buf);
-	collect_attributes(attributes, config);
+	envelope->problem = collect_attributes(&attributes, config);
 	start = begin_message(w, RESOURCE_SPANS_RESOURCE);
 	begin_list(w, RESOURCE_ATTRIBUTES);
-	for (int i = 0; i < attributes->count; i++)
-		put_string_attribute(w, RESOURCE_ATTRIBUTES, attributes->items[i].key,
-							 attributes->items[i].value);
+	foreach(cell, attributes.items)
+	{
+		ResourceAttribute *attribute = lfirst(cell);
+
+		put_string_attribute(w, RESOURCE_ATTRIBUTES, attribute->key, attribute->value);
+	}
 	end_list(w);
 	end_message(w, start);
 	put_cstring(w, RESOURCE_SPANS_SCHEMA_URL, SCHEMA_URL);
@@ -184,7 +192,6 @@ envelope_make(Envelope *envelope, const ExporterConfig *config)
 	put_cstring(w, SCOPE_VERSION, OTEL_LINKS_VERSION);
 	end_message(w, start);
 	put_cstring(w, SCOPE_SPANS_SCHEMA_URL, SCHEMA_URL);
-	pfree(attributes);
 }
 
 /* The bytes of a message that consists of a head and a content, with its tag and length before it. */

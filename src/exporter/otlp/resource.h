@@ -14,6 +14,7 @@ typedef struct Envelope
 	bool		json;
 	Writer		resource;		/* everything of ResourceSpans before the ScopeSpans */
 	Writer		scope;			/* everything of ScopeSpans before the spans */
+	const char *problem;		/* with otel.resource_attributes; NULL: none */
 } Envelope;
 
 /* Makes the envelope, in CurrentMemoryContext.  In a transaction (text is converted). */

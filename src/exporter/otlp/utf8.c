@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
@@ -73,4 +74,23 @@ utf8_convert_lossy(const char **s, int *len)
 	for (int i = 0; i < *len; i++)
 		copy[i] = IS_HIGHBIT_SET((*s)[i]) ? '?' : (*s)[i];
 	*s = copy;
+}
+
+void
+utf8_convert_key(const char **s, int *len)
+{
+	StringInfoData escaped;
+
+	if (utf8_convert(s, len))
+		return;
+	initStringInfo(&escaped);
+	for (int i = 0; i < *len; i++)
+	{
+		if (IS_HIGHBIT_SET((*s)[i]))
+			appendStringInfo(&escaped, "\\x%02x", (unsigned char) (*s)[i]);
+		else
+			appendStringInfoChar(&escaped, (*s)[i]);
+	}
+	*s = escaped.data;
+	*len = escaped.len;
 }

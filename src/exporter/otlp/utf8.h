@@ -18,4 +18,10 @@ extern bool utf8_convert(const char **s, int *len);
 /* The same, but what cannot be converted becomes ASCII with a question mark for every other byte. */
 extern void utf8_convert_lossy(const char **s, int *len);
 
+/*
+ * The same for the key of an attribute: what cannot be converted becomes ASCII with every other byte in
+ * hexadecimal, as \xe9, so that keys that differ still differ.
+ */
+extern void utf8_convert_key(const char **s, int *len);
+
 #endif
