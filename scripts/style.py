@@ -33,7 +33,6 @@ ROOMS = ["", "context", "links", "queue", "spans", "capture", "span_api", "lookb
 ABOVE_ALL = {"src/otel_links.c"}
 # Arrows that still go up.
 KNOWN_ARROWS = {
-    ("src/context/carrier.c", "spans/attribute_limits.h"),
     ("src/exporter/otlp/resource.c", "exporter/pairs.h"),
     ("src/exporter/otlp/resource.h", "exporter/config.h")}
 

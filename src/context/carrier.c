@@ -17,7 +17,7 @@
 #include "compat.h"
 #include "context/carrier.h"
 #include "context/trace_context.h"
-#include "spans/attribute_limits.h"
+#include "jsonb_util.h"
 
 #define TRACEPARENT "traceparent"
 #define TRACESTATE "tracestate"
@@ -354,7 +354,7 @@ merge_headers(Jsonb *object, Jsonb *headers)
 {
 	if (object == NULL)
 		return headers;
-	object = attributes_filter(object, is_no_header, NULL);
+	object = jsonb_filter_keys(object, is_no_header, NULL);
 	return DatumGetJsonbP(DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(object),
 											  JsonbPGetDatum(headers)));
 }

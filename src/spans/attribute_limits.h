@@ -25,12 +25,6 @@ extern Jsonb *attributes_apply_limits(Jsonb *attrs, int count_limit, int value_l
 extern Jsonb *attributes_merge(Jsonb *old, Jsonb *attributes, int count_limit,
 							   int value_length_limit, int *dropped);
 
-/*
- * An object's outermost keys that keep() says so of, with their values; a new value in CurrentMemoryContext.  In
- * one pass, where jsonb_delete() makes the whole object anew for each key.
- */
-extern Jsonb *attributes_filter(Jsonb *object, bool (*keep) (JsonbValue *key, void *arg), void *arg);
-
 /* An object of n strings; those that are NULL are left out. */
 extern Jsonb *attributes_from_strings(int n, const char *const *keys, const char *const *values);
 
