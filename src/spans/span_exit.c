@@ -133,7 +133,7 @@ queue_at_exit(void)
 			pg_usleep(100 * 1000L);
 		begin_own_transaction();
 		span_scope_end(true);
-		busy = span_flush(false) == FLUSH_BUSY;
+		busy = span_flush(FLUSH_EARLY) == FLUSH_BUSY;
 		CommitTransactionCommand();
 	}
 }

@@ -121,14 +121,16 @@ span_flush_count_dropped(void)
 /* ---- appending ---- */
 
 /*
- * Appends the oldest of what waits, in a subtransaction that the caller began.  *nappended: how
- * many.
+ * Appends the oldest of what waits, in a subtransaction that the caller began, and marks it
+ * queued.  Anybody may say ROLLBACK PREPARED, so a transaction that is prepared takes along no
+ * span of those that committed before it.
  */
 static FlushResult
-append_waiting(int *nappended)
+append_waiting(FlushOccasion occasion)
 {
 	Relation	queue;
 	Oid			extension;
+	int			count = 0;
 	Size		size = 0;
 	dlist_iter	iter;
 	bool		push_snapshot = !ActiveSnapshotSet();
@@ -151,21 +153,26 @@ append_waiting(int *nappended)
 	(void) span_flush_count_dropped();
 	dlist_foreach(iter, &span_waiting)
 	{
-		MemoryContext caller = MemoryContextSwitchTo(row_memory);
+		Span	   *span = dlist_container(Span, node, iter.cur);
+		MemoryContext caller;
 
-		appending = dlist_container(Span, node, iter.cur);
-		span_row_append(queue, appending);
-		size += appending->size;
+		if (occasion == FLUSH_AT_PREPARE && span->end_subid == InvalidSubTransactionId)
+			continue;
+		caller = MemoryContextSwitchTo(row_memory);
+		appending = span;
+		span_row_append(queue, span);
 		appending = NULL;
 		MemoryContextSwitchTo(caller);
 		MemoryContextReset(row_memory);
-		if (++*nappended >= SPAN_FLUSH_MAX_SPANS || size >= SPAN_FLUSH_MAX_SIZE)
+		span->queued = true;
+		size += span->size;
+		if (++count >= SPAN_FLUSH_MAX_SPANS || size >= SPAN_FLUSH_MAX_SIZE)
 			break;
 	}
 	if (push_snapshot)
 		PopActiveSnapshot();
 	table_close(queue, NoLock);
-	if (*nappended > 0)
+	if (count > 0)
 		(void) exporter_start_if_needed(extension);
 	return FLUSH_DONE;
 }
@@ -238,7 +245,7 @@ begin_guard(void)
 
 /* append_waiting() where an error cannot do harm. */
 static FlushResult
-append_guarded(int *nappended)
+append_guarded(FlushOccasion occasion)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -248,7 +255,7 @@ append_guarded(int *nappended)
 	MemoryContextSwitchTo(caller);
 	PG_TRY();
 	{
-		result = append_waiting(nappended);
+		result = append_waiting(occasion);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -285,12 +292,19 @@ can_append(void)
 	return !XactReadOnly && !IsInParallelMode();
 }
 
+static void
+forget_marks(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &span_waiting)
+		dlist_container(Span, node, iter.cur)->queued = false;
+}
+
 FlushResult
-span_flush(bool ending)
+span_flush(FlushOccasion occasion)
 {
 	FlushResult result;
-	int			nappended = 0;
-	dlist_iter	iter;
 
 	if (span_flushing || (dlist_is_empty(&span_waiting) && dropped == 0) || !can_append())
 		return FLUSH_NOTHING;
@@ -299,18 +313,11 @@ span_flush(bool ending)
 
 	late_interrupts_hold();
 	span_flushing = true;
-	result = append_guarded(&nappended);
+	result = append_guarded(occasion);
 	span_flushing = false;
-	late_interrupts_resume(ending);
-
+	late_interrupts_resume(occasion != FLUSH_EARLY);
 	if (result != FLUSH_DONE)
-		return result;
-	dlist_foreach(iter, &span_waiting)
-	{
-		if (nappended-- == 0)
-			break;
-		dlist_container(Span, node, iter.cur)->queued = true;
-	}
+		forget_marks();
 	return result;
 }
 
@@ -371,7 +378,7 @@ append_early(void)
 		return;
 	enlarge_early();
 	failed_count = 0;
-	if (span_flush(false) != FLUSH_DONE)
+	if (span_flush(FLUSH_EARLY) != FLUSH_DONE)
 	{
 		failed_count = span_waiting_count;
 		failed_size = span_waiting_size;
@@ -425,10 +432,7 @@ span_flush_after_commit(void)
 void
 span_flush_after_abort(void)
 {
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &span_waiting)
-		dlist_container(Span, node, iter.cur)->queued = false;
+	forget_marks();
 	for (; nearly > 0; nearly--)
 		dropped += early[nearly - 1].count;
 	span_flushing = false;

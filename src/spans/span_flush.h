@@ -14,16 +14,22 @@ typedef enum FlushResult
 	FLUSH_FAILED				/* with a warning */
 } FlushResult;
 
+typedef enum FlushOccasion
+{
+	FLUSH_EARLY,				/* the transaction goes on */
+	FLUSH_AT_COMMIT,			/* interrupts are put off until the transaction is over */
+	FLUSH_AT_PREPARE			/* ... and only what ended in this transaction is appended */
+} FlushOccasion;
+
 /* Is a flush under way?  The callbacks of its own subtransaction are then none of the spans'. */
 extern bool span_flushing;
 
 /*
  * Appends what waits to the queue, within the current transaction, and marks it queued: the
  * oldest SPAN_FLUSH_MAX_SPANS or SPAN_FLUSH_MAX_SIZE bytes of it, the rest at the next commit.
- * Waits for no lock, acts on no interrupt, and what goes wrong becomes a warning.  ending: the
- * transaction is about to commit, so that interrupts are put off until it has.
+ * Waits for no lock, acts on no interrupt, and what goes wrong becomes a warning.
  */
-extern FlushResult span_flush(bool ending);
+extern FlushResult span_flush(FlushOccasion occasion);
 
 /* Queues early when too many spans wait.  After a span was started or ended. */
 extern void span_flush_bound_waiting(void);

@@ -22,6 +22,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "nodes/parsenodes.h"
+#include "storage/ipc.h"
 #include "tcop/pquery.h"
 #include "utils/portal.h"
 #include "utils/timestamp.h"
@@ -31,11 +32,15 @@
 #include "spans/span_flush.h"
 #include "spans/span_scope.h"
 
-/* Does the client's statement go on after the transaction that now ends? */
+/*
+ * Does the client's statement go on after the transaction that now ends?  In a process that exits
+ * its portal may still be active: others' exit callbacks, such as the one that drops temporary
+ * tables, abort the transaction before ours does.
+ */
 static bool
 statement_goes_on(void)
 {
-	return PortalIsValid(ActivePortal) && !span_exiting;
+	return PortalIsValid(ActivePortal) && !proc_exit_inprogress;
 }
 
 /* ---- scopes ---- */
@@ -71,7 +76,7 @@ span_scope_end(bool session)
 }
 
 static void
-before_commit(void)
+before_end(FlushOccasion occasion)
 {
 	if (span_flushing || span_exiting)
 		return;
@@ -79,7 +84,7 @@ before_commit(void)
 		span_scope_end(false);
 	if (!dlist_is_empty(&span_waiting) && RecoveryInProgress())
 		span_flush_drop_waiting();	/* a hot standby has no queue to write to */
-	(void) span_flush(true);
+	(void) span_flush(occasion);
 }
 
 /* What is left after a transaction belongs to none. */
@@ -135,8 +140,10 @@ xact_callback(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
+			before_end(FLUSH_AT_COMMIT);
+			break;
 		case XACT_EVENT_PRE_PREPARE:
-			before_commit();
+			before_end(FLUSH_AT_PREPARE);
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PREPARE:

@@ -139,6 +139,11 @@ is(queued(), 'prepared 0, open 0', 'COMMIT PREPARED in another session queues th
 $a->ask(q{BEGIN; SELECT otel.record_span('prepared', now()) IS NOT NULL; PREPARE TRANSACTION 'two'});
 $a->ask(q{ROLLBACK PREPARED 'two'});
 is(queued(), '', 'ROLLBACK PREPARED leaves no span in the queue');
+$a->ask(q{BEGIN READ ONLY; SELECT otel.record_span('read before', now()) IS NOT NULL; COMMIT;
+	BEGIN; SELECT otel.record_span('rolled back before', now()) IS NOT NULL; ROLLBACK;
+	BEGIN; SELECT otel.record_span('prepared', now()) IS NOT NULL; PREPARE TRANSACTION 'three'; ROLLBACK PREPARED 'three'; SELECT});
+is(queued(), 'read before 0, rolled back before 2 transaction rolled back',
+	'ROLLBACK PREPARED takes along no span of an earlier transaction');
 
 # ---- deferred constraints and triggers ----
 $a->ask(q{

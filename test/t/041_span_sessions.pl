@@ -80,6 +80,17 @@ $node->safe_psql('postgres', "SELECT pg_terminate_backend(${\$session->pid})");
 is_queued('terminated 2 transaction rolled back',
 	'a session terminated in its transaction queues its span');
 
+# what drops the temporary tables aborts the transaction while its statement seems to go on
+$session = Session->new($node, 'postgres');
+$session->ask(q{SELECT otel.record_span('first', now()) IS NOT NULL; CREATE TEMPORARY TABLE temporary ()});
+$node->safe_psql('postgres', 'TRUNCATE otel.span_queue');
+$session->ask(q{BEGIN; SELECT otel.start_span('has temporary tables') IS NOT NULL});
+$session->tell('SELECT pg_sleep(600)');
+$node->poll_query_until('postgres', "SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = ${\$session->pid}");
+$node->safe_psql('postgres', "SELECT pg_terminate_backend(${\$session->pid})");
+is_queued('has temporary tables 2 transaction rolled back',
+	'the span of a session with temporary tables that is terminated has status Error');
+
 $session = Session->new($node, 'postgres');
 $session->ask(q{SELECT otel.start_span('idle', scope => 'session') IS NOT NULL});
 $node->safe_psql('postgres', "SELECT pg_terminate_backend(${\$session->pid})");
@@ -141,7 +152,7 @@ $node->safe_psql('postgres', q{SELECT pg_replication_origin_create('elsewhere')}
 $log = -s $node->logfile;
 $session = Session->new($node, 'postgres');
 $session->ask(q{SELECT pg_replication_origin_session_setup('elsewhere'); BEGIN; SELECT otel.record_span('of an origin', now()) IS NOT NULL;
-	CREATE TABLE not_committed (); SELECT pg_replication_origin_xact_setup('F/F0000000', now())});
+	SELECT pg_replication_origin_xact_setup('F/F0000000', now())});
 $session->quit;
 ok(wait_until_gone($session->pid), 'a session with a replication origin ends');
 is($node->safe_psql('postgres', q{SELECT pg_replication_origin_progress('elsewhere', true)}), '', 'the replication origin of a session that ends does not move');
