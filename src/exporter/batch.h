@@ -7,8 +7,8 @@
 #include "postgres.h"
 #include "storage/itemptr.h"
 #include "exporter/config.h"
-#include "exporter/otlp/resource.h"
 #include "exporter/otlp/writer.h"
+#include "exporter/resource.h"
 
 /* A row that was read.  xmin tells whether another row has taken its place since. */
 typedef struct BatchRow

@@ -24,7 +24,7 @@
 #include "compat.h"
 #include "exporter/pairs.h"
 #include "exporter/otlp/fields.h"
-#include "exporter/otlp/resource.h"
+#include "exporter/resource.h"
 #include "exporter/otlp/utf8.h"
 
 /* The first with stable conventions for databases, whose attributes the spans of trace_job() have. */
