@@ -6,7 +6,7 @@
 For every page: links, their anchors, and the paths and make targets it names exist; so does every
 otel.name, as a function, a table, a type or a setting; and its SQL runs, block after block, in a
 new database that has the extension and nothing else.  A page therefore begins with the tables that
-its examples use.  The database is called app, and a collector takes its spans.
+its examples use.  The database is called app, a role app exists, and a collector takes the spans.
 
 In a block of SQL, a line "-- → value" is what psql prints (unaligned, without headers) up to there,
 empty lines left out; a block that has such a line prints nothing else.  A comment on the line
@@ -74,7 +74,7 @@ def slugs(text):
 
 def broken_links(page, text):
     for target in re.findall(r"!?\[[^]]*\]\(([^)\s]+)\)", without_blocks(text)) + re.findall(
-        r'<img [^>]*src="([^"]+)"', text
+        r'<(?:img|source)\b[^>]* (?:src|srcset)="([^"]+)"', text
     ):
         path, _, anchor = target.partition("#")
         if re.match(r"[a-z]+:", target):
@@ -144,6 +144,7 @@ class Database:
             "SELECT rolname FROM pg_roles WHERE oid >= 16384"
         ).fetchall():
             self._connection.execute(f'DROP OWNED BY "{role}"; DROP ROLE "{role}"')
+        self._connection.execute("CREATE ROLE app LOGIN")
         self._connection.execute("CREATE DATABASE app")
         if with_extension:
             self.psql("CREATE EXTENSION otel_links")
