@@ -1,13 +1,13 @@
--- What a wait costs the job that records it, an item: its CPU time, its share of the commit included, and its
--- bytes in the queue.
+-- What a wait costs the job that records it, an item: its CPU time, its share of the commit
+-- included, and its bytes in the queue.
 --
 --     scripts/bench waits
 --     scripts/cluster -c otel.traces_exporter=none psql -X -v rounds=9 -f bench/waits.sql
 --
--- otel.record_wait() is compared with the call of otel.record_span() that makes the same span, and with a
--- SELECT that reads the same columns and records nothing, which is subtracted from both.  A transaction of n
--- items each, repeated, because the process's CPU time counts in steps of some milliseconds.  They take turns, and the
--- best round counts.
+-- otel.record_wait() is compared with the call of otel.record_span() that makes the same span, and
+-- with a SELECT that reads the same columns and records nothing, which is subtracted from both.  A
+-- transaction of n items each, repeated, because the process's CPU time counts in steps of some
+-- milliseconds.  They take turns, and the best round counts.
 --
 -- Goal: at most 1.5 µs and 200 bytes an item.
 \set QUIET on
@@ -32,15 +32,17 @@ $$;
 
 CREATE PROCEDURE run(how text) LANGUAGE plpgsql AS $$
 DECLARE
-    batch otel.trace_context := otel.start_span('process report batch', kind => 'consumer', root => true);
+    batch otel.trace_context := otel.start_span('process report batch', kind => 'consumer',
+                                                root => true);
 BEGIN
     IF how = 'nothing' THEN
         PERFORM otel.is_sampled(trace_context) AND created_at < now() FROM items;
     ELSIF how = 'record_wait' THEN
         PERFORM otel.record_wait(trace_context, created_at) FROM items;
     ELSE
-        PERFORM otel.record_span('wait process report batch', created_at, links => ARRAY[otel.span_link(batch)],
-                                 kind => 'consumer', parent => trace_context)
+        PERFORM otel.record_span('wait process report batch', created_at,
+                                 links => ARRAY[otel.span_link(batch)], kind => 'consumer',
+                                 parent => trace_context)
         FROM items;
     END IF;
     PERFORM otel.end_span();
@@ -56,7 +58,8 @@ DECLARE
 BEGIN
     TRUNCATE items, otel.span_queue;
     INSERT INTO items
-    SELECT otel.from_ids(md5('t' || i), left(md5('s' || i), 16), 1), now() - interval '1 minute' FROM generate_series(1, n) i;
+    SELECT otel.from_ids(md5('t' || i), left(md5('s' || i), 16), 1), now() - interval '1 minute'
+      FROM generate_series(1, n) i;
     INSERT INTO result (items, how) VALUES (n, 'nothing'), (n, 'record_wait'), (n, 'record_span');
     COMMIT;
     FOR turn IN 1 .. rounds LOOP

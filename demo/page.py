@@ -113,9 +113,9 @@ def _header(traces, batch_trace):
     ]
     return (
         "<header>\n<h1>Many requests, one batch</h1>\n"
-        "<p>A service inserted report requests; a scheduled job took all of them at once. The batch "
-        "span links to every request, and each request's trace shows how long it waited, and links "
-        "to the batch. Follow any link, in either direction.</p>\n"
+        "<p>A service inserted report requests; a scheduled job took all of them at once. The "
+        "batch span links to every request, and each request's trace shows how long it waited, "
+        "and links to the batch. Follow any link, in either direction.</p>\n"
         '<ul class="facts">'
         + "".join(
             f"<li><b>{html.escape(number)}</b> {html.escape(what)}</li>" for number, what in facts
