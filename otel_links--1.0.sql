@@ -781,7 +781,7 @@ CREATE TABLE otel.span_queue (
     links                           otel.span_link[],
     link_dropped_attributes_counts  pg_catalog.int4[],
     local_links                     pg_catalog.int4[]
-);
+) USING heap;
 ALTER TABLE otel.span_queue REPLICA IDENTITY NOTHING;
 REVOKE ALL ON otel.span_queue FROM PUBLIC;
 COMMENT ON TABLE otel.span_queue IS 'finished spans that wait for the exporter, one column per field of the OTLP Span message';
@@ -821,7 +821,7 @@ CREATE TABLE otel.failed_spans (
     LIKE otel.span_queue INCLUDING COMMENTS INCLUDING COMPRESSION INCLUDING STORAGE,
     failed_at  pg_catalog.timestamptz  NOT NULL,
     error      pg_catalog.text         NOT NULL
-);
+) USING heap;
 ALTER TABLE otel.failed_spans REPLICA IDENTITY NOTHING;
 REVOKE ALL ON otel.failed_spans FROM PUBLIC;
 COMMENT ON TABLE otel.failed_spans IS 'spans that could not be exported: refused by the collector, unreadable, or from a copied database; otel.retry_failed() puts them back into the queue';
@@ -831,7 +831,7 @@ COMMENT ON COLUMN otel.failed_spans.error IS 'why it was set aside: mostly what 
 CREATE TABLE otel.exported_spans (
     LIKE otel.span_queue INCLUDING COMMENTS INCLUDING COMPRESSION INCLUDING STORAGE,
     exported_at  pg_catalog.timestamptz  NOT NULL
-);
+) USING heap;
 ALTER TABLE otel.exported_spans REPLICA IDENTITY NOTHING;
 REVOKE ALL ON otel.exported_spans FROM PUBLIC;
 COMMENT ON TABLE otel.exported_spans IS 'exported spans that otel.retention keeps';
@@ -857,7 +857,7 @@ CREATE TABLE otel.exporter_state (
     last_success         pg_catalog.timestamptz,
     last_error_at        pg_catalog.timestamptz,
     last_error           pg_catalog.text
-);
+) USING heap;
 ALTER TABLE otel.exporter_state REPLICA IDENTITY NOTHING;
 ALTER TABLE otel.exporter_state SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 REVOKE ALL ON otel.exporter_state FROM PUBLIC;

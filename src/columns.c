@@ -9,18 +9,13 @@
 
 #include "columns.h"
 
-static char *
-type_name(Oid type)
-{
-	return format_type_extended(type, -1, FORMAT_TYPE_FORCE_QUALIFY);
-}
-
 static bool
 type_matches(Form_pg_attribute attribute, const Column *column)
 {
 	if (OidIsValid(column->type))
 		return attribute->atttypid == column->type;
-	return strcmp(type_name(attribute->atttypid), column->own_type) == 0;
+	return strcmp(format_type_extended(attribute->atttypid, -1, FORMAT_TYPE_FORCE_QUALIFY),
+				  column->own_type) == 0;
 }
 
 /* NOT NULL may be neither added nor taken away: reading relies on it, in PostgreSQL and here. */
@@ -31,8 +26,8 @@ column_mismatch(Form_pg_attribute attribute, const Column *column)
 		return psprintf(_("Column \"%s\" was dropped."), column->name);
 	if (!type_matches(attribute, column))
 		return psprintf(_("Column \"%s\" is of type %s, not %s."),
-						column->name, type_name(attribute->atttypid),
-						column->own_type ? column->own_type : type_name(column->type));
+						column->name, format_type_be(attribute->atttypid),
+						column->own_type ? column->own_type : format_type_be(column->type));
 	if (attribute->attnotnull && !column->not_null)
 		return psprintf(_("Column \"%s\" does not accept NULL."), column->name);
 	if (column->not_null && !attribute->attnotnull)

@@ -60,6 +60,32 @@
 #define owns_relation(relation) pg_class_ownercheck(relation, GetUserId())
 #endif
 
+/* PostgreSQL 18 can copy the first columns of a row's description. */
+#if PG_VERSION_NUM < 180000
+#include "access/tupdesc.h"
+static inline TupleDesc
+CreateTupleDescTruncatedCopy(TupleDesc desc, int natts)
+{
+	TupleDesc	copy = CreateTemplateTupleDesc(natts);
+
+	for (int i = 1; i <= natts; i++)
+		TupleDescCopyEntry(copy, i, desc, i);
+	return copy;
+}
+#endif
+
+/* PostgreSQL 16 and 19 changed the arguments. */
+#if PG_VERSION_NUM >= 190000
+#define insert_index_tuples(result_rel, slot, estate) \
+	ExecInsertIndexTuples(result_rel, estate, 0, slot, NIL, NULL)
+#elif PG_VERSION_NUM >= 160000
+#define insert_index_tuples(result_rel, slot, estate) \
+	ExecInsertIndexTuples(result_rel, slot, estate, false, false, NULL, NIL, false)
+#else
+#define insert_index_tuples(result_rel, slot, estate) \
+	ExecInsertIndexTuples(result_rel, slot, estate, false, false, NULL, NIL)
+#endif
+
 /*
  * JSON semantic actions report an error from PostgreSQL 16 on; the lexer may live on the stack
  * since 17.

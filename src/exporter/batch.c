@@ -125,6 +125,23 @@ row_of_slot(TupleTableSlot *slot)
 	return row;
 }
 
+/*
+ * Reading relies on NOT NULL.  PostgreSQL 18 lets an owner take it away and add it again without
+ * looking at the rows that are there.
+ */
+static void
+check_not_null(TupleTableSlot *slot)
+{
+	for (int i = 0; i < QUEUE_COLUMNS; i++)
+	{
+		if (slot->tts_isnull[i] && span_queue_table.columns[i].not_null)
+			ereport(ERROR,
+					(errcode(ERRCODE_NOT_NULL_VIOLATION),
+					 errmsg("column \"%s\" of a span in the queue is null",
+							span_queue_table.columns[i].name)));
+	}
+}
+
 /* Adds the slot's row.  False, with nothing changed, when the batch would become too large. */
 static bool
 add_row(Batch *batch, const SpanTypes *types, TupleTableSlot *slot, size_t max_bytes)
@@ -147,7 +164,7 @@ add_row(Batch *batch, const SpanTypes *types, TupleTableSlot *slot, size_t max_b
 static void
 scan_queue(Batch *batch, const ExporterConfig *config, size_t max_bytes)
 {
-	Relation	queue = export_table_open("span_queue", AccessShareLock);
+	Relation	queue = queue_table_open(&span_queue_table, AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(queue, NULL);
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "otel row",
 													  ALLOCSET_DEFAULT_SIZES);
@@ -174,6 +191,7 @@ scan_queue(Batch *batch, const ExporterConfig *config, size_t max_bytes)
 		if (!is_skipped(&batch->damaged))
 		{
 			slot_getallattrs(slot);
+			check_not_null(slot);
 			if (is_stray(slot))
 				batch->strays[batch->nstrays++] = batch->damaged;
 			else
@@ -263,7 +281,7 @@ batch_is_full(const ExporterConfig *config, const ItemPointerData *from)
 
 	ItemPointerSet(&start, 0, FirstOffsetNumber);
 	lifecycle_begin();
-	queue = export_table_open("span_queue", AccessShareLock);
+	queue = queue_table_open(&span_queue_table, AccessShareLock);
 	count = count_rows(queue, from, config->max_batch_size);
 	if (count < config->max_batch_size && ItemPointerGetBlockNumberNoCheck(from) >= LOOK_BLOCKS)
 		count += count_rows(queue, &start, config->max_batch_size - count);

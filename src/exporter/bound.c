@@ -109,7 +109,7 @@ find_surplus(const ExporterConfig *config)
 	Relation	queue;
 
 	lifecycle_begin();
-	queue = export_table_open("span_queue", AccessShareLock);
+	queue = queue_table_open(&span_queue_table, AccessShareLock);
 	if (file_bytes(queue) > config->queue_max_bytes)
 	{
 		QueueContents contents = measure(queue);
@@ -136,7 +136,7 @@ drop_some(const ExporterConfig *config, const Surplus *surplus, BatchRow *rows)
 	int64		bytes = 0;
 
 	lifecycle_begin();
-	queue = export_table_open("span_queue", AccessShareLock);
+	queue = queue_table_open(&span_queue_table, AccessShareLock);
 	scan = table_scan_all(queue, GetActiveSnapshot());
 	while (bytes < surplus->bytes && settlement.count < DROP_BATCH &&
 		   (tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)

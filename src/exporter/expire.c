@@ -80,7 +80,7 @@ step(void)
 	BlockNumber blocks;
 
 	lifecycle_begin();
-	kept = export_table_open("exported_spans", RowExclusiveLock);
+	kept = queue_table_open(&exported_spans_table, RowExclusiveLock);
 	blocks = RelationGetNumberOfBlocks(kept);
 	slot = table_slot_create(kept, NULL);
 	ItemPointerSet(&first, pass.next, FirstOffsetNumber);

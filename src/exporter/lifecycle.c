@@ -327,7 +327,7 @@ lifecycle_leave_if_empty(void)
 		TableScanDesc scan;
 
 		release_guard();
-		queue = export_table_open("span_queue", AccessShareLock);
+		queue = queue_table_open(&span_queue_table, AccessShareLock);
 		UnlockRelationOid(queue_oid, ShareLock);
 		scan = table_scan_all(queue, snapshot);
 		leave = heap_getnext(scan, ForwardScanDirection) == NULL || !take_guard();

@@ -106,7 +106,7 @@ static void
 change_state(const StateChange *change)
 {
 	static ItemPointerData place;	/* all zeros, the table's start, at first */
-	Relation	state = export_table_open("exporter_state", RowExclusiveLock);
+	Relation	state = queue_table_open(&exporter_state_table, RowExclusiveLock);
 	TupleTableSlot *slot = table_slot_create(state, NULL);
 	int			columns = RelationGetDescr(state)->natts;
 	Datum	   *values = palloc0(columns * sizeof(Datum));
@@ -206,8 +206,8 @@ open_target(const Settlement *s, const ExporterConfig *config)
 		(s->verdict == VERDICT_EXPORTED && config->retention_s == 0))
 		return NULL;
 	if (s->verdict == VERDICT_EXPORTED)
-		return export_table_open("exported_spans", RowExclusiveLock);
-	target = export_table_open("failed_spans", RowExclusiveLock);
+		return queue_table_open(&exported_spans_table, RowExclusiveLock);
+	target = queue_table_open(&failed_spans_table, RowExclusiveLock);
 	if (!failed_spans_are_full(target, config))
 		return target;
 	table_close(target, RowExclusiveLock);
@@ -265,20 +265,34 @@ remove_rows(const Settlement *s, Relation queue, Relation target)
 	return removed;
 }
 
+/* Takes the rows out of the queue; returns how many there were, and whether another table has them. */
+static int
+settle_rows(const Settlement *s, const ExporterConfig *config, bool *moved)
+{
+	Relation	queue = queue_table_open(&span_queue_table, RowExclusiveLock);
+	Relation	target = open_target(s, config);
+	int			removed = 0;
+
+	if (queue->rd_rel->relfilenode == s->filenode)
+		removed = remove_rows(s, queue, target);
+	*moved = target != NULL;
+	if (target)
+		table_close(target, NoLock);
+	table_close(queue, NoLock);
+	return removed;
+}
+
 void
 settle(const Settlement *s, const ExporterConfig *config)
 {
 	MemoryContext context = CurrentMemoryContext;
 	StateChange change = {0};
-	Relation	queue;
-	Relation	target;
+	bool		moved = false;
 	int			removed = 0;
 
 	lifecycle_begin();
-	queue = export_table_open("span_queue", RowExclusiveLock);
-	target = open_target(s, config);
-	if (s->count > 0 && queue->rd_rel->relfilenode == s->filenode)
-		removed = remove_rows(s, queue, target);
+	if (s->count > 0)			/* else the queue need not even be there: an error is noted */
+		removed = settle_rows(s, config, &moved);
 
 	change.start_failures = -1;
 	change.error = s->error;
@@ -288,12 +302,9 @@ settle(const Settlement *s, const ExporterConfig *config)
 		change.rejected = Min(s->rejected, removed);
 		change.exported = removed - change.rejected;
 	}
-	else if (target == NULL)
+	else if (!moved)
 		change.dropped = removed;
 	change_state(&change);
-	if (target)
-		table_close(target, NoLock);
-	table_close(queue, NoLock);
 	lifecycle_commit();
 	MemoryContextSwitchTo(context);
 }

@@ -1,5 +1,6 @@
 /*
- * exporter_guard.c: the locks that backends and the exporter meet at, and the worker that is registered.
+ * exporter_guard.c: the locks that backends and the exporter meet at, and the worker that is
+ * registered.
  */
 #include "postgres.h"
 
@@ -22,8 +23,8 @@ exporter_flush_tag(LOCKTAG *tag, Oid extension)
 }
 
 /*
- * Tries the lock that a new connection takes (InitPostgres): whoever wants the database free holds one that
- * conflicts, and then waits up to five seconds for sessions to end.
+ * Tries the lock that a new connection takes (InitPostgres): whoever wants the database free
+ * holds one that conflicts, and then waits up to five seconds for sessions to end.
  */
 bool
 exporter_database_wanted(void)
@@ -35,9 +36,9 @@ exporter_database_wanted(void)
 }
 
 /*
- * Not BGWORKER_INTERRUPTIBLE, which PostgreSQL 19 has: who drops or copies the database would then end the
- * worker for good, and after a copy what waits in the original would wait for its next span.  It makes way
- * by itself (exporter/lifecycle.c), and comes back.
+ * Not BGWORKER_INTERRUPTIBLE, which PostgreSQL 19 has: who drops or copies the database would
+ * then end the worker for good, and after a copy what waits in the original would wait for its
+ * next span.  It makes way by itself (exporter/lifecycle.c), and comes back.
  */
 void
 exporter_describe(BackgroundWorker *worker, Oid database, int flags)

@@ -12,11 +12,22 @@
 int64
 file_bytes(Relation rel)
 {
-	Relation	toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
-	int64		blocks = (int64) RelationGetNumberOfBlocks(rel) + RelationGetNumberOfBlocks(toast);
+	int64		blocks = RelationGetNumberOfBlocks(rel);
 
-	table_close(toast, AccessShareLock);
+	if (OidIsValid(rel->rd_rel->reltoastrelid))
+	{
+		Relation	toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
+
+		blocks += RelationGetNumberOfBlocks(toast);
+		table_close(toast, AccessShareLock);
+	}
 	return blocks * BLCKSZ;
+}
+
+static bool
+has_free_page(Relation rel)
+{
+	return GetPageWithFreeSpace(rel, BLCKSZ / 2) != InvalidBlockNumber;
 }
 
 bool
@@ -27,9 +38,11 @@ files_are_full(Relation rel, int64 max_bytes)
 
 	if (file_bytes(rel) < max_bytes)
 		return false;
+	if (!OidIsValid(rel->rd_rel->reltoastrelid))
+		return !has_free_page(rel);
 	toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
-	full = GetPageWithFreeSpace(RelationGetNumberOfBlocks(toast) > RelationGetNumberOfBlocks(rel) ? toast : rel,
-								BLCKSZ / 2) == InvalidBlockNumber;
+	full = !has_free_page(RelationGetNumberOfBlocks(toast) > RelationGetNumberOfBlocks(rel) ?
+						  toast : rel);
 	table_close(toast, AccessShareLock);
 	return full;
 }

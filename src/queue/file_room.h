@@ -1,8 +1,9 @@
 /*
  * file_room.h: is there room in the files of the queue or one of its companions?
  *
- * Size is that of the files: the links of most spans are long enough to be toasted.  Where spans were
- * deleted and vacuumed there is room in the files, which the free space map knows of; the larger one tells.
+ * Size is that of the files: the links of most spans are long enough to be toasted.  Where spans
+ * were deleted and vacuumed there is room in the files, which the free space map knows of; the
+ * larger one tells.
  */
 #ifndef OTEL_LINKS_FILE_ROOM_H
 #define OTEL_LINKS_FILE_ROOM_H

@@ -1,7 +1,8 @@
 /*
  * queue_functions.c: what SQL asks of the exporter: otel.force_flush() and otel.retry_failed().
  *
- * Both look at the tables themselves, whatever the caller may: the privilege to call them is the gate.
+ * Both look at the tables themselves, whatever the caller may: the privilege to call them is the
+ * gate.
  */
 #include "postgres.h"
 
@@ -40,13 +41,14 @@ PG_FUNCTION_INFO_V1(otel_force_flush);
 PG_FUNCTION_INFO_V1(otel_retry_failed);
 
 /*
- * How many spans the exporter has exported in its life, as the snapshot shows it.  The state's row is replaced
- * with every batch, so that it is mostly the last; those before it stay while an old snapshot keeps them.
+ * How many spans the exporter has exported in its life, as the snapshot shows it.  The state's
+ * row is replaced with every batch, so that it is mostly the last; those before it stay while an
+ * old snapshot keeps them.
  */
 static int64
 exported_so_far(Snapshot snapshot)
 {
-	Relation	state = export_table_open("exporter_state", AccessShareLock);
+	Relation	state = queue_table_open(&exporter_state_table, AccessShareLock);
 	TableScanDesc scan = table_scan_all(state, snapshot);
 	HeapTuple	tuple = heap_getnext(scan, BackwardScanDirection);
 	int64		exported = 0;
@@ -54,7 +56,8 @@ exported_so_far(Snapshot snapshot)
 
 	if (tuple)
 	{
-		Datum		value = heap_getattr(tuple, STATE_EXPORTED + 1, RelationGetDescr(state), &isnull);
+		Datum		value = heap_getattr(tuple, STATE_EXPORTED + 1, RelationGetDescr(state),
+										 &isnull);
 
 		if (!isnull)
 			exported = DatumGetInt64(value);
@@ -65,8 +68,8 @@ exported_so_far(Snapshot snapshot)
 }
 
 /*
- * Is a row that the snapshot "since" shows still in the queue, at or after *from?  Moves *from to it: the
- * exporter empties the queue from its start, so that each look costs little.
+ * Is a row that the snapshot "since" shows still in the queue, at or after *from?  Moves *from to
+ * it: the exporter empties the queue from its start, so that each look costs little.
  */
 static bool
 still_waiting(Relation queue, Snapshot since, ItemPointer from)
@@ -82,8 +85,8 @@ still_waiting(Relation queue, Snapshot since, ItemPointer from)
 	while (!found && table_scan_getnextslot_tidrange(scan, ForwardScanDirection, slot))
 	{
 		bool		isnull;
-		TransactionId xmin = DatumGetTransactionId(slot_getsysattr(slot, MinTransactionIdAttributeNumber,
-																   &isnull));
+		Datum		sysattr = slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull);
+		TransactionId xmin = DatumGetTransactionId(sysattr);
 
 		found = !TransactionIdIsCurrentTransactionId(xmin) && !XidInMVCCSnapshot(xmin, since);
 		if (found)
@@ -95,7 +98,7 @@ still_waiting(Relation queue, Snapshot since, ItemPointer from)
 	return found;
 }
 
-/* Wakes the exporter, starting one where none runs, until the rows of the snapshot have left the queue. */
+/* Wakes the exporter, or starts one, until the rows of the snapshot have left the queue. */
 static void
 flush_since(Relation queue, Snapshot since, Oid extension, int timeout_ms)
 {
@@ -141,7 +144,7 @@ otel_force_flush(PG_FUNCTION_ARGS)
 	if (RecoveryInProgress() || otel_traces_exporter == TRACES_EXPORTER_NONE)
 		PG_RETURN_INT64(0);
 
-	queue = export_table_open("span_queue", AccessShareLock);
+	queue = queue_table_open(&span_queue_table, AccessShareLock);
 	since = RegisterSnapshot(GetLatestSnapshot());
 	exported = exported_so_far(since);
 
@@ -176,8 +179,8 @@ otel_retry_failed(PG_FUNCTION_ARGS)
 	PreventCommandDuringRecovery("otel.retry_failed()");
 
 	/* Conflicts with itself only, so that the exporter can go on setting spans aside. */
-	failed = export_table_open("failed_spans", ShareUpdateExclusiveLock);
-	queue = export_table_open("span_queue", RowExclusiveLock);
+	failed = queue_table_open(&failed_spans_table, ShareUpdateExclusiveLock);
+	queue = queue_table_open(&span_queue_table, RowExclusiveLock);
 	desc = RelationGetDescr(failed);
 	values = palloc(sizeof(Datum) * desc->natts);
 	nulls = palloc(sizeof(bool) * desc->natts);

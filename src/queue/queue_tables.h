@@ -1,18 +1,44 @@
 /*
- * queue_tables.h: the columns of the queue and its companions, by position from 0, as the install script
- * creates them, and how they are opened.  otel.failed_spans and otel.exported_spans begin with the queue's columns.
+ * queue_tables.h: the queue and its companions: their columns, and how they are opened.
+ *
+ * Owns the columns of the tables and of otel.span_event, by position from 0, as the install script
+ * creates them.  otel.failed_spans and otel.exported_spans begin with the queue's columns.
+ *
+ * A table is read and written by position, so before that it is compared with what is expected:
+ * once, and again after each change of it.
  */
 #ifndef OTEL_LINKS_QUEUE_TABLES_H
 #define OTEL_LINKS_QUEUE_TABLES_H
 
 #include "postgres.h"
 #include "utils/rel.h"
+#include "columns.h"
+
+typedef struct QueueTable
+{
+	const char *name;			/* in the schema otel */
+	const Column *columns;
+	int			ncolumns;
+	bool		written_at_commit;	/* by sessions: no index may have them wait for each other */
+	Oid			checked;		/* the table that was last found to be right */
+} QueueTable;
+
+extern QueueTable span_queue_table;
+extern QueueTable failed_spans_table;
+extern QueueTable exported_spans_table;
+extern QueueTable exporter_state_table;
 
 /*
- * Opens one of them by name.  An error when it is gone, or when a superuser has put something else in its place,
- * which could not be read as a table.
+ * Opens one of them.  Raises undefined_table when it is gone, and object_not_in_prerequisite_state,
+ * by name, when it is not what the install script made.
  */
-extern Relation export_table_open(const char *name, LOCKMODE mode);
+extern Relation queue_table_open(QueueTable *table, LOCKMODE mode);
+
+/*
+ * NULL when an open relation is as expected, otherwise what is wrong with it: a sentence,
+ * translated and in CurrentMemoryContext.
+ */
+extern char *queue_table_mismatch(QueueTable *table, Relation rel);
 
 /* otel.span_queue */
 enum
@@ -56,6 +82,18 @@ enum
 	EXPORTED_AT = QUEUE_COLUMNS,
 	EXPORTED_COLUMNS
 };
+
+/* otel.span_event */
+enum
+{
+	SPAN_EVENT_TIME,
+	SPAN_EVENT_NAME,
+	SPAN_EVENT_ATTRIBUTES,
+	SPAN_EVENT_DROPPED_ATTRIBUTES_COUNT,
+	SPAN_EVENT_COLUMNS
+};
+
+extern RowType span_event_row_type;
 
 /* otel.exporter_state */
 enum

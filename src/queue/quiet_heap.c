@@ -6,8 +6,77 @@
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "executor/executor.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
 
+#include "compat.h"
 #include "queue/quiet_heap.h"
+
+/* Does any of the open indexes have an expression or a predicate, that is, code to run? */
+static bool
+indexes_run_code(ResultRelInfo *result_rel)
+{
+	for (int i = 0; i < result_rel->ri_NumIndices; i++)
+	{
+		IndexInfo  *index = result_rel->ri_IndexRelationInfo[i];
+
+		if (index->ii_Expressions != NIL || index->ii_Predicate != NIL)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What an administrator put into an index runs as the table's owner, as in CREATE INDEX and
+ * VACUUM, and finds nothing by the search_path: the sessions that record are anybody's, and the
+ * exporter is a superuser.
+ */
+static void
+insert_as_owner(ResultRelInfo *result_rel, TupleTableSlot *slot, EState *estate)
+{
+	Oid			user;
+	int			security;
+	int			nest_level = NewGUCNestLevel();
+
+	GetUserIdAndSecContext(&user, &security);
+	PG_TRY();
+	{
+		SetUserIdAndSecContext(result_rel->ri_RelationDesc->rd_rel->relowner,
+							   security | SECURITY_RESTRICTED_OPERATION);
+		(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+		(void) insert_index_tuples(result_rel, slot, estate);
+	}
+	PG_FINALLY();
+	{
+		AtEOXact_GUC(false, nest_level);
+		SetUserIdAndSecContext(user, security);
+	}
+	PG_END_TRY();
+}
+
+/* We make no index, but keep up those that an administrator made. */
+static void
+insert_into_indexes(Relation rel, HeapTuple tuple)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *result_rel = makeNode(ResultRelInfo);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
+
+	InitResultRelInfo(result_rel, rel, 1, NULL, 0);
+	ExecOpenIndices(result_rel, false);
+	ExecStoreHeapTuple(tuple, slot, false);
+	if (indexes_run_code(result_rel))
+		insert_as_owner(result_rel, slot, estate);
+	else
+		(void) insert_index_tuples(result_rel, slot, estate);
+	ExecCloseIndices(result_rel);
+	ExecDropSingleTupleTableSlot(slot);
+	FreeExecutorState(estate);
+	pfree(result_rel);
+}
 
 ItemPointerData
 quiet_insert(Relation rel, Datum *values, bool *nulls, int columns)
@@ -31,6 +100,8 @@ quiet_insert(Relation rel, Datum *values, bool *nulls, int columns)
 	else
 		tuple = heap_form_tuple(desc, values, nulls);
 	heap_insert(rel, tuple, GetCurrentCommandId(true), HEAP_INSERT_NO_LOGICAL, NULL);
+	if (rel->rd_rel->relhasindex)
+		insert_into_indexes(rel, tuple);
 	tid = tuple->t_self;
 	heap_freetuple(tuple);
 	return tid;

@@ -36,6 +36,7 @@
 
 static Oid	queue_oid = InvalidOid;
 static Oid	extension_oid = InvalidOid;
+static bool refused = false;	/* the last warning is still true */
 
 /* ---- finding the table ---- */
 
@@ -76,17 +77,27 @@ find_queue(void)
 	return queue_oid = relid;
 }
 
-static void
-warn_earlier_version(void)
+/* Says once, until the queue can be used again, why spans are dropped. */
+static QueueOpenResult
+refuse_queue(const char *mismatch)
 {
-	static bool warned = false;
-
-	if (!warned)
+	if (!refused)
 		ereport(WARNING,
-				(errmsg("spans are dropped: otel.span_queue is that of an earlier version "
-						"of otel_links"),
-				 errhint("Run ALTER EXTENSION otel_links UPDATE.")));
-	warned = true;
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("spans are dropped: table \"otel.span_queue\" was altered"),
+				 errdetail_internal("%s", mismatch),
+				 errhint("%s", altered_hint())));
+	refused = true;
+	return QUEUE_REFUSED;
+}
+
+/* There is no such table: the extension is gone, or somebody moved or replaced it. */
+static QueueOpenResult
+queue_not_found(void)
+{
+	if (!OidIsValid(extension_oid))
+		return QUEUE_MISSING;
+	return refuse_queue(_("It is not where otel_links created it."));
 }
 
 /* ---- locks: a COMMIT waits for none of them ---- */
@@ -103,6 +114,22 @@ lock_soon(Oid relid)
 	return true;
 }
 
+/* Those of a table's indexes, which some commands lock without the table. */
+static bool
+lock_indexes(Relation rel)
+{
+	ListCell   *cell;
+
+	if (!rel->rd_rel->relhasindex)
+		return true;
+	foreach(cell, RelationGetIndexList(rel))
+	{
+		if (!lock_soon(lfirst_oid(cell)))
+			return false;
+	}
+	return true;
+}
+
 /*
  * Takes, without waiting, the locks that heap_insert() would wait for where a value is stored out
  * of line: those of the TOAST table and its indexes.  REINDEX holds the former for as long as it
@@ -113,16 +140,14 @@ lock_toast(Relation queue)
 {
 	Oid			toast_oid = queue->rd_rel->reltoastrelid;
 	Relation	toast;
-	ListCell   *cell;
-	bool		locked = true;
+	bool		locked;
 
 	if (!OidIsValid(toast_oid))
 		return true;
 	if (!lock_soon(toast_oid))
 		return false;
 	toast = table_open(toast_oid, NoLock);
-	foreach(cell, RelationGetIndexList(toast))
-		locked = locked && lock_soon(lfirst_oid(cell));
+	locked = lock_indexes(toast);
 	table_close(toast, NoLock);
 	return locked;
 }
@@ -131,28 +156,30 @@ QueueOpenResult
 queue_open(Relation *queue, Oid *extension)
 {
 	Oid			relid = find_queue();
+	char	   *mismatch;
 
 	if (!OidIsValid(relid))
-		return QUEUE_MISSING;
+		return queue_not_found();
 	if (!lock_soon(relid))
 		return QUEUE_BUSY;
 	/* Taking the lock may have told us that the table went away. */
 	if (relid != find_queue() || (*queue = try_table_open(relid, NoLock)) == NULL)
 	{
 		UnlockRelationOid(relid, RowExclusiveLock);
-		return QUEUE_MISSING;
+		return OidIsValid(find_queue()) ? QUEUE_BUSY : queue_not_found();
 	}
-	if (RelationGetDescr(*queue)->natts < QUEUE_COLUMNS)
+	mismatch = queue_table_mismatch(&span_queue_table, *queue);
+	if (mismatch)
 	{
-		warn_earlier_version();
 		table_close(*queue, RowExclusiveLock);
-		return QUEUE_MISSING;
+		return refuse_queue(mismatch);
 	}
-	if (!lock_toast(*queue))
+	if (!lock_indexes(*queue) || !lock_toast(*queue))
 	{
 		table_close(*queue, RowExclusiveLock);
 		return QUEUE_BUSY;
 	}
+	refused = false;
 	*extension = extension_oid;
 	return QUEUE_OPENED;
 }
@@ -169,9 +196,11 @@ bool
 queue_count_dropped(int64 count)
 {
 	Oid			schema = get_namespace_oid("otel", true);
-	Oid			sequence = OidIsValid(schema) ? get_relname_relid("dropped_spans", schema) : InvalidOid;
+	Oid			sequence = InvalidOid;
 
-	if (!OidIsValid(sequence))
+	if (OidIsValid(schema))
+		sequence = get_relname_relid("dropped_spans", schema);
+	if (get_rel_relkind(sequence) != RELKIND_SEQUENCE)
 		return true;			/* there is nobody to tell */
 	if (!lock_soon(sequence))
 		return false;

@@ -11,13 +11,14 @@ typedef enum QueueOpenResult
 {
 	QUEUE_OPENED,
 	QUEUE_BUSY,					/* a lock keeps writers out: try at the next commit */
+	QUEUE_REFUSED,				/* somebody altered the table; a warning said so */
 	QUEUE_MISSING				/* the extension is not (or no longer) installed in this database */
 } QueueOpenResult;
 
 /*
  * Opens the queue for appending, waiting a millisecond at most for each lock that appending needs:
- * the table's, its TOAST table's and that one's indexes'.  *extension is the extension's oid.  The
- * locks are held to the transaction's end.
+ * those of the table, of its TOAST table, and of the indexes of both.  *extension is the extension's
+ * oid.  The locks are held to the transaction's end.
  */
 extern QueueOpenResult queue_open(Relation *queue, Oid *extension);
 

@@ -7,6 +7,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "commands/sequence.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
@@ -103,7 +104,7 @@ complain_no_slot(const LOCKTAG *guard)
 		pg_usleep(START_RETRY_US);
 	}
 	sequence = get_relname_relid("exporter_start_failures", get_namespace_oid("otel", false));
-	if (OidIsValid(sequence) && !XactReadOnly && !IsInParallelMode())
+	if (get_rel_relkind(sequence) == RELKIND_SEQUENCE && !XactReadOnly && !IsInParallelMode())
 		nextval_internal(sequence, false);
 	ereport(LOG,
 			(errcode(ERRCODE_INSUFFICIENT_RESOURCES),

@@ -139,6 +139,10 @@ append_waiting(FlushOccasion occasion)
 	{
 		case QUEUE_BUSY:
 			return FLUSH_BUSY;
+		case QUEUE_REFUSED:
+			span_flush_drop_waiting();
+			(void) span_flush_count_dropped();
+			return FLUSH_DONE;
 		case QUEUE_MISSING:
 			span_flush_drop_waiting();
 			dropped = 0;		/* there is nobody to tell */

@@ -14,16 +14,12 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/typcache.h"
 
 #include "queue/queue_tables.h"
 #include "queue/span_queue.h"
 #include "settings.h"
 #include "spans/attribute_limits.h"
 #include "spans/span_row.h"
-
-/* The attributes of otel.span_event: time, name, attributes, dropped_attributes_count. */
-#define EVENT_COLUMNS 4
 
 /* A row in the making. */
 typedef struct SpanRow
@@ -58,24 +54,22 @@ build_events(Relation queue, const Span *span)
 {
 	Oid			array_type = TupleDescAttr(RelationGetDescr(queue), QUEUE_EVENTS)->atttypid;
 	Oid			type = get_element_type(array_type);
-	TupleDesc	desc = lookup_rowtype_tupdesc(type, -1);
+	TupleDesc	desc = row_type_open(&span_event_row_type, type);
 	Datum	   *elements = palloc(span->nevents * sizeof(Datum));
+	Datum	   *values = palloc0(desc->natts * sizeof(Datum));
+	bool	   *nulls = palloc0(desc->natts * sizeof(bool));
 
-	if (desc->natts != EVENT_COLUMNS)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("type \"%s\" was altered", "otel.span_event")));
+	for (int i = SPAN_EVENT_COLUMNS; i < desc->natts; i++)
+		nulls[i] = true;
 	for (int i = 0; i < span->nevents; i++)
 	{
 		const SpanEvent *event = &span->events[i];
-		Datum		values[EVENT_COLUMNS];
-		bool		nulls[EVENT_COLUMNS] = {false};
 
-		values[0] = TimestampTzGetDatum(event->time);
-		values[1] = CStringGetTextDatum(event->name);
-		values[2] = PointerGetDatum(event->attributes);
-		nulls[2] = event->attributes == NULL;
-		values[3] = Int32GetDatum(event->dropped_attributes);
+		values[SPAN_EVENT_TIME] = TimestampTzGetDatum(event->time);
+		values[SPAN_EVENT_NAME] = CStringGetTextDatum(event->name);
+		values[SPAN_EVENT_ATTRIBUTES] = PointerGetDatum(event->attributes);
+		nulls[SPAN_EVENT_ATTRIBUTES] = event->attributes == NULL;
+		values[SPAN_EVENT_DROPPED_ATTRIBUTES_COUNT] = Int32GetDatum(event->dropped_attributes);
 		elements[i] = HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
 	}
 	ReleaseTupleDesc(desc);

@@ -96,7 +96,7 @@ my $sent = $receiver->requests;
 $offset = -s $node->logfile;
 $node->safe_psql('postgres', 'CREATE VIEW otel.exporter_state AS SELECT 1 AS no');
 $node->reload;
-ok(OtelExport::wait_until(sub { slurp_file($node->logfile, $offset) =~ /ERROR: .*"otel.exporter_state" is not a table/ }),
+ok(OtelExport::wait_until(sub { slurp_file($node->logfile, $offset) =~ /ERROR: .*table "otel.exporter_state" was altered/ }),
 	'after a reload the exporter tries again');
 is(scalar $receiver->requests, $sent, 'the exporter sends nothing again before it can be settled');
 $node->safe_psql('postgres', 'DROP VIEW otel.exporter_state');

@@ -15,50 +15,33 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
-#include "utils/typcache.h"
 
 #include "exporter/otlp/key_values.h"
 #include "queue/queue_tables.h"
 #include "exporter/otlp/otlp_span.h"
 #include "exporter/otlp/fields.h"
 #include "exporter/otlp/utf8.h"
+#include "compat.h"
 #include "context/trace_context.h"
+#include "links/span_link.h"
 
-/* otel.span_link and otel.span_event: columns by position from 0 */
-enum
-{
-	LINK_COLUMN_CONTEXT,
-	LINK_COLUMN_ATTRIBUTES,
-	LINK_COLUMNS
-};
-enum
-{
-	EVENT_COLUMN_TIME,
-	EVENT_COLUMN_NAME,
-	EVENT_COLUMN_ATTRIBUTES,
-	EVENT_COLUMN_DROPPED,
-	EVENT_COLUMNS
-};
-
+/* The columns that are known here: what a later version added to the end is not read. */
 static TupleDesc
-element_type(TupleDesc queue, int column, int natts)
+element_type(TupleDesc queue, int column, RowType *expected)
 {
 	Oid			type = get_element_type(TupleDescAttr(queue, column)->atttypid);
-	TupleDesc	desc = lookup_rowtype_tupdesc_copy(type, -1);
+	TupleDesc	desc = row_type_open(expected, type);
+	TupleDesc	copy = CreateTupleDescTruncatedCopy(desc, expected->ncolumns);
 
-	if (desc->natts != natts)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("type %s does not have the columns this version of otel_links knows",
-						format_type_be(type))));
-	return desc;
+	ReleaseTupleDesc(desc);
+	return copy;
 }
 
 void
 otlp_lookup_types(SpanTypes *types, TupleDesc queue)
 {
-	types->link = element_type(queue, QUEUE_LINKS, LINK_COLUMNS);
-	types->event = element_type(queue, QUEUE_EVENTS, EVENT_COLUMNS);
+	types->link = element_type(queue, QUEUE_LINKS, &span_link_row_type);
+	types->event = element_type(queue, QUEUE_EVENTS, &span_event_row_type);
 }
 
 /* Nanoseconds since 1970; what lies before that, or beyond the year 2554, is cut off. */
@@ -150,22 +133,25 @@ put_events(Writer *w, TupleDesc desc, Datum array)
 	begin_list(w, SPAN_EVENTS);
 	for (int i = 0; i < n; i++)
 	{
-		Datum		values[EVENT_COLUMNS];
-		bool		nulls[EVENT_COLUMNS];
+		Datum		values[SPAN_EVENT_COLUMNS];
+		bool		nulls[SPAN_EVENT_COLUMNS];
 		size_t		start;
 
 		if (row_nulls[i])
 			continue;
 		deform_row(rows[i], desc, values, nulls);
 		start = begin_item(w, SPAN_EVENTS);
-		if (!nulls[EVENT_COLUMN_TIME])
-			put_fixed64(w, EVENT_TIME, unix_nano(DatumGetTimestampTz(values[EVENT_COLUMN_TIME])));
-		if (!nulls[EVENT_COLUMN_NAME])
-			put_text(w, EVENT_NAME, values[EVENT_COLUMN_NAME]);
-		if (!nulls[EVENT_COLUMN_ATTRIBUTES])
-			put_attributes(w, EVENT_ATTRIBUTES, DatumGetJsonbP(values[EVENT_COLUMN_ATTRIBUTES]));
-		if (!nulls[EVENT_COLUMN_DROPPED])
-			put_uint32(w, EVENT_DROPPED_ATTRIBUTES, DatumGetInt32(values[EVENT_COLUMN_DROPPED]));
+		if (!nulls[SPAN_EVENT_TIME])
+			put_fixed64(w, EVENT_TIME,
+						unix_nano(DatumGetTimestampTz(values[SPAN_EVENT_TIME])));
+		if (!nulls[SPAN_EVENT_NAME])
+			put_text(w, EVENT_NAME, values[SPAN_EVENT_NAME]);
+		if (!nulls[SPAN_EVENT_ATTRIBUTES])
+			put_attributes(w, EVENT_ATTRIBUTES,
+						   DatumGetJsonbP(values[SPAN_EVENT_ATTRIBUTES]));
+		if (!nulls[SPAN_EVENT_DROPPED_ATTRIBUTES_COUNT])
+			put_uint32(w, EVENT_DROPPED_ATTRIBUTES,
+					   DatumGetInt32(values[SPAN_EVENT_DROPPED_ATTRIBUTES_COUNT]));
 		end_message(w, start);
 	}
 	end_list(w);
@@ -190,8 +176,8 @@ int_array(Datum array, bool isnull, int *n)
 static void
 put_link(Writer *w, TupleDesc desc, Datum row, uint32 dropped, bool is_remote)
 {
-	Datum		values[LINK_COLUMNS];
-	bool		nulls[LINK_COLUMNS];
+	Datum		values[SPAN_LINK_COLUMNS];
+	bool		nulls[SPAN_LINK_COLUMNS];
 	struct varlena *context;
 	const TraceContext *ctx;
 	const char *state;
@@ -199,9 +185,9 @@ put_link(Writer *w, TupleDesc desc, Datum row, uint32 dropped, bool is_remote)
 	size_t		start;
 
 	deform_row(row, desc, values, nulls);
-	if (nulls[LINK_COLUMN_CONTEXT])
+	if (nulls[SPAN_LINK_CONTEXT])
 		return;
-	context = DatumGetTraceContextPP(values[LINK_COLUMN_CONTEXT]);
+	context = DatumGetTraceContextPP(values[SPAN_LINK_CONTEXT]);
 	ctx = TRACE_CONTEXT(context);
 
 	start = begin_item(w, SPAN_LINKS);
@@ -211,8 +197,8 @@ put_link(Writer *w, TupleDesc desc, Datum row, uint32 dropped, bool is_remote)
 	state_len = TRACE_STATE_LEN(context);
 	utf8_convert_lossy(&state, &state_len);
 	put_string(w, LINK_TRACE_STATE, state, state_len);
-	if (!nulls[LINK_COLUMN_ATTRIBUTES])
-		put_attributes(w, LINK_ATTRIBUTES, DatumGetJsonbP(values[LINK_COLUMN_ATTRIBUTES]));
+	if (!nulls[SPAN_LINK_ATTRIBUTES])
+		put_attributes(w, LINK_ATTRIBUTES, DatumGetJsonbP(values[SPAN_LINK_ATTRIBUTES]));
 	put_uint32(w, LINK_DROPPED_ATTRIBUTES, dropped);
 	put_fixed32(w, LINK_FLAGS, ctx->trace_flags | SPAN_FLAGS_HAS_IS_REMOTE |
 				(is_remote ? SPAN_FLAGS_IS_REMOTE : 0));
