@@ -24,8 +24,8 @@
 typedef struct MessageComments
 {
 	uint64		serial;			/* of the message */
-	bool		has_backslash;
 	bool		ambiguous;
+	int			has_backslash;	/* -1: not looked at yet */
 	SqlCommenterMessage text;
 	bool		searched;		/* is what follows the answer for this statement? */
 	StatementPlace place;
@@ -34,6 +34,17 @@ typedef struct MessageComments
 } MessageComments;
 
 static MessageComments comments;
+
+/* Are there two readings of the message? */
+static bool
+is_ambiguous(const ClientMessage *message)
+{
+	if (!otel_literals_changed_in_transaction())
+		return false;
+	if (comments.has_backslash < 0)
+		comments.has_backslash = strchr(message->text, '\\') != NULL;
+	return comments.has_backslash;
+}
 
 static void
 comments_open(const ClientMessage *message, bool ambiguous)
@@ -117,8 +128,6 @@ comments_search(StatementPlace place)
 const struct varlena *
 message_comment_context(const ClientMessage *message, StatementPlace place)
 {
-	bool		ambiguous;
-
 	if (message->text == NULL)
 	{
 		comments.reason = "no message of a client is running";
@@ -126,13 +135,12 @@ message_comment_context(const ClientMessage *message, StatementPlace place)
 	}
 	if (comments.serial != message->serial)
 	{
-		comments.has_backslash = strchr(message->text, '\\') != NULL;
-		comments_open(message, comments.has_backslash && otel_literals_changed_in_transaction());
+		comments.has_backslash = -1;
+		comments_open(message, is_ambiguous(message));
 		comments.serial = message->serial;
 	}
-	ambiguous = comments.has_backslash && otel_literals_changed_in_transaction();
-	if (comments.ambiguous != ambiguous)
-		comments_open(message, ambiguous);
+	else if (comments.ambiguous != is_ambiguous(message))
+		comments_open(message, !comments.ambiguous);
 	if (!comments.searched || comments.place.location != place.location ||
 		comments.place.length != place.length)
 		comments_search(place);

@@ -1,13 +1,14 @@
 """Fifty clients that insert rows through a pooler, and a look at whose context the rows have.
 
-    clients.py HOST PORT NAME [--prepared] [--leftovers]
+    clients.py HOST PORT NAME [--prepared] [--leftovers] [--application-name]
 
 Each insert is a transaction of its own and says in the row which context it sends, by a comment, by
 SET LOCAL or not at all.  A tenth are rolled back.  A tenth of the clients leave something behind on the
 server's connection: an open span, and a session-level otel.traceparent.  --prepared makes the driver
 prepare every statement under a name.  --leftovers says that nothing keeps a session-level leftover from the
-next client, neither otel.session_context nor the pooler: then rows that send nothing may have one, and only
-that, unless it is the pooler that prepared the statement.  Prints TAP lines.
+next client, neither otel.context_sources nor the pooler: then rows that send nothing may have one, and only
+that, unless it is the pooler that prepared the statement.  --application-name sends
+every context as application_name, in a transaction of its own before the insert.  Prints TAP lines.
 """
 
 import hashlib
@@ -39,11 +40,12 @@ def leaves_something(client):
 
 
 class Client(threading.Thread):
-    def __init__(self, number, conninfo, prepared):
+    def __init__(self, number, conninfo, prepared, by_name):
         super().__init__()
         self.number = number
         self.conninfo = conninfo
         self.prepared = prepared
+        self.by_name = by_name
         self.error = None
 
     def run(self):
@@ -58,11 +60,17 @@ class Client(threading.Thread):
     def insert(self, connection, i):
         """One transaction."""
         how = PLAN[i % len(PLAN)]
+        if self.by_name and how != "rolled back":
+            how = "name"
         context = traceparent(self.number, i)
         comment = ""
         sent = None
         if how in ("comment", "both", "rolled back"):
             comment = f"/*db_driver='psycopg',traceparent='{context}'*/"
+            sent = context
+        if how == "name":
+            connection.execute(f"SET application_name = '{context}'")
+            connection.commit()
             sent = context
         if how == "stale" and self.prepared:
             # a text that is kept with the comment of the client's first request, and executed again
@@ -106,6 +114,8 @@ def look(report, prepared, leftovers):
                    "no row has another context than its client sent")
         report.is_(count("how IN ('set local', 'both') AND trace_context IS NULL"), 0,
                    "no row lacks a context that SET LOCAL sent")
+        report.is_(count("how = 'name' AND trace_context IS NULL"), 0,
+                   "no row lacks a context that application_name sent")
         if prepared:
             report.is_(count("how = 'comment' AND trace_context IS NOT NULL"), 0,
                        "the comment of a statement that the pooler prepared is not trusted")
@@ -127,7 +137,8 @@ def main():
     host, port, name = sys.argv[1:4]
     prepared = "--prepared" in sys.argv
     conninfo = f"host={host} port={port} dbname=pooled user={os.environ['PGUSER']} options=''"
-    clients = [Client(number, conninfo, prepared) for number in range(CLIENTS)]
+    by_name = "--application-name" in sys.argv
+    clients = [Client(number, conninfo, prepared, by_name) for number in range(CLIENTS)]
     wait_for_pooler(conninfo)
     for client in clients:
         client.start()
