@@ -92,9 +92,12 @@ is($old->safe_psql('postgres', q{SELECT count(*) > 0 AND max(pg_column_size(cont
 
 # dump and restore
 my $dump = PostgreSQL::Test::Utils::tempdir . '/dump';
-$old->command_ok([ 'pg_dump dumps a database with contexts', '-Fc', '-f', $dump, $old->connstr('postgres') ], 'pg_dump');
+$old->command_ok([ 'pg_dump', '-Fc', '-f', $dump, $old->connstr('postgres') ],
+	'pg_dump dumps a database with contexts');
 $old->safe_psql('postgres', 'CREATE DATABASE restored TEMPLATE template0');
-$old->command_ok([ 'pg_restore restores the dump', '--exit-on-error', '-d', $old->connstr('restored'), $dump ], 'pg_restore');
+$old->command_ok(
+	[ 'pg_restore', '--exit-on-error', '-d', $old->connstr('restored'), $dump ],
+	'pg_restore restores the dump');
 is($old->safe_psql('restored', $content), $expected, 'pg_restore restores every value');
 foreach my $index ('items_btree', 'items_hash')
 {
@@ -131,12 +134,12 @@ my $bindir = $new->config_data('--bindir');
 chdir($PostgreSQL::Test::Utils::tmp_check) or die "chdir: $!";
 command_ok(
 	[
-		'pg_upgrade upgrades a cluster with contexts', '--no-sync',
+		'pg_upgrade', '--no-sync',
 		'-d', $old->data_dir, '-D', $new->data_dir,
 		'-b', $bindir, '-B', $bindir,
 		'-s', $new->host, '-p', $old->port, '-P', $new->port
 	],
-	'pg_upgrade');
+	'pg_upgrade upgrades a cluster with contexts');
 $new->start;
 is($new->safe_psql('postgres', $content), $expected, 'every value is there after pg_upgrade');
 foreach my $index ('items_btree', 'items_hash')
