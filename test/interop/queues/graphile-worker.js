@@ -1,7 +1,7 @@
 // graphile-worker: a column of its table of jobs.  Prints TAP lines.
 'use strict';
 
-const { is, main, newPool, request, until } = require('./harness');
+const { documented, is, main, newPool, request, until } = require('./harness');
 
 main('graphile-worker', async (pool) => {
     const { Logger, makeWorkerUtils, run, runOnce } = await import('graphile-worker');
@@ -36,7 +36,7 @@ main('graphile-worker', async (pool) => {
     const before = await utils.addJob('nothing', {});
     await until(() => done.includes(before.id));
 
-    await pool.query("SELECT otel.add_trace_context('graphile_worker._private_jobs', 'otel_context')");
+    await pool.query(documented('capture.sql'));
     const { traceId, result: job } = await request(() => utils.addJob('report', { fails: 1 }));
     is(await stored(job.id), traceId, 'addJob in a request: the row has the trace of the request');
     await until(() => errors.length > 0);
@@ -66,6 +66,12 @@ main('graphile-worker', async (pool) => {
     is(first.result.id, second.result.id, 'a job key makes one job of two');
     is(await stored(first.result.id), first.traceId, 'which keeps the context of the first');
 
+    await pool.query(`SELECT otel.capture_into('graphile_worker._private_jobs', 'otel_context', 'replace',
+        update_of => '{payload}')`);
+    const third = await request(() => utils.addJob('nothing', { n: 3 }, { jobKey: 'key' }));
+    is(await stored(first.result.id), third.traceId, 'or, with capture_into(), that of the last');
+    await work();
+
     const { traceId: sqlTrace, result: sql } = await request(async () => {
         const { propagation, context } = require('@opentelemetry/api');
         const carrier = {};
@@ -89,6 +95,9 @@ main('graphile-worker', async (pool) => {
     const { rows } = await pool.query(
         'SELECT otel.links_json(otel.link_agg(otel_context)) AS links FROM graphile_worker._private_jobs');
     is(rows[0].links.map((link) => link.context.traceId), [dead.traceId], 'and can be linked to');
+    await pool.query("SELECT otel.remove_capture('graphile_worker._private_jobs', 'otel_context')");
+    const after = await request(() => utils.addJob('nothing', {}));
+    is(await stored(after.result.id), null, 'taken off, nothing is captured');
     await newPgPool.end();
     await utils.release();
 });

@@ -1,6 +1,9 @@
 // What the three tests share: an application with OpenTelemetry whose requests enqueue jobs.
 'use strict';
 
+const fs = require('fs');
+const path = require('path');
+
 const { trace } = require('@opentelemetry/api');
 const { registerInstrumentations } = require('@opentelemetry/instrumentation');
 const { PgInstrumentation } = require('@opentelemetry/instrumentation-pg');
@@ -54,6 +57,12 @@ async function main(name, test) {
     await pool.end();
 }
 
+// A statement that docs/queues.md shows for this queue.
+function documented(name) {
+    const file = path.basename(process.argv[1], '.js');
+    return fs.readFileSync(path.join(__dirname, 'documented', file, name), 'utf8');
+}
+
 // A condition's first answer that is one; the test ends when there is none for half a minute.
 async function until(condition) {
     for (let i = 0; i < 300; i++) {
@@ -64,4 +73,4 @@ async function until(condition) {
     throw new Error(`in vain: ${condition}`);
 }
 
-module.exports = { is, main, newPool, request, until };
+module.exports = { documented, is, main, newPool, request, until };

@@ -2,7 +2,7 @@
 // TAP lines.
 'use strict';
 
-const { is, main, request, until } = require('./harness');
+const { documented, is, main, request, until } = require('./harness');
 
 main('pg-boss 10', async (pool) => {
     const PgBoss = require('pg-boss-10');
@@ -14,8 +14,7 @@ main('pg-boss 10', async (pool) => {
     await boss.start();
     await boss.createQueue('before');
 
-    await pool.query(`CREATE TRIGGER otel_context BEFORE INSERT ON pgboss.job
-        FOR EACH ROW EXECUTE FUNCTION otel.capture_trace_context('data')`);
+    await pool.query(documented('capture.sql'));
     await pool.query("SELECT otel.add_trace_context('pgboss.job', 'otel_context')");
     await boss.createQueue('dead');
     await boss.createQueue('work', { deadLetter: 'dead', retryLimit: 1 });
@@ -63,5 +62,8 @@ main('pg-boss 10', async (pool) => {
         [jobs.map((one) => one.id)]);
     is(rows[0].links.map((link) => link.context.traceId), [batch.traceId], 'and can be linked to');
 
+    await pool.query("SELECT otel.remove_capture('pgboss.job', 'data')");
+    await request(() => boss.send('work', { n: 9 }));
+    is((await fetchOne('work')).data, { n: 9 }, 'taken off, the data is as it was sent');
     await boss.stop({ graceful: false });
 });

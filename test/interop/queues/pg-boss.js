@@ -2,7 +2,7 @@
 // Prints TAP lines.
 'use strict';
 
-const { is, main, request } = require('./harness');
+const { documented, is, main, request } = require('./harness');
 
 main('pg-boss 12', async (pool) => {
     const { PgBoss } = await import('pg-boss');
@@ -20,8 +20,7 @@ main('pg-boss 12', async (pool) => {
         boss.on('error', (error) => console.error(error));
         await boss.start();
         if (!propagateContext) {
-            await pool.query(`CREATE TRIGGER otel_context BEFORE INSERT ON pgboss.job
-                FOR EACH ROW EXECUTE FUNCTION otel.capture_trace_context('trace_context')`);
+            await pool.query(documented('capture.sql'));
         }
         await boss.createQueue('dead');
         await boss.createQueue('work', { deadLetter: 'dead', retryLimit: 1 });
@@ -37,8 +36,7 @@ main('pg-boss 12', async (pool) => {
         const [dead] = await boss.fetch('dead');
         is([dead.data, await stored(dead.id)], [{ n: 1 }, traceId], `${how}: the dead letter has it`);
         const batch = await request(() => boss.insert('work', [{ data: { n: 1 } }, { data: { n: 2 } }]));
-        const { rows } = await pool.query(
-            "SELECT otel.links_json(otel.link_agg(otel.extract(trace_context))) AS links FROM pgboss.job WHERE name = 'work' AND state = 'created'");
+        const { rows } = await pool.query(documented('links.sql'));
         is(rows[0].links.map((link) => link.context.traceId), [batch.traceId], `${how}: insert, and they can be linked to`);
 
         const refused = await pool.query("SELECT otel.add_trace_context('pgboss.job')").then(() => null, (error) => error.code);
