@@ -518,7 +518,7 @@ static const EnumSetting enum_settings[] = {
 	{"otel.traces_sampler", &otel_traces_sampler, SAMPLER_PARENTBASED_ALWAYS_ON, sampler_options,
 		PGC_USERSET, true, NULL,
 	"Which spans are recorded; linksbased_parentbased_always_on: those with a sampled link."},
-	{"otel.link_overflow", &otel_link_overflow, LINK_OVERFLOW_DROP, overflow_options,
+	{"otel.link_overflow", &otel_link_overflow, LINK_OVERFLOW_SPLIT, overflow_options,
 		PGC_USERSET, false, NULL,
 	"What becomes of links above the limit: drop counts them, split records further spans."},
 	{"otel.traces_exporter", &otel_traces_exporter, TRACES_EXPORTER_OTLP, exporter_options,

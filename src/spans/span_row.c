@@ -178,7 +178,8 @@ part_attributes(int index, int count)
 /*
  * The batch span keeps the first links; child spans of the same kind and times, each with an id of
  * its own, carry the rest, so that no item loses its link.  The batch span is part 1; its outcome
- * is recorded on it alone, so that a failure is not counted for each part.
+ * is recorded on it alone, so that a failure is not counted for each part.  The names of the others
+ * say what they are: a trace viewer shows names, and hides attributes.
  */
 static void
 append_parts(Relation queue, const Span *span, SpanRow *row)
@@ -205,6 +206,7 @@ append_parts(Relation queue, const Span *span, SpanRow *row)
 			row->values[QUEUE_PARENT_SPAN_ID] =
 				hex_text(TRACE_CONTEXT(span->context)->span_id, sizeof(id));
 			row->values[QUEUE_SPAN_ID] = hex_text(id, sizeof(id));
+			set_text(row, QUEUE_NAME, psprintf("%s (links, part %d of %d)", span->name, part, count));
 			row->values[QUEUE_PARENT_IS_REMOTE] = BoolGetDatum(false);
 			row->values[QUEUE_ATTRIBUTES] = JsonbPGetDatum(marks);
 			row->values[QUEUE_DROPPED_ATTRIBUTES_COUNT] = Int32GetDatum(0);

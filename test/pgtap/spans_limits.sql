@@ -2,7 +2,7 @@
 \set QUIET on
 SELECT format('ALTER DATABASE %I SET otel.traces_exporter = none', current_database()) \gexec
 \c
-SELECT plan(34);
+SELECT plan(35);
 
 CREATE FUNCTION pg_temp.keys(n int) RETURNS jsonb LANGUAGE sql AS
 $$ SELECT jsonb_object_agg(format('key%s', lpad(i::text, 3, '0')), i) FROM generate_series(1, n) i $$;
@@ -81,6 +81,7 @@ SELECT is(format('%s %s', events, dropped_events_count), ' 2', 'a limit of 0 lea
 TRUNCATE otel.span_queue;
 
 -- links
+SET otel.link_overflow = drop;
 BEGIN;
 SELECT otel.start_span('128 links', links => pg_temp.links(100)) IS NOT NULL \g /dev/null
 SELECT otel.add_links(pg_temp.links(30)), otel.add_links(NULL), otel.add_links('{}') \g /dev/null
@@ -118,7 +119,8 @@ COMMIT;
 SELECT is(count(*), 3::bigint, 'seven links by three are three spans') FROM otel.span_queue;
 SELECT is(array_agg(pg_temp.kept(links)::text ORDER BY ctid), ARRAY['{1,2,3}', '{4,5,6}', '{7}'], 'which have all links in their order') FROM otel.span_queue;
 SELECT is(sum(dropped_links_count), 0::bigint, 'none is dropped') FROM otel.span_queue;
-SELECT is(array_agg(DISTINCT name || kind), ARRAY['split5'], 'the parts have the span''s name and kind') FROM otel.span_queue;
+SELECT is(array_agg(name ORDER BY ctid), '{split,"split (links, part 2 of 3)","split (links, part 3 of 3)"}', 'the names of the further parts say what they are') FROM otel.span_queue;
+SELECT is(array_agg(DISTINCT kind), ARRAY[5::int2], 'the parts have the span''s kind') FROM otel.span_queue;
 SELECT ok(count(DISTINCT (start_time, end_time)) = 1, 'and its times') FROM otel.span_queue;
 SELECT is(array_agg(attributes ORDER BY ctid), ARRAY['{"a": 1, "otel_links.part.index": 1, "otel_links.part.count": 3}',
           '{"otel_links.part.index": 2, "otel_links.part.count": 3}', '{"otel_links.part.index": 3, "otel_links.part.count": 3}']::jsonb[],

@@ -110,7 +110,7 @@ is($status . $error, '0', 'objects that pose as others raise no error');
 is($node->safe_psql('shop', 'SELECT count(*) FROM evil.caught'), '0',
 	'objects that pose as others are not used');
 is($node->safe_psql('shop', q{SELECT string_agg(format('%s %s %s %s', name, attributes, cardinality(events), cardinality(links)), ', ' ORDER BY ctid) FROM otel.span_queue}),
-	'honest {"a": 1, "e": 1, "otel_links.part.count": 2, "otel_links.part.index": 1} 2 1, honest {"otel_links.part.count": 2, "otel_links.part.index": 2}  1, honest job   ',
+	'honest {"a": 1, "e": 1, "otel_links.part.count": 2, "otel_links.part.index": 1} 2 1, honest (links, part 2 of 2) {"otel_links.part.count": 2, "otel_links.part.index": 2}  1, honest job   ',
 	'spans are written right beside objects that pose as others');
 $node->safe_psql('shop', 'TRUNCATE otel.span_queue');
 
