@@ -780,7 +780,8 @@ CREATE TABLE otel.span_queue (
     events                          otel.span_event[],
     links                           otel.span_link[],
     link_dropped_attributes_counts  pg_catalog.int4[],
-    local_links                     pg_catalog.int4[]
+    local_links                     pg_catalog.int4[],
+    only_link                       otel.trace_context
 ) USING heap;
 ALTER TABLE otel.span_queue REPLICA IDENTITY NOTHING;
 REVOKE ALL ON otel.span_queue FROM PUBLIC;
@@ -793,6 +794,9 @@ COMMENT ON COLUMN otel.span_queue.trace_flags IS 'the W3C trace flags of the spa
 COMMENT ON COLUMN otel.span_queue.parent_is_remote IS 'did the parent context come from another process?';
 COMMENT ON COLUMN otel.span_queue.link_dropped_attributes_counts IS 'dropped_attributes_count of each link, in the order of links; NULL when all are 0';
 COMMENT ON COLUMN otel.span_queue.local_links IS 'positions, from 1, of the links whose context is a span of the recording session itself (not remote); NULL when there is none';
+COMMENT ON COLUMN otel.span_queue.only_link IS
+'instead of links, the link of a span that has just one, to a span of the recording session itself and '
+'without attributes, as a wait has; NULL when there are others or none';
 
 -- A sequence: it counts without a lock, and no rollback takes it back.
 CREATE SEQUENCE otel.dropped_spans;
@@ -988,7 +992,9 @@ BEGIN
                format('SELECT %L AS state, '
                       'otel.from_ids(trace_id, span_id, trace_flags, trace_state) AS context, '
                       'parent_span_id, name, start_time, end_time, status_code, status_message, '
-                      'attributes, links FROM otel.%I', t.state, t.name), ' UNION ALL ')
+                      'attributes, CASE WHEN only_link IS NULL THEN links '
+                      'ELSE ARRAY[otel.span_link(only_link)] END AS links FROM otel.%I',
+                      t.state, t.name), ' UNION ALL ')
       INTO spans
       FROM (VALUES ('queued', 'span_queue'), ('failed', 'failed_spans'),
                    ('exported', 'exported_spans')) AS t (state, name)

@@ -41,7 +41,8 @@
 	{"events", InvalidOid, "otel.span_event[]", false}, \
 	{"links", InvalidOid, "otel.span_link[]", false}, \
 	{"link_dropped_attributes_counts", INT4ARRAYOID, NULL, false}, \
-	{"local_links", INT4ARRAYOID, NULL, false}
+	{"local_links", INT4ARRAYOID, NULL, false}, \
+	{"only_link", InvalidOid, "otel.trace_context", false}
 
 static const Column queue_columns[] = {SPAN_COLUMNS};
 

@@ -84,7 +84,13 @@ int4_array(Datum *elements, int nelements)
 										   TYPALIGN_INT));
 }
 
-/* Links that stay, after their attributes' limits, and the two arrays that go beside them. */
+/*
+ * Links that stay, after their attributes' limits, and the two arrays that go beside them.
+ *
+ * One link to the session's own span, without attributes, has a column of its own instead: that is
+ * all a wait has, and there is one for each item of a batch.  It makes such a row 100 bytes shorter,
+ * of 290, and costs the exporter no array to take apart (bench/waits.sql).
+ */
 static void
 set_links(SpanRow *row, const SpanLink *links, int nlinks)
 {
@@ -96,8 +102,17 @@ set_links(SpanRow *row, const SpanLink *links, int nlinks)
 
 	row->nulls[QUEUE_LINKS] = nlinks == 0;
 	row->nulls[QUEUE_LINK_DROPPED_ATTRIBUTES_COUNTS] = row->nulls[QUEUE_LOCAL_LINKS] = true;
+	row->nulls[QUEUE_ONLY_LINK] = true;
 	if (nlinks == 0)
 		return;
+	if (nlinks == 1 && links->attributes == NULL &&
+		span_is_own(TRACE_CONTEXT(links->context)->span_id))
+	{
+		row->nulls[QUEUE_LINKS] = true;
+		row->nulls[QUEUE_ONLY_LINK] = false;
+		row->values[QUEUE_ONLY_LINK] = PointerGetDatum(links->context);
+		return;
+	}
 
 	kept = palloc(nlinks * sizeof(SpanLink));
 	dropped = palloc(nlinks * sizeof(Datum));

@@ -14,7 +14,8 @@ SELECT plan(40);
 CREATE VIEW spans AS
 SELECT q.*, otel.from_ids(trace_id, span_id, trace_flags, trace_state) AS span,
        otel.from_ids(trace_id, parent_span_id, trace_flags, trace_state) AS parent,
-       (SELECT array_agg((l).context) FROM unnest(links) l) AS linked
+       coalesce((SELECT array_agg((l).context) FROM unnest(links) l),
+                array_remove(ARRAY[only_link], NULL)) AS linked
   FROM otel.span_queue q;
 
 -- one item
@@ -36,7 +37,7 @@ SELECT ok(w.end_time BETWEEN b.start_time AND b.end_time, 'it ends when it is re
 SELECT is(format('%s %s %s', status_code, attributes, events), '0  ', 'it has no status, attributes or events of its own')
   FROM spans WHERE name LIKE 'wait%';
 SELECT ok(parent_is_remote, 'its parent is another process''s span') FROM spans WHERE name LIKE 'wait%';
-SELECT is(linked, NULL, 'the batch span gets no link by it') FROM spans WHERE name LIKE 'process%';
+SELECT is(linked, '{}', 'the batch span gets no link by it') FROM spans WHERE name LIKE 'process%';
 TRUNCATE otel.span_queue;
 
 -- its name and attributes
@@ -113,7 +114,7 @@ SELECT results_eq($$SELECT parent::text FROM spans WHERE name = 'wait batch' ORD
                   'each item of a batch that is sampled has one wait');
 SELECT is(count(DISTINCT w.linked)::text || ' ' || bool_and(w.linked[1]::text = b.span::text), '1 true', 'all linked to the batch span')
   FROM spans w, spans b WHERE w.name = 'wait batch' AND b.name = 'batch';
-SELECT is(count(*), 0::bigint, 'which is the session''s own span for each of them') FROM spans WHERE name = 'wait batch' AND local_links IS NULL;
+SELECT is(count(*), 0::bigint, 'which is the session''s own span for each of them') FROM spans WHERE name = 'wait batch' AND only_link IS NULL;
 TRUNCATE otel.span_queue;
 
 -- in what it is called from

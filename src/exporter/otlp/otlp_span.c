@@ -173,36 +173,47 @@ int_array(Datum array, bool isnull, int *n)
 	return (const int32 *) ((const char *) a + ARR_OVERHEAD_NONULLS(1));
 }
 
+/* attributes may be NULL */
 static void
-put_link(Writer *w, TupleDesc desc, Datum row, uint32 dropped, bool is_remote)
+put_link(Writer *w, struct varlena *context, Jsonb *attributes, uint32 dropped, bool is_remote)
 {
-	Datum		values[SPAN_LINK_COLUMNS];
-	bool		nulls[SPAN_LINK_COLUMNS];
-	struct varlena *context;
-	const TraceContext *ctx;
-	const char *state;
-	int			state_len;
-	size_t		start;
+	const TraceContext *ctx = TRACE_CONTEXT(context);
+	const char *state = ctx->trace_state;
+	int			state_len = TRACE_STATE_LEN(context);
+	size_t		start = begin_item(w, SPAN_LINKS);
 
-	deform_row(row, desc, values, nulls);
-	if (nulls[SPAN_LINK_CONTEXT])
-		return;
-	context = DatumGetTraceContextPP(values[SPAN_LINK_CONTEXT]);
-	ctx = TRACE_CONTEXT(context);
-
-	start = begin_item(w, SPAN_LINKS);
 	put_id(w, LINK_TRACE_ID, ctx->trace_id, W3C_TRACE_ID_SIZE);
 	put_id(w, LINK_SPAN_ID, ctx->span_id, W3C_SPAN_ID_SIZE);
-	state = ctx->trace_state;
-	state_len = TRACE_STATE_LEN(context);
 	utf8_convert_lossy(&state, &state_len);
 	put_string(w, LINK_TRACE_STATE, state, state_len);
-	if (!nulls[SPAN_LINK_ATTRIBUTES])
-		put_attributes(w, LINK_ATTRIBUTES, DatumGetJsonbP(values[SPAN_LINK_ATTRIBUTES]));
+	if (attributes)
+		put_attributes(w, LINK_ATTRIBUTES, attributes);
 	put_uint32(w, LINK_DROPPED_ATTRIBUTES, dropped);
 	put_fixed32(w, LINK_FLAGS, ctx->trace_flags | SPAN_FLAGS_HAS_IS_REMOTE |
 				(is_remote ? SPAN_FLAGS_IS_REMOTE : 0));
 	end_message(w, start);
+}
+
+static void
+put_link_row(Writer *w, TupleDesc desc, Datum row, uint32 dropped, bool is_remote)
+{
+	Datum		values[SPAN_LINK_COLUMNS];
+	bool		nulls[SPAN_LINK_COLUMNS];
+
+	deform_row(row, desc, values, nulls);
+	if (!nulls[SPAN_LINK_CONTEXT])
+		put_link(w, DatumGetTraceContextPP(values[SPAN_LINK_CONTEXT]),
+				 nulls[SPAN_LINK_ATTRIBUTES] ? NULL :
+				 DatumGetJsonbP(values[SPAN_LINK_ATTRIBUTES]), dropped, is_remote);
+}
+
+/* The one link of a span that has no others: to a span of its own session, without attributes. */
+static void
+put_only_link(Writer *w, Datum context)
+{
+	begin_list(w, SPAN_LINKS);
+	put_link(w, DatumGetTraceContextPP(context), NULL, 0, false);
+	end_list(w);
 }
 
 static void
@@ -228,7 +239,7 @@ put_links(Writer *w, TupleDesc desc, Datum *values, bool *nulls)
 			nlocal--;
 		}
 		if (!row_nulls[i])
-			put_link(w, desc, rows[i], i < ndropped ? dropped[i] : 0, !is_local);
+			put_link_row(w, desc, rows[i], i < ndropped ? dropped[i] : 0, !is_local);
 	}
 	end_list(w);
 }
@@ -273,6 +284,8 @@ otlp_append_span(Writer *w, const SpanTypes *types, Datum *values, bool *nulls)
 		put_events(w, types->event, values[QUEUE_EVENTS]);
 	if (!nulls[QUEUE_LINKS])
 		put_links(w, types->link, values, nulls);
+	else if (!nulls[QUEUE_ONLY_LINK])
+		put_only_link(w, values[QUEUE_ONLY_LINK]);
 
 	if (w->json)
 		buffer_append(&w->buf, "},", 2);
