@@ -80,4 +80,31 @@ files_in "$work/src" >"$work/left"
 [ $status != 0 ] || same_files "$work/left" "$work/sources" || status=$?
 ok $status 'a build in another folder installs the same and leaves the sources alone'
 
+# What PGXN's specification asks of META.json, and that it is of this version
+status=0
+"$PYTHON" - "$ROOT" >"$work/log" 2>&1 <<-'EOF' || status=$?
+	import json, pathlib, re, sys
+	root = pathlib.Path(sys.argv[1])
+	meta = json.loads((root / "META.json").read_text())
+	control = (root / "otel_links.control").read_text()
+	version = re.search("^default_version = '(.*)'", control, re.M)[1]
+	wanted = version if version.count(".") == 2 else version + ".0"
+	for key in ("name", "version", "abstract", "maintainer", "license", "provides", "meta-spec"):
+	    assert meta[key], key
+	assert meta["meta-spec"]["version"] == "1.0.0"
+	assert meta["release_status"] in ("stable", "testing", "unstable")
+	provided = meta["provides"]["otel_links"]
+	assert meta["version"] == provided["version"] == wanted, wanted
+	assert provided["file"] == f"otel_links--{version}.sql"
+	assert all((root / provided[key]).exists() for key in ("file", "docfile"))
+	assert set(meta["prereqs"]) <= {"configure", "build", "test", "runtime", "develop"}
+	for needs in [v for phase in meta["prereqs"].values() for v in phase.values()]:
+	    assert all(re.fullmatch(r"\d+\.\d+\.\d+", number) for number in needs.values())
+	header = (root / "src" / "compat.h").read_text()
+	assert f'#define OTEL_LINKS_VERSION "{version}"' in header, header
+	changes = (root / "debian" / "changelog").read_text()
+	assert changes.startswith(f"otel-links ({version}-"), changes
+EOF
+ok $status "META.json, the library and the Debian package say the control file's version"
+
 echo "1..$tests"
