@@ -51,7 +51,7 @@ def pages():
             "SECURITY.md",
             "CHANGELOG.md",
             "src/README",
-            "test/README",
+            "test/README.md",
         )
     ]
     return [page for page in found if page.exists()] + sorted((ROOT / "docs").rglob("*.md"))
