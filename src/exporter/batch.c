@@ -25,7 +25,7 @@
 /* Rows that can neither be encoded nor moved are passed over; more than these end in a restart. */
 #define MAX_SKIPPED 64
 
-/* How much of the queue batch_is_full() looks at, from either place. */
+/* How many blocks of the queue batch_is_full() looks at, in either place. */
 #define LOOK_BLOCKS 64
 
 /* A row that is passed over. */
@@ -252,17 +252,18 @@ batch_read(Batch *batch, const ExporterConfig *config, const ItemPointerData *fr
 	MemoryContextSwitchTo(context);
 }
 
-/* Counts rows from a TID on, up to a number, in the blocks that are looked at. */
+/* Counts rows of some blocks, up to a number. */
 static int
-count_rows(Relation queue, const ItemPointerData *from, int max)
+count_rows(Relation queue, BlockNumber first_block, int blocks, int max)
 {
-	ItemPointerData first = *from;
+	ItemPointerData first;
 	ItemPointerData last;
 	TableScanDesc scan;
 	TupleTableSlot *slot = table_slot_create(queue, NULL);
 	int			count = 0;
 
-	ItemPointerSet(&last, ItemPointerGetBlockNumberNoCheck(from) + LOOK_BLOCKS - 1, MaxOffsetNumber);
+	ItemPointerSet(&first, first_block, FirstOffsetNumber);
+	ItemPointerSet(&last, first_block + blocks - 1, MaxOffsetNumber);
 	scan = table_scan_tid_range(queue, GetActiveSnapshot(), &first, &last);
 	while (count < max && table_scan_getnextslot_tidrange(scan, ForwardScanDirection, slot))
 		count++;
@@ -275,16 +276,16 @@ bool
 batch_is_full(const ExporterConfig *config, const ItemPointerData *from)
 {
 	MemoryContext context = CurrentMemoryContext;
-	ItemPointerData start;
+	BlockNumber block = ItemPointerGetBlockNumberNoCheck(from);
+	BlockNumber around = block > LOOK_BLOCKS / 2 ? block - LOOK_BLOCKS / 2 : 0;
 	Relation	queue;
 	int			count;
 
-	ItemPointerSet(&start, 0, FirstOffsetNumber);
 	lifecycle_begin();
 	queue = queue_table_open(&span_queue_table, AccessShareLock);
-	count = count_rows(queue, from, config->max_batch_size);
-	if (count < config->max_batch_size && ItemPointerGetBlockNumberNoCheck(from) >= LOOK_BLOCKS)
-		count += count_rows(queue, &start, config->max_batch_size - count);
+	count = count_rows(queue, around, LOOK_BLOCKS, config->max_batch_size);
+	if (count < config->max_batch_size && around > 0)
+		count += count_rows(queue, 0, Min(around, LOOK_BLOCKS), config->max_batch_size - count);
 	table_close(queue, AccessShareLock);
 	lifecycle_commit();
 	MemoryContextSwitchTo(context);

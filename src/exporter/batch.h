@@ -57,8 +57,8 @@ extern void batch_skip(const BatchRow *row);
 extern int	batch_postpone(const BatchRow *row, long ms);
 
 /*
- * Is there a full batch to be read?  Looks at as many blocks from a TID on, and from the queue's start, as a
- * few batches have: whoever fills it, a session or many, is seen without anybody counting.
+ * Is there a full batch to be read?  Looks at as many blocks around a TID, and at the queue's start, as a few
+ * batches have: whoever fills it, a session or many, is seen without anybody counting.
  */
 extern bool batch_is_full(const ExporterConfig *config, const ItemPointerData *from);
 
