@@ -26,6 +26,7 @@ typedef struct MessageComments
 	uint64		serial;			/* of the message */
 	bool		ambiguous;
 	int			has_backslash;	/* -1: not looked at yet */
+	int			readings_agree; /* -1: not looked at yet */
 	SqlCommenterMessage text;
 	bool		searched;		/* is what follows the answer for this statement? */
 	StatementPlace place;
@@ -50,6 +51,7 @@ static void
 comments_open(const ClientMessage *message, bool ambiguous)
 {
 	comments.ambiguous = ambiguous;
+	comments.readings_agree = -1;
 	comments.searched = false;
 	sqlcommenter_open(&comments.text, message->text, strlen(message->text),
 					  server_standard_conforming_strings);
@@ -57,14 +59,19 @@ comments_open(const ClientMessage *message, bool ambiguous)
 
 /* Does the other reading of literals find the same context, and either only one? */
 static bool
-readings_agree(const SqlCommenterContext *found)
+compare_readings(const SqlCommenterContext *found)
 {
-	SqlCommenterMessage *message = palloc(sizeof(SqlCommenterMessage));
-	SqlCommenterContext *other = palloc(sizeof(SqlCommenterContext));
+	SqlCommenterMessage *message;
+	SqlCommenterContext *other;
 	bool		agree;
 
-	sqlcommenter_open(message, comments.text.sql, comments.text.len, !server_standard_conforming_strings);
-	agree = sqlcommenter_has_one_context(&comments.text) && sqlcommenter_has_one_context(message) &&
+	if (!sqlcommenter_has_one_context(&comments.text))
+		return false;
+	message = palloc(sizeof(SqlCommenterMessage));
+	other = palloc(sizeof(SqlCommenterContext));
+	sqlcommenter_open(message, comments.text.sql, comments.text.len,
+					  !server_standard_conforming_strings);
+	agree = sqlcommenter_has_one_context(message) &&
 		sqlcommenter_find(message, -1, -1, other) == SQLCOMMENTER_FOUND &&
 		memcmp(&found->traceparent, &other->traceparent, sizeof(found->traceparent)) == 0 &&
 		found->tracestate_len == other->tracestate_len &&
@@ -72,6 +79,15 @@ readings_agree(const SqlCommenterContext *found)
 	pfree(message);
 	pfree(other);
 	return agree;
+}
+
+/* The same, once a message: a single context is found for all of its statements. */
+static bool
+readings_agree(const SqlCommenterContext *found)
+{
+	if (comments.readings_agree < 0)
+		comments.readings_agree = compare_readings(found);
+	return comments.readings_agree;
 }
 
 /* Constant words; for an invalid traceparent, see malformed(). */
