@@ -65,29 +65,51 @@ foreign_context(const CaptureSituation *situation)
 	return first_context(CONTEXT_FROM_POSTGREST, CONTEXT_FROM_PG_TRACING, situation);
 }
 
-/*
- * The answer by way of a cache, which is the session's or a call site's and lives in that memory.
- */
-static const struct varlena *
-current_context(ContextCache *cache, MemoryContext memory)
+/* Brings a cache, which lives in that memory, up to date; from the session's when that one is. */
+static pg_noinline void
+refresh(ContextCache *cache, MemoryContext memory, const ContextKey *key)
+{
+	if (!context_cache_holds(&session_cache, key))
+	{
+		CaptureSituation situation = capture_situation();
+
+		context_cache_store(&session_cache, key, kept_context(&situation), TopMemoryContext);
+	}
+	if (cache != &session_cache)
+		context_cache_store(cache, key, session_cache.context, memory);
+}
+
+/* Asks the sources of which nothing is kept. */
+static pg_noinline const struct varlena *
+ask_foreign(void)
 {
 	CaptureSituation situation = capture_situation();
+
+	return foreign_context(&situation);
+}
+
+/*
+ * The answer by way of a cache, which is the session's or a call site's and lives in that memory.  The
+ * two functions above are not inline, so that the key of a row whose answer is kept stays in registers.
+ */
+static inline const struct varlena *
+current_context(ContextCache *cache, MemoryContext memory)
+{
 	ContextKey	key;
 
-	key.message = situation.message->serial;
+	key.message = client_message()->serial;
+	key.place = client_message_statement(client_message_portal());
 	key.generation = otel_capture_generation;
-	key.place = situation.place;
 	key.transaction = MyLocalTransactionId();
 	if (!context_cache_holds(cache, &key))
 	{
-		if (!context_cache_holds(&session_cache, &key))
-			context_cache_store(&session_cache, &key, kept_context(&situation), TopMemoryContext);
-		if (cache != &session_cache)
-			context_cache_store(cache, &key, session_cache.context, memory);
+		ContextKey	copy = key;
+
+		refresh(cache, memory, &copy);
 	}
 	if (cache->context || !otel_propagate)
 		return cache->context;
-	return foreign_context(&situation);
+	return ask_foreign();
 }
 
 const struct varlena *
