@@ -89,8 +89,9 @@ ask_foreign(void)
 }
 
 /*
- * The answer by way of a cache, which is the session's or a call site's and lives in that memory.  The
- * two functions above are not inline, so that the key of a row whose answer is kept stays in registers.
+ * The answer by way of a cache, which is the session's or a call site's and lives in that memory.
+ * The two functions above are not inline, so that the key of a row whose answer is kept stays in
+ * registers.
  */
 static inline const struct varlena *
 current_context(ContextCache *cache, MemoryContext memory)
