@@ -248,11 +248,12 @@ def _label(attributes, span):
 
 
 def _name(span):
-    count = span["attributes"].get("otel_links.part.count")
+    """The parts of a batch span alike: its own name does not say that it is the first."""
     index = span["attributes"].get("otel_links.part.index")
-    if count is None or str(index) in span["name"]:
+    count = span["attributes"].get("otel_links.part.count")
+    if count is None:
         return span["name"]
-    return f"{span['name']}, part {index} of {count}"
+    return f"{span['name'].partition(' (links, part ')[0]}, part {index} of {count}"
 
 
 def _kind(span):

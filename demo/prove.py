@@ -184,8 +184,9 @@ def prove_job(proof, connection, spans):
             for s in further
             if (s["trace_id"], s["parent_span_id"], s["kind"]) != (*context(batch), batch["kind"])
             or s["start_time_unix_nano"] != batch["start_time_unix_nano"]
+            or f"part {s['attributes']['otel_links.part.index']} of {count}" not in s["name"]
         ],
-        "the further parts are its children, of its kind and time",
+        "the further parts are its children, of its kind and time, and their names say so",
     )
     proof.equal(
         (batch["resource"]["attributes"].get("service.name"), batch["scope"]["name"]),

@@ -1,9 +1,9 @@
 /*
  * linked_from.c: which links lead to a trace.
  *
- * Owns otel.links_to(), which otel.linked_from() calls for every span that it reads: so links are compared
- * as bytes here, not as text in SQL.  Which spans are read, and with whose rights, is the SQL functions'
- * business.
+ * Owns otel.links_to(), which otel.linked_from() calls for every span that it reads: so links are
+ * compared as bytes here, not as text in SQL.  Which spans are read, and with whose rights, is the
+ * SQL functions' business.
  */
 #include "postgres.h"
 
@@ -15,7 +15,9 @@
 #include "context/w3c.h"
 #include "links/span_link.h"
 
-/* Raises invalid_text_representation, as the type does for a traceparent that has such a trace id. */
+/*
+ * Raises invalid_text_representation, as the type does for a traceparent that has such a trace id.
+ */
 static void
 parse_trace_id(const text *value, uint8 *trace_id)
 {

@@ -1,6 +1,7 @@
 /*
- * condition_names.h: the condition names of SQLSTATEs, as in appendix A of PostgreSQL's documentation.
- * Sorted by SQLSTATE.  The server itself has no such table.  Made from its errcodes.txt by
+ * condition_names.h: the condition names of SQLSTATEs, as in appendix A of PostgreSQL's
+ * documentation.  Sorted by SQLSTATE.  The server itself has no such table.  Made from its
+ * errcodes.txt by
  *
  *	awk '$1 ~ /^[0-9A-Z]{5}$/ && $4 && $1 != "00000" && !seen[$1]++ \
  *		{ printf "\t{\"%s\", \"%s\"},\n", $1, $4 }' errcodes.txt | LC_ALL=C sort

@@ -36,7 +36,8 @@ exception_record(Span *span, const char *sqlstate, const char *message,
 				 const char *stacktrace, Jsonb *attributes)
 {
 	const char *keys[] = {"exception.type", "exception.message", "exception.stacktrace"};
-	const char *values[] = {sqlstate ? exception_condition_name(sqlstate) : NULL, message, stacktrace};
+	const char *type = sqlstate ? exception_condition_name(sqlstate) : NULL;
+	const char *values[] = {type, message, stacktrace};
 	Jsonb	   *event = attributes_from_strings(lengthof(keys), keys, values);
 
 	if (attributes)

@@ -1,5 +1,5 @@
 /*
- * record_exception.h: an error as OpenTelemetry tells of it.
+ * record_exception.h: records an error the way OpenTelemetry describes exceptions.
  */
 #ifndef OTEL_LINKS_RECORD_EXCEPTION_H
 #define OTEL_LINKS_RECORD_EXCEPTION_H
@@ -12,9 +12,9 @@
 extern const char *exception_condition_name(const char *sqlstate);
 
 /*
- * Adds the event "exception" (OpenTelemetry semantic conventions, Exceptions in spans): exception.type,
- * exception.message, exception.stacktrace, each where it is not NULL, and the attributes, which may be
- * NULL and win over them.
+ * Adds the event "exception" (OpenTelemetry semantic conventions, Exceptions in spans):
+ * exception.type, exception.message, exception.stacktrace, each where it is not NULL, and the
+ * attributes, which may be NULL and win over them.
  */
 extern void exception_record(Span *span, const char *sqlstate, const char *message,
 							 const char *stacktrace, Jsonb *attributes);

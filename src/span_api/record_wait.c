@@ -1,11 +1,13 @@
 /*
- * record_wait.c: otel.record_wait(), the time that an item waited in its table, as a span in the item's trace.
+ * record_wait.c: otel.record_wait(), the time that an item waited in its table, as a span in the
+ * item's trace.
  *
- * The span is a child of the item's context and linked to the innermost open span, which processes the item:
- * so the trace of a request shows where the request was, and leads to the batch that took it.
+ * The span is a child of the item's context and linked to the innermost open span, which processes
+ * the item: so the trace of a request shows where the request was, and leads to the batch that
+ * took it.
  *
- * A function for SELECT … FROM claimed, called once for each item: what it cannot use it skips, and it warns
- * at most once in a statement.
+ * A function for SELECT … FROM claimed, called once for each item: what it cannot use it skips,
+ * and it warns at most once in a statement.
  */
 #include "postgres.h"
 
@@ -38,12 +40,14 @@ processing_span(void)
 
 	if (span == NULL && !otel_sdk_disabled && first_of_statement(&warned))
 		span_misuse(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "no span is open",
-					"A wait is linked to the span that processes the item: start that one first, with "
-					"otel.start_span.");
+					"A wait is linked to the span that processes the item: start that one first, "
+					"with otel.start_span.");
 	return span && span->recording ? span : NULL;
 }
 
-/* When the wait began, but not after its end: an application's clock may be ahead of the server's. */
+/*
+ * When the wait began, but not after its end: an application's clock may be ahead of the server's.
+ */
 static TimestampTz
 wait_start(FunctionCallInfo fcinfo, int n, TimestampTz end)
 {

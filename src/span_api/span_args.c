@@ -1,5 +1,5 @@
 /*
- * span_args.c: what the span functions make of their arguments.
+ * span_args.c: reads the arguments of the span functions.
  */
 #include "postgres.h"
 
@@ -12,15 +12,19 @@
 #include "settings.h"
 #include "span_api/span_args.h"
 
-/* OTLP has times as unsigned nanoseconds since 1970; signed ones, which readers use, end in 2262. */
+/*
+ * OTLP has times as unsigned nanoseconds since 1970; signed ones, which readers use, end in 2262.
+ */
 #define SPAN_MIN_TIME \
 	((TimestampTz) ((UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY))
 #define SPAN_MAX_TIME (SPAN_MIN_TIME + PG_INT64_MAX / 1000)
 
-/* Of a word that is none of those expected, so much is shown. */
+/* Quote at most this much of an unknown word, in bytes. */
 #define SPAN_CLIP_LEN 64
 
-static const char *const kind_words[] = {"internal", "server", "client", "producer", "consumer", NULL};
+static const char *const kind_words[] = {
+	"internal", "server", "client", "producer", "consumer", NULL
+};
 static const char *const scope_words[] = {"transaction", "session", NULL};
 static const char *const status_words[] = {"unset", "ok", "error", NULL};
 
@@ -84,7 +88,8 @@ span_arg_links(FunctionCallInfo fcinfo, int n, int *nlinks)
 	links = span_link_read_array(array, nlinks, &nbad);
 	if (nbad > 0)
 		span_misuse(ERRCODE_INVALID_PARAMETER_VALUE, "attributes of a link must be a JSON object",
-					"Build links with otel.span_link, and their attributes with jsonb_build_object.");
+					"Build links with otel.span_link, and their attributes with "
+					"jsonb_build_object.");
 	return links;
 }
 
@@ -117,7 +122,7 @@ span_arg_time(FunctionCallInfo fcinfo, int n)
 	return GetCurrentTimestamp();
 }
 
-/* The number of the word, 0 when it is NULL or (after a warning) none of them. */
+/* The index of the argument in words; 0 when it is NULL or, after a warning, none of them. */
 static int
 word_argument(FunctionCallInfo fcinfo, int n, const char *what, const char *const *words)
 {
@@ -169,11 +174,12 @@ span_arg_span(FunctionCallInfo fcinfo, int n)
 		return NULL;
 	if (context == NULL)
 		span_misuse(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "no span is open",
-					"Start one with otel.start_span.  A span ends with its transaction, unless it is "
-					"started with scope => 'session'.");
+					"Start one with otel.start_span.  A span ends with its transaction, unless it "
+					"is started with scope => 'session'.");
 	else
 		span_misuse(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 					"the span is not one of this session, or it has ended",
-					"Pass the context that otel.start_span returned, in the session that called it.");
+					"Pass the context that otel.start_span returned, in the session that "
+					"called it.");
 	return NULL;
 }

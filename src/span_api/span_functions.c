@@ -1,8 +1,8 @@
 /*
  * span_functions.c: the SQL functions for spans.
  *
- * They read their arguments (span_args.c), then change one span (span.c).  None is strict: NULL means
- * the default.
+ * Each reads its arguments (span_args.c) and then changes one span (span.c).  None is strict: a
+ * NULL argument means its default.
  */
 #include "postgres.h"
 
@@ -14,7 +14,7 @@
 #include "spans/span_flush.h"
 #include "span_api/span_args.h"
 
-/* What cannot start as asked is a span that records nothing, so that starts and ends stay in pairs. */
+/* A span that cannot start as asked records nothing, so that starts and ends stay paired. */
 static void
 set_name(SpanStart *start, const char *name)
 {
@@ -77,8 +77,8 @@ otel_end_span(PG_FUNCTION_ARGS)
 }
 
 /*
- * record_span(name, start_time, end_time, links, kind, attributes, parent, root, status, message): a
- * finished span in one call.  It is never on the stack.
+ * record_span(name, start_time, end_time, links, kind, attributes, parent, root, status, message):
+ * a finished span in one call.  It is never on the stack.
  */
 PG_FUNCTION_INFO_V1(otel_record_span);
 Datum
@@ -179,7 +179,9 @@ otel_update_name(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* discard_span(span): as if it had never been started; what was started in it keeps its parent id. */
+/*
+ * discard_span(span): as if it had never been started; what was started in it keeps its parent id.
+ */
 PG_FUNCTION_INFO_V1(otel_discard_span);
 Datum
 otel_discard_span(PG_FUNCTION_ARGS)

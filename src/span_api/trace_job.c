@@ -1,9 +1,10 @@
 /*
  * trace_job.c: CALL otel.trace_job(name, statement, …), a job within a span of its own.
  *
- * For pg_cron and other runners that hand one string to the server.  No subtransaction: the job may CALL a
- * procedure that commits.  When it fails, the error is noted in memory, where the rollback does not reach
- * it, and goes on unchanged; the span becomes a row as span_flush.c has it.
+ * For pg_cron and other schedulers that send one string to the server.  There is no
+ * subtransaction, so that the job may CALL a procedure that commits.  When the job fails, the error
+ * is noted in the span, in memory that the rollback does not touch, and re-thrown unchanged;
+ * span_flush.c makes the span a row.
  */
 #include "postgres.h"
 
@@ -24,7 +25,7 @@
 #include "spans/span_flush.h"
 #include "span_api/span_args.h"
 
-/* So many bytes of an error's message and of its context are told. */
+/* At most this many bytes of an error's message, and of its context, go into a span. */
 #define ERROR_TEXT_LIMIT (64 * 1024)
 
 /* ---- the job ---- */
@@ -59,21 +60,24 @@ parse(const char *job)
 }
 
 /*
- * Runs one statement of the job; nobody is to get its rows.  SPI runs what may commit with the portal's
- * snapshot, in which no other statement would see what the one before it did: so only CALL and DO.
+ * Runs one statement of the job and discards its rows.  Only CALL and DO are run non-atomically:
+ * SPI would run any other statement with the portal's snapshot, in which it could not see the
+ * effects of the statement before it.
  */
 static void
 run_statement(const char *job, const RawStmt *statement, bool nonatomic)
 {
 	SPIExecuteOptions options = {0};
 	const char *rest = job + statement->stmt_location;
-	char	   *text = statement->stmt_len > 0 ? pnstrdup(rest, statement->stmt_len) : pstrdup(rest);
+	int			len = statement->stmt_len;
+	char	   *text = len > 0 ? pnstrdup(rest, len) : pstrdup(rest);
 	const char *begin = text;
 	int			result;
 
 	while (scanner_isspace(*begin))
 		begin++;
-	options.allow_nonatomic = nonatomic && (IsA(statement->stmt, CallStmt) || IsA(statement->stmt, DoStmt));
+	options.allow_nonatomic = nonatomic &&
+		(IsA(statement->stmt, CallStmt) || IsA(statement->stmt, DoStmt));
 	options.dest = CreateDestReceiver(DestNone);
 	result = SPI_execute_extended(begin, &options);
 	pfree(text);
@@ -113,8 +117,9 @@ end_span(Span *span)
 }
 
 /*
- * What a span may have of an error's text: its statement can be part of it, and jsonb takes no string of
- * 256 MB.  Verified, because the texts of an error need not be in the database's encoding.
+ * An error's text, cut to a length that a span can hold: it may quote the whole statement, and
+ * jsonb takes no string of 256 MB.  Invalid bytes end it, because the texts of an error need not
+ * be in the database's encoding.
  */
 static const char *
 clipped(const char *text)
@@ -136,9 +141,9 @@ record_error(Span *span, const ErrorData *error)
 }
 
 /*
- * Tells the span, unless the job has ended it itself, of the error that is being raised.  When that fails,
- * because the span's attributes are as large as jsonb can be, it is the job's error that is raised: so
- * nothing but memory may be touched here, for no subtransaction would clean up.
+ * Records the error that is being raised in the span, unless the job has ended the span itself.
+ * Should that fail, because the span's attributes are as large as jsonb can be, the job's own
+ * error is raised.  No subtransaction would clean up here, so nothing but memory may be touched.
  */
 static void
 end_with_error(uint64 serial, MemoryContext memory)

@@ -10,7 +10,8 @@ use Session;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
-$node->append_conf('postgresql.conf', "otel.traces_exporter = none\nmax_prepared_transactions = 2\n");
+$node->append_conf('postgresql.conf',
+	"otel.traces_exporter = none\nmax_prepared_transactions = 2\n");
 $node->start;
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION otel_links;
@@ -24,7 +25,8 @@ $node->safe_psql('postgres', q{
 sub queued
 {
 	my $rows = $node->safe_psql('postgres', q{
-		SELECT string_agg(concat_ws(' ', times || 'x', name, status_code, status_message), ', ' ORDER BY name)
+		SELECT string_agg(concat_ws(' ', times || 'x', name, status_code, status_message), ', '
+		                  ORDER BY name)
 		  FROM (SELECT count(*) AS times, name, status_code, status_message
 		          FROM otel.span_queue GROUP BY 2, 3, 4) q});
 	$node->safe_psql('postgres', 'TRUNCATE otel.span_queue');
@@ -53,7 +55,8 @@ is( queued(),
 	'1x batch 2 transaction rolled back, 3x wait batch 2 transaction rolled back',
 	'waits of a batch that failed are queued by the next transaction, with status Error');
 
-$session->ask("BEGIN; SAVEPOINT s; $batch; ROLLBACK TO s; SELECT otel.end_span('error', 'gave up'); COMMIT");
+$session->ask("BEGIN; SAVEPOINT s; $batch; ROLLBACK TO s");
+$session->ask("SELECT otel.end_span('error', 'gave up'); COMMIT");
 is( queued(),
 	'1x batch 2 gave up, 3x wait batch 2 transaction rolled back',
 	'waits undone by a rollback to a savepoint have status Error');
@@ -79,7 +82,8 @@ is( queued(),
 	"a pooler's DISCARD ALL does not lose waits");
 $session->ask($batch);
 $session->ask('SELECT otel.record_wait(trace_context, created_at) FROM items');
-like($session->told, qr/WARNING:  no span is open/, 'a wait in the next transaction of a session finds no open span');
+like($session->told, qr/WARNING:  no span is open/,
+	'a wait in the next transaction of a session finds no open span');
 is(() = $session->told =~ /WARNING/g, 1,
 	'a statement says once that no span is open, not for each item');
 queued();
