@@ -1,7 +1,7 @@
 """A storm: sessions that run random transactions on a publisher while they are cancelled and terminated.
 
-    storm.py --publisher CONNINFO --subscriber CONNINFO --receiver DIR --seed N [--seconds N] [--sessions N]
-             [--prepare-transactions]
+    storm.py --publisher CONNINFO --subscriber CONNINFO --receiver DIR --seed N [--seconds N]
+             [--sessions N] [--pace N] [--prepare-transactions]
 
 Both servers have test/storm/schema.sql, a subscription between them and exporters that send to the receiver
 whose files are in DIR.  When the time is over and both sides are at rest it prints one JSON object: how many
@@ -29,11 +29,11 @@ class Disturbance(threading.Thread):
     """Does something to the servers at random moments.  act(random) is called again and again, with pauses of
     at most so many seconds; errors are part of the storm."""
 
-    def __init__(self, name, seed, until, pause, act):
+    def __init__(self, name, options, until, pause, act):
         super().__init__(name=name, daemon=True)
-        self.random = random.Random(f"{seed}/{name}")
+        self.random = random.Random(f"{options.seed}/{name}")
         self.until = until
-        self.pause = pause
+        self.pause = pause * options.pace
         self.act = act
         self.failure = None
 
@@ -59,11 +59,11 @@ class Storm:
             Session(number, options.seed, options.publisher, self.until, options.prepare_transactions)
             for number in range(1, options.sessions + 1)]
         self.disturbances = [
-            Disturbance("signals", options.seed, self.until, 0.01, self.signal),
-            Disturbance("janitor", options.seed, self.until, 0.5, self.end_prepared),
-            Disturbance("replication", options.seed, self.until, 0.5, self.end_apply_workers),
-            Disturbance("servers", options.seed, self.until, 1.0, self.disturb_servers),
-            Disturbance("collector", options.seed, self.until, 2.0, self.disturb_collector)]
+            Disturbance("signals", options, self.until, 0.01, self.signal),
+            Disturbance("janitor", options, self.until, 0.5, self.end_prepared),
+            Disturbance("replication", options, self.until, 0.5, self.end_apply_workers),
+            Disturbance("servers", options, self.until, 1.0, self.disturb_servers),
+            Disturbance("collector", options, self.until, 2.0, self.disturb_collector)]
 
     def run_sql(self, server, sql, parameters=None):
         """In a connection of the calling thread's own."""
@@ -195,6 +195,7 @@ def main():
     parser.add_argument("--seed", required=True)
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--sessions", type=int, default=16)
+    parser.add_argument("--pace", type=float, default=1)
     parser.add_argument("--prepare-transactions", action="store_true")
     storm = Storm(parser.parse_args())
     storm.run()

@@ -46,9 +46,11 @@ sub receive
 # accepted
 is(receive("\x01$trace_id$span_id"), '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
 	'COPY binary takes flags, trace id and span id');
-is(receive("\xff$trace_id${span_id}a=1,b= 2"), '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff;a=1,b= 2',
+is(receive("\xff$trace_id${span_id}a=1,b= 2"),
+	'00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff;a=1,b= 2',
 	'COPY binary keeps all flags and a tracestate');
-is(receive("\x00$trace_id$span_id a=1 ,,\ta=2,"), '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00;a=1',
+is(receive("\x00$trace_id$span_id a=1 ,,\ta=2,"),
+	'00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00;a=1',
 	'COPY binary normalises a tracestate as the text form does');
 is(receive("\x00$trace_id$span_id, ,"), '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00',
 	'COPY binary takes a tracestate without members for none');
@@ -72,9 +74,11 @@ is(receive("\x01$trace_id${span_id}\xff=1"), $key,
 	'COPY binary refuses a tracestate in no encoding');
 is(receive("\x01$trace_id${span_id}A=1"), $key,
 	'COPY binary refuses a tracestate with an invalid key');
-is(receive("\x01$trace_id${span_id}a"), '22P03 A tracestate member must be a key and a value with "=" between them.',
+is(receive("\x01$trace_id${span_id}a"),
+	'22P03 A tracestate member must be a key and a value with "=" between them.',
 	'COPY binary refuses a tracestate member without "="');
-is(receive("\x01$trace_id$span_id" . join(',', map { "k$_=v" } 1 .. 33)), '22P03 A tracestate must have at most 32 members.',
+is(receive("\x01$trace_id$span_id" . join(',', map { "k$_=v" } 1 .. 33)),
+	'22P03 A tracestate must have at most 32 members.',
 	'COPY binary refuses a tracestate of 33 members');
 is(receive("\x01$trace_id$span_id" . ('x' x 100_000)), $key,
 	'COPY binary refuses a tracestate of 100,000 bytes');
@@ -83,7 +87,8 @@ is(receive("\x01$trace_id$span_id" . ('x' x 100_000)), $key,
 $node->safe_psql('postgres', q{
 	TRUNCATE items;
 	INSERT INTO items SELECT otel.from_ids(md5(i::text), right(md5((-i)::text), 16), i % 256,
-	                                       CASE WHEN i % 2 = 0 THEN 'n=' || i || ',m=' || repeat('v', i % 257) END)
+	                                       CASE WHEN i % 2 = 0
+		THEN 'n=' || i || ',m=' || repeat('v', i % 257) END)
 	  FROM generate_series(1, 1000) i;
 	INSERT INTO items VALUES (NULL);
 	CREATE TABLE again (LIKE items);
@@ -94,7 +99,8 @@ $node->safe_psql('postgres', qq{
 });
 is($node->safe_psql('postgres', q{
 	SELECT (SELECT count(*) FROM again), count(*), count(context)
-	  FROM (SELECT context::text FROM items EXCEPT SELECT context::text FROM again) missing(context);
+	  FROM (SELECT context::text FROM items EXCEPT SELECT context::text
+		FROM again) missing(context);
 }), '1001|0|0', 'COPY binary out and in again keeps every value');
 
 SKIP:
@@ -109,7 +115,8 @@ nope
 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01;a=1
 \.
 });
-	is($node->safe_psql('postgres', 'SELECT otel.span_id(context) FROM items'), "00f067aa0ba902b7\nb7ad6b7169203331",
+	is($node->safe_psql('postgres', 'SELECT otel.span_id(context) FROM items'),
+		"00f067aa0ba902b7\nb7ad6b7169203331",
 		'COPY skips invalid values with ON_ERROR ignore');
 }
 

@@ -73,7 +73,8 @@ foreach my $i (0 .. $#runners)
 
 is($node->safe_psql('postgres', "SELECT count(*) FROM report_request WHERE state = 'done'"),
 	ROWS, 'four job runners process all rows');
-is( $node->safe_psql('postgres', "SELECT count(DISTINCT attributes -> 'runner') FROM otel.span_queue"),
+is( $node->safe_psql('postgres',
+	"SELECT count(DISTINCT attributes -> 'runner') FROM otel.span_queue"),
 	RUNNERS,
 	'every runner has recorded spans');
 is( $node->safe_psql(
@@ -91,12 +92,14 @@ SELECT count(*), count(DISTINCT id), bool_and(batches = 1)
           FROM report_request AS r
                LEFT JOIN (SELECT q.span_id, l.trace_id, l.span_id AS linked
                             FROM otel.span_queue AS q, otel.span_links(q.links) AS l) AS q
-               ON q.trace_id = otel.trace_id(r.trace_context) AND q.linked = otel.span_id(r.trace_context)
+               ON q.trace_id = otel.trace_id(r.trace_context)
+	AND q.linked = otel.span_id(r.trace_context)
          GROUP BY r.id) AS b
 EOSQL
 	sprintf('%d|%d|t', ROWS, ROWS),
 	'every row is linked by exactly one batch span');
-is($node->safe_psql('postgres', 'SELECT sum(dropped_links_count) FROM otel.span_queue'), 0, 'no link was dropped');
+is($node->safe_psql('postgres', 'SELECT sum(dropped_links_count) FROM otel.span_queue'), 0,
+	'no link was dropped');
 
 $node->stop;
 done_testing();

@@ -13,13 +13,15 @@ use Time::HiRes qw(sleep time);
 my $rounds = $ENV{TEST_FULL} ? 20 : 3;
 my $receiver = OtelExport->receiver;
 my $silent = SilentCollector->new;
-my $node = OtelExport::node('main', $receiver, 'restart_after_crash = on', 'log_statement = none', 'max_connections = 20');
+my $node = OtelExport::node('main', $receiver, 'restart_after_crash = on', 'log_statement = none',
+	'max_connections = 20');
 
 # A running exporter sees neither before it begins its next batch.
 sub export_to
 {
 	my ($url) = @_;
-	$node->safe_psql('postgres', "ALTER DATABASE postgres SET otel.exporter_otlp_endpoint = '$url'");
+	$node->safe_psql('postgres',
+		"ALTER DATABASE postgres SET otel.exporter_otlp_endpoint = '$url'");
 }
 
 # Records spans and returns the pid of an exporter that waits for the answer to a request with them.
@@ -37,14 +39,18 @@ sub hang
 sub crash_restarted
 {
 	my ($pid) = @_;
-	return OtelExport::wait_until(sub { !kill(0, $pid) && $node->psql('postgres', 'SELECT 1') == 0 });
+	return OtelExport::wait_until(sub { !kill(0, $pid)
+		&& $node->psql('postgres', 'SELECT 1') == 0 });
 }
 
 # While a request is under way
 my $pid = hang('killed', 5);
-is($node->safe_psql('postgres', "SELECT backend_xid IS NULL AND backend_xmin IS NULL AND xact_start IS NULL FROM pg_stat_activity WHERE pid = $pid"),
+is($node->safe_psql('postgres',
+	"SELECT backend_xid IS NULL AND backend_xmin IS NULL AND xact_start IS NULL
+		FROM pg_stat_activity WHERE pid = $pid"),
 	't', 'an exporter in a request has no transaction open');
-is($node->safe_psql('postgres', "SELECT string_agg(locktype || ' ' || mode, ', ') FROM pg_locks WHERE pid = $pid"),
+is($node->safe_psql('postgres',
+	"SELECT string_agg(locktype || ' ' || mode, ', ') FROM pg_locks WHERE pid = $pid"),
 	'object ExclusiveLock', 'an exporter in a request holds nothing but the guard');
 is(OtelExport::status($node, "pending || ' ' || exported"), '5 0',
 	'spans without an answer are still in the queue');
@@ -87,7 +93,8 @@ cmp_ok($shutdown, '<', 1, 'a fast shutdown during a request takes less than a se
 # A crash of the server while the collector is down
 export_to('http://127.0.0.1:1');
 OtelExport::record($node, 'crash', 3);
-OtelExport::wait_sql($node, q{SELECT last_error_at > now() - interval '1 minute' FROM otel.export_status});
+OtelExport::wait_sql($node,
+	q{SELECT last_error_at > now() - interval '1 minute' FROM otel.export_status});
 my $victim = Session->new($node, 'postgres');
 my $victim_pid = $victim->pid;
 export_to($receiver->url);
@@ -100,7 +107,8 @@ is_deeply([ $receiver->span_names(qr/^crash-/) ], [ OtelExport::names('crash', 3
 	'after kill -9 of a backend all spans arrive');
 
 # kill -9 of the postmaster at random moments, under load.  The table tells what was committed.
-$node->safe_psql('postgres', 'CREATE TABLE work (id bigserial, name text DEFAULT gen_random_uuid())');
+$node->safe_psql('postgres',
+	'CREATE TABLE work (id bigserial, name text DEFAULT gen_random_uuid())');
 my $load = PostgreSQL::Test::Utils::tempdir() . '/load.sql';
 PostgreSQL::Test::Utils::append_to_file($load, q{
 \set undo random(1, 5) = 1
@@ -123,21 +131,25 @@ sub server_processes
 foreach my $round (1 .. $rounds)
 {
 	my ($out, $err) = ('', '');
-	my $pgbench = IPC::Run::start([ 'pgbench', '-n', '-c', 4, '-j', 2, '-T', 60, '-f', $load, '-h', $node->host, '-p',
+	my $pgbench = IPC::Run::start([ 'pgbench', '-n', '-c', 4, '-j', 2, '-T', 60, '-f', $load, '-h',
+		$node->host, '-p',
 			$node->port, 'postgres' ], '>', \$out, '2>', \$err);
-	ok($node->poll_query_until('postgres', 'SELECT count(*) > ' . 50 * $round . ' FROM work'), "round $round: sessions commit spans");
+	ok($node->poll_query_until('postgres', 'SELECT count(*) > ' . 50 * $round . ' FROM work'),
+		"round $round: sessions commit spans");
 	sleep rand;
 	my $postmaster = slurp_file($node->data_dir . '/postmaster.pid') =~ s/\n.*//sr;
 	$node->kill9;
 	eval { $pgbench->finish };
 	# its processes end by themselves, each when it next waits, and hold the shared memory until
 	# then
-	ok(OtelExport::wait_until(sub { !kill(0, $postmaster) && !server_processes() }), "round $round: the postmaster is killed");
+	ok(OtelExport::wait_until(sub { !kill(0, $postmaster) && !server_processes() }),
+		"round $round: the postmaster is killed");
 	$node->start;
 }
 OtelExport::record($node, 'last');
 ok(OtelExport::wait_drained($node), 'after kill -9 of the postmaster the queue is drained');
-my %committed = map { ("work $_" => 1) } split /\n/, $node->safe_psql('postgres', 'SELECT name FROM work');
+my %committed = map { ("work $_" => 1) } split /\n/,
+	$node->safe_psql('postgres', 'SELECT name FROM work');
 my %arrived;
 $arrived{ $_->{name} }++ foreach grep { $_->{status}{code} ne 'error' } $receiver->spans;
 my @lost = grep { !$arrived{$_} } keys %committed;

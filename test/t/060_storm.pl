@@ -4,6 +4,7 @@
 #
 #   STORM_SEED=…     the same script for each session again (the seed of a run is in its output)
 #   STORM_SECONDS=…  15 by default; 300 with TEST_FULL=1
+#   STORM_PACE=…     cancels, terminations and the like come so many times slower (valgrind: 20)
 use strict;
 use warnings;
 use IPC::Run;
@@ -15,6 +16,7 @@ use Test::More;
 
 my $seconds = $ENV{STORM_SECONDS} || ($ENV{TEST_FULL} ? 300 : 15);
 my $sessions = $ENV{STORM_SESSIONS} || 16;
+my $pace = $ENV{STORM_PACE} || 1;
 my $seed = $ENV{STORM_SEED} // int(rand(1_000_000));
 my $dir = ($ENV{TESTDIR} || '.') . '/test/storm';
 note("STORM_SEED=$seed, $sessions sessions, $seconds seconds");
@@ -65,9 +67,11 @@ sub logged_as_lost
 my ($out, $err) = ('', '');
 my $ended = IPC::Run::run(
 	[ ($ENV{TESTDIR} || '.') . '/build/venv/bin/python3', "$dir/storm.py",
-		'--publisher', $publisher->connstr('postgres'), '--subscriber', $subscriber->connstr('postgres'),
-		'--receiver', $receiver->{files}, '--seed', $seed, '--seconds', $seconds, '--sessions', $sessions,
-		'--prepare-transactions' ],
+		'--publisher', $publisher->connstr('postgres'), '--subscriber',
+			$subscriber->connstr('postgres'),
+		'--receiver', $receiver->{files}, '--seed', $seed, '--seconds', $seconds, '--sessions',
+			$sessions,
+		'--pace', $pace, '--prepare-transactions' ],
 	'>', \$out, '2>', \$err);
 ok($ended, "the storm ends, and both servers come to rest (STORM_SEED=$seed)") or diag($err);
 my $report = $ended ? decode_json($out) : { against => {} };
@@ -82,17 +86,22 @@ if ($ended)
 		[ 'lost rows', 'every row that a client was told is committed is there' ],
 		[ 'rows of a rollback', 'no row is there that was rolled back' ],
 		[ 'rows of nobody', 'no row is there that nobody inserted' ],
-		[ 'transactions in part', 'a transaction whose client was cut off has all of its rows or none' ],
+		[ 'transactions in part',
+			'a transaction whose client was cut off has all of its rows or none' ],
 		[ 'lost updates', 'rows that everybody updates have the sum of what was committed' ],
 		[ 'wrong contexts', 'every row has exactly the context that its client sent' ],
-		[ 'wrong contexts of updates', 'every update has exactly the context that its client sent' ],
-		[ 'differences on the subscriber', 'the subscriber has the same rows with the same contexts' ],
-		[ 'missing spans', 'every span of a committed transaction arrives or is counted', $counted{publisher} ],
+		[ 'wrong contexts of updates',
+			'every update has exactly the context that its client sent' ],
+		[ 'differences on the subscriber',
+			'the subscriber has the same rows with the same contexts' ],
+		[ 'missing spans', 'every span of a committed transaction arrives or is counted',
+			$counted{publisher} ],
 		[ 'missing spans of savepoints', 'every span that a savepoint undid arrives or is counted',
 			$counted{publisher} ],
 		[ 'missing spans of the subscriber', 'every span of an applied row arrives or is counted',
 			$counted{subscriber} ],
-		[ 'spans of committed work that say Error', 'no span of committed work says that it was rolled back' ],
+		[ 'spans of committed work that say Error',
+			'no span of committed work says that it was rolled back' ],
 		[ 'spans of work that was undone that do not say Error',
 			'no span of work that was undone says that it succeeded' ]);
 	foreach my $check (@checks)
@@ -100,12 +109,16 @@ if ($ended)
 		my ($name, $sentence, $allowed) = @$check;
 		my @found = @{ delete $against->{$name} };
 		cmp_ok(scalar @found, '<=', $allowed || 0, $sentence)
-		  or diag(join("\n", "STORM_SEED=$seed, " . @found . ':', grep { defined } @found[ 0 .. 9 ]));
+		  or diag(join("\n", "STORM_SEED=$seed, " . @found . ':',
+			grep { defined } @found[ 0 .. 9 ]));
 	}
 	is_deeply([ keys %$against ], [], 'every check of the storm is known here');
-	cmp_ok($report->{duplicates}, '<=', 512 * $report->{'exporters ended'},
+	my $under_way = $publisher->safe_psql('postgres', q{
+		SELECT otel.force_flush(0) * 0 + current_setting('otel.bsp_max_export_batch_size')::int
+		       * current_setting('otel.exporter_max_concurrent_requests')::int});
+	cmp_ok($report->{duplicates}, '<=', $under_way * $report->{'exporters ended'},
 		'a span arrives twice only when its exporter was terminated');
-	cmp_ok($report->{committed}, '>', 2 * $seconds, 'transactions were committed all the time');
+	cmp_ok($report->{committed}, '>', 2 * $seconds / $pace, 'transactions were committed all the time');
 	cmp_ok($report->{errors}{57014} || 0, '>', 0, 'statements were cancelled');
 	cmp_ok($report->{errors}{'57P01'} || 0, '>', 0, 'sessions were terminated');
 }
