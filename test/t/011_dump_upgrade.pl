@@ -54,7 +54,8 @@ $old->safe_psql('postgres', q{
 
 my $content = q{
 	SELECT id, context, contexts FROM items ORDER BY id;
-	SELECT tableoid::regclass, count(*), md5(string_agg(context::text, ',' ORDER BY context)) FROM parted GROUP BY 1 ORDER BY 1;
+	SELECT tableoid::regclass, count(*), md5(string_agg(context::text, ',' ORDER BY context))
+		FROM parted GROUP BY 1 ORDER BY 1;
 	SELECT count(*) FROM sampled;
 	SELECT count(*) FROM by_name;
 	SELECT count(*) FROM pending;
@@ -85,9 +86,12 @@ sub found_by_index
 	return $plan =~ /Index (?:Only )?Scan using $index/ ? $count : $output;
 }
 
-is($old->safe_psql('postgres', q{SELECT attstorage, pg_column_size(context) < 10000 FROM items, pg_attribute
-	WHERE id = 1001 AND attrelid = 'items'::regclass AND attname = 'context'}), 'm|t', 'a long value is compressed');
-is($old->safe_psql('postgres', q{SELECT count(*) > 0 AND max(pg_column_size(context)) > 8192 FROM items WHERE id = 1002}), 't',
+is($old->safe_psql('postgres',
+	q{SELECT attstorage, pg_column_size(context) < 10000 FROM items, pg_attribute
+	WHERE id = 1001 AND attrelid = 'items'::regclass AND attname = 'context'}), 'm|t',
+		'a long value is compressed');
+is($old->safe_psql('postgres',
+	q{SELECT count(*) > 0 AND max(pg_column_size(context)) > 8192 FROM items WHERE id = 1002}), 't',
 	'a long value that does not compress is stored out of line');
 
 # dump and restore
@@ -113,9 +117,11 @@ $old->safe_psql('postgres', q{
 	CHECKPOINT;
 });
 my $little_endian = unpack('h*', pack('s', 1)) =~ /^1/;
-my $page = slurp_file($old->data_dir . '/' . $old->safe_psql('postgres', q{SELECT pg_relation_filepath('layout')}));
+my $page = slurp_file($old->data_dir . '/'
+	. $old->safe_psql('postgres', q{SELECT pg_relation_filepath('layout')}));
 foreach my $stored (
-	[ 'with a tracestate', 'a5' . '4bf92f3577b34da6a3ce929d0e0e4736' . '00f067aa0ba902b7' . unpack('H*', 'vendor=1') ],
+	[ 'with a tracestate',
+		'a5' . '4bf92f3577b34da6a3ce929d0e0e4736' . '00f067aa0ba902b7' . unpack('H*', 'vendor=1') ],
 	[ 'without one', '03' . '0af7651916cd43dd8448eb211c80319c' . 'b7ad6b7169203331' ])
 {
 	my $payload = pack('H*', $stored->[1]);
@@ -153,7 +159,8 @@ is($new->safe_psql('postgres', q{SELECT context FROM items WHERE id = 2000}),
 		'after pg_upgrade a default fills new rows');
 is($new->safe_psql('postgres', q{SELECT count(*) FROM pg_operator o
 	JOIN pg_depend d ON d.classid = 'pg_operator'::regclass AND d.objid = o.oid AND deptype = 'e'
-	WHERE oprnamespace = 'pg_catalog'::regnamespace}), '6', 'the operators are members of the extension again');
+	WHERE oprnamespace = 'pg_catalog'::regnamespace}), '6',
+		'the operators are members of the extension again');
 $new->safe_psql('postgres', 'SET client_min_messages = error; DROP EXTENSION otel_links CASCADE');
 is($new->safe_psql('postgres', q{SELECT (SELECT count(*) FROM pg_operator WHERE oid >= 16384)
 	+ (SELECT count(*) FROM pg_type WHERE typname LIKE '%trace_context')}), '0',

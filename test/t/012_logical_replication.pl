@@ -44,7 +44,8 @@ foreach my $name (sort keys %subscriptions)
 }
 foreach my $name (sort keys %subscriptions)
 {
-	$subscriber->poll_query_until($name, q{SELECT count(*) = 0 FROM pg_subscription_rel WHERE srsubstate NOT IN ('r', 's')})
+	$subscriber->poll_query_until($name,
+		q{SELECT count(*) = 0 FROM pg_subscription_rel WHERE srsubstate NOT IN ('r', 's')})
 	  or die "the first copy to $name did not end";
 }
 
@@ -53,11 +54,14 @@ foreach my $name (sort keys %subscriptions)
 $publisher->safe_psql('postgres', q{
 	INSERT INTO items VALUES (3, '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff');
 	INSERT INTO items
-	SELECT 4, otel.from_traceparent('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', string_agg(
-		'k' || i || '=' || (SELECT string_agg(md5((i * 100 + j)::text), '') FROM generate_series(1, 8) j), ','))
+	SELECT 4, otel.from_traceparent('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+		string_agg(
+		'k' || i || '=' || (SELECT string_agg(md5((i * 100 + j)::text), '')
+			FROM generate_series(1, 8) j), ','))
 	  FROM generate_series(1, 32) i;
 	INSERT INTO items VALUES (5, '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-02;gone=1');
-	UPDATE items SET context = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00' WHERE id = 2;
+	UPDATE items SET context = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00'
+		WHERE id = 2;
 	UPDATE items SET context = NULL WHERE id = 1;
 	DELETE FROM items WHERE id = 5;
 	UPDATE items SET id = 40 WHERE id = 4;

@@ -29,9 +29,12 @@ sub doc_block
 # ---- locks ----
 my $reader = Session->new($node, 'postgres');
 $reader->ask('BEGIN; SELECT count(*) FROM jobs');
-my ($status, undef, $error) = $node->psql('postgres', q{SET lock_timeout = '50ms'; SELECT otel.add_trace_context('jobs')});
-like($error, qr/canceling statement due to lock timeout/, 'a column waits for readers no longer than lock_timeout');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_attribute WHERE attrelid = 'jobs'::regclass AND attnum > 0}), '2',
+my ($status, undef, $error) = $node->psql('postgres',
+	q{SET lock_timeout = '50ms'; SELECT otel.add_trace_context('jobs')});
+like($error, qr/canceling statement due to lock timeout/,
+	'a column waits for readers no longer than lock_timeout');
+is($node->safe_psql('postgres',
+	q{SELECT count(*) FROM pg_attribute WHERE attrelid = 'jobs'::regclass AND attnum > 0}), '2',
 	'a capture column that met lock_timeout leaves nothing behind');
 $node->safe_psql('postgres', q{SET lock_timeout = '10s'; SELECT otel.capture_into('jobs', 'data')});
 pass('a trigger waits for no reader');
@@ -49,14 +52,16 @@ my $first = Session->new($node, 'postgres');
 $first->ask(q{BEGIN; SELECT otel.add_trace_context('twice')});
 my $second = Session->new($node, 'postgres');
 $second->tell(q{SELECT otel.add_trace_context('twice')});
-$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'})
+$node->poll_query_until('postgres',
+	q{SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'})
   or die 'nobody waits';
 $first->ask('COMMIT');
 $second->answer;
 unlike($second->told, qr/ERROR/, 'the second of two calls at the same time does not fail');
 $first->quit;
 $second->quit;
-is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_attribute WHERE attrelid = 'twice'::regclass AND attnum > 0}), '2',
+is($node->safe_psql('postgres',
+	q{SELECT count(*) FROM pg_attribute WHERE attrelid = 'twice'::regclass AND attnum > 0}), '2',
 	'of two calls at the same time one adds the column, and neither deadlocks');
 
 # ---- foreign tables ----
@@ -69,7 +74,8 @@ $node->safe_psql('shard', q{
 my ($host, $port) = ($node->host, $node->port);
 $node->safe_psql('postgres', qq{
 	CREATE EXTENSION postgres_fdw;
-	CREATE SERVER shard FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '$host', port '$port', dbname 'shard');
+	CREATE SERVER shard FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '$host', port '$port',
+		dbname 'shard');
 	CREATE USER MAPPING FOR CURRENT_USER SERVER shard;
 	CREATE FOREIGN TABLE far (id int, data jsonb) SERVER shard OPTIONS (table_name 'jobs');
 });
@@ -90,40 +96,52 @@ $node->safe_psql('postgres', "INSERT INTO parts (k) VALUES (1) $comment");
 is($node->safe_psql('shard', 'SELECT trace_context, otel.extract(data) FROM part'), "$tp|$tp",
 	'so have rows of a partition that is a foreign table');
 $node->safe_psql('postgres', "COPY parts (k) FROM STDIN $comment;\n1\n\\.\n");
-is($node->safe_psql('shard', 'SELECT count(trace_context), count(otel.extract(data)) FROM part'), '2|2', 'COPY too');
+is($node->safe_psql('shard', 'SELECT count(trace_context), count(otel.extract(data)) FROM part'),
+	'2|2', 'COPY too');
 
 # ---- dump and restore ----
 $node->safe_psql('postgres', q{
 	CREATE TABLE forms (id int, payload json);
 	SELECT otel.add_trace_context('forms'), otel.add_trace_context('forms', 'tp', 'text'),
-	       otel.add_trace_context('forms', 'vc', 'varchar'), otel.add_trace_context('forms', 'carrier', 'jsonb');
+	       otel.add_trace_context('forms', 'vc', 'varchar'),
+	         otel.add_trace_context('forms', 'carrier', 'jsonb');
 	SELECT otel.capture_into('forms', 'payload', 'replace', '{a,"b c"}', '{id}');
 	CREATE DATABASE restored TEMPLATE template0;
 });
 my $dump = PostgreSQL::Test::Utils::tempdir . '/dump';
-$node->command_ok([ 'pg_dump', '-Fc', '-t', 'forms', '-t', 'parts', '-t', 'twice', '-f', $dump, $node->connstr('postgres') ],
+$node->command_ok([ 'pg_dump', '-Fc', '-t', 'forms', '-t', 'parts', '-t', 'twice', '-f', $dump,
+	$node->connstr('postgres') ],
 	'pg_dump');
 $node->safe_psql('restored', 'CREATE EXTENSION otel_links');
-$node->command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('restored'), $dump ], 'pg_restore');
+$node->command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('restored'), $dump ],
+	'pg_restore');
 $node->safe_psql('restored', "INSERT INTO forms (id) VALUES (1) $comment");
-is($node->safe_psql('restored', q{SELECT trace_context, tp, vc, otel.extract(carrier), otel.extract(payload, '{a,"b c"}') FROM forms}),
+is($node->safe_psql('restored',
+	q{SELECT trace_context, tp, vc, otel.extract(carrier), otel.extract(payload, '{a,"b c"}')
+	FROM forms}),
 	join('|', ($tp) x 5), 'every form of capture works in a restored database');
 $node->safe_psql('restored', q{
-	SELECT otel.add_trace_context('forms', 'tp', 'text'), otel.add_trace_context('forms', 'vc', 'varchar'),
-	       otel.add_trace_context('forms', 'carrier', 'jsonb'), otel.capture_into('forms', 'payload');
-	SELECT otel.remove_capture('forms', c) FROM unnest('{trace_context,tp,vc,carrier,payload}'::name[]) c;
+	SELECT otel.add_trace_context('forms', 'tp', 'text'),
+		otel.add_trace_context('forms', 'vc', 'varchar'),
+	       otel.add_trace_context('forms', 'carrier', 'jsonb'),
+	         otel.capture_into('forms', 'payload');
+	SELECT otel.remove_capture('forms', c)
+		FROM unnest('{trace_context,tp,vc,carrier,payload}'::name[]) c;
 });
-is($node->safe_psql('restored', q{SELECT (SELECT count(*) FROM pg_attrdef WHERE adrelid = 'forms'::regclass)
+is($node->safe_psql('restored',
+	q{SELECT (SELECT count(*) FROM pg_attrdef WHERE adrelid = 'forms'::regclass)
 	+ (SELECT count(*) FROM pg_trigger WHERE tgrelid = 'forms'::regclass)}), '0',
 	'and is known there as ours: remove_capture() takes all of it away');
 
 # ---- tables that come later ----
-$node->safe_psql('postgres', 'CREATE SCHEMA pgmq; ' . doc_block('queues.md', 'tables-that-come-later'));
+$node->safe_psql('postgres',
+	'CREATE SCHEMA pgmq; ' . doc_block('queues.md', 'tables-that-come-later'));
 $node->safe_psql('postgres', q{
 	CREATE ROLE app LOGIN;
 	GRANT CREATE, USAGE ON SCHEMA pgmq TO app;
 	SET ROLE app;
-	CREATE TABLE IF NOT EXISTS pgmq.q_mail (msg_id bigint GENERATED ALWAYS AS IDENTITY, message jsonb, headers jsonb);
+	CREATE TABLE IF NOT EXISTS pgmq.q_mail (msg_id bigint GENERATED ALWAYS AS IDENTITY,
+		message jsonb, headers jsonb);
 	CREATE TABLE pgmq.a_mail (LIKE pgmq.q_mail);
 	CREATE TABLE pgmq.other (headers jsonb);
 });
@@ -131,7 +149,8 @@ $node->safe_psql('postgres', "INSERT INTO pgmq.q_mail (message) VALUES ('{}') $c
 is($node->safe_psql('postgres', 'SELECT otel.extract(headers) FROM pgmq.q_mail'), $tp,
 	'a table that is made later is captured into, whoever made it');
 is($node->safe_psql('postgres', q{SELECT string_agg(tgrelid::regclass::text, ' ') FROM pg_trigger
-	WHERE tgname LIKE 'otel%' AND tgrelid::regclass::text LIKE 'pgmq%'}), 'pgmq.q_mail', 'others are not');
+	WHERE tgname LIKE 'otel%' AND tgrelid::regclass::text LIKE 'pgmq%'}), 'pgmq.q_mail',
+		'others are not');
 ($status, undef, $error) = $node->psql('postgres', 'CREATE TABLE pgmq.q_old (msg_id bigint)');
 is($status, 0, 'a table that has not the column is made all the same');
 like($error, qr/WARNING:  no trace contexts in pgmq\.q_old: column "headers" of table "q_old" does not exist/, 'with a warning');

@@ -42,7 +42,8 @@ sub recorded
 {
 	return $node->safe_psql('postgres', q{
 		WITH rows AS (DELETE FROM jobs RETURNING id, trace_context)
-		SELECT string_agg(coalesce(right(otel.trace_id(trace_context), 1), '-'), '' ORDER BY id) FROM rows});
+		SELECT string_agg(coalesce(right(otel.trace_id(trace_context), 1), '-'), '' ORDER BY id)
+			FROM rows});
 }
 
 my $wire = Wire->connect($node, 'postgres');
@@ -95,7 +96,8 @@ is(recorded(), '--', 'executions in a later transaction have no context');
 $wire->run(parse => ['old', $insert]);
 $wire->query('SELECT pg_sleep(1.1)');
 $wire->run(bind => ['', 'old', 'x'], execute => ['']);
-is(recorded(), '-', 'first executed more than a second after it was prepared, a statement may be of another request');
+is(recorded(), '-',
+	'first executed more than a second after it was prepared, a statement may be of another request');
 $wire->query('BEGIN');
 $wire->run(parse => ['old2', $insert]);
 $wire->query('SELECT pg_sleep(1.1)');
@@ -127,7 +129,8 @@ $wire->run(bind => ['p6', 's6', 'x'], close_statement => ['s6'],
 	parse => ['s6', 'SELECT 1 ' . from(2)], execute => ['p6']);
 is(recorded(), '-', 'another statement prepared under its name does not vouch for a portal');
 
-$wire->run(close_statement => ['s6'], parse => ['s6', $insert =~ s/4731/4733/r], bind => ['', 's6', 'x'], execute => ['']);
+$wire->run(close_statement => ['s6'], parse => ['s6', $insert =~ s/4731/4733/r],
+	bind => ['', 's6', 'x'], execute => ['']);
 is(recorded(), '3', 'a statement prepared anew under an old name has the context of its comment');
 
 $wire->query('DEALLOCATE ALL');
@@ -147,16 +150,20 @@ sub reason
 	return $rows[-1];
 }
 
-is(reason(parse => ['w1', $why], bind => ['', 'w1'], execute => ['']), '', 'a first execution is trusted');
-is(reason(bind => ['', 'w1'], execute => ['']), 'not trusted: statement "w1" was prepared by an earlier request',
+is(reason(parse => ['w1', $why], bind => ['', 'w1'], execute => ['']), '',
+	'a first execution is trusted');
+is(reason(bind => ['', 'w1'], execute => ['']),
+	'not trusted: statement "w1" was prepared by an earlier request',
 	'trace_context_sources(): prepared earlier');
 is(reason(parse => ['w2', $why], bind => ['', 'w2'], close_statement => ['w2'], execute => ['']),
-	'not trusted: statement "w2" was closed or prepared anew before it ran', 'trace_context_sources(): closed');
+	'not trusted: statement "w2" was closed or prepared anew before it ran',
+		'trace_context_sources(): closed');
 is(reason(parse => ['PGCAT_1', $why], bind => ['', 'PGCAT_1'], execute => ['']),
 	'not trusted: a pooler prepared the statement, because its name "PGCAT_1" is like PGCAT\_%',
 	'trace_context_sources(): prepared by a pooler');
 $wire->query(q{SET otel.traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4739-00f067aa0ba902b7-01'});
-is(reason(parse => ['PGCAT_2', $why =~ s/'comment'/'session'/r], bind => ['', 'PGCAT_2'], execute => ['']),
+is(reason(parse => ['PGCAT_2', $why =~ s/'comment'/'session'/r], bind => ['', 'PGCAT_2'],
+	execute => ['']),
 	'not trusted: a pooler prepared the statement, because its name "PGCAT_2" is like PGCAT\_%',
 	'trace_context_sources(): the session of a pooler');
 $wire->query('RESET otel.traceparent');
@@ -168,11 +175,13 @@ for my $name ('PGBOUNCER_17', 'PGCAT_7', '__pgdog_7', 'DOORMAN_7', 'odyssey_pstm
 	'supavisor_-576460752303416415', 'sv_u4pruydqqvj8xYz0/aB+c')
 {
 	$wire->run(parse => [$name, $insert], bind => ['', $name, 'x'], execute => ['']);
-	is(recorded(), '-', "the comment of a statement that a pooler prepared as $name is never trusted");
+	is(recorded(), '-',
+		"the comment of a statement that a pooler prepared as $name is never trusted");
 }
 
 # names that drivers make, of which some begin alike
-for my $name ('S_1', 's', 'sqlx_s_1', '__asyncpg_stmt_1__', '_pg3_0', 'lrupsc_1_0', 'stmtcache_1', 'pdo_stmt_1',
+for my $name ('S_1', 's', 'sqlx_s_1', '__asyncpg_stmt_1__', '_pg3_0', 'lrupsc_1_0', 'stmtcache_1',
+	'pdo_stmt_1',
 	'a1', 'P', 'PGCAT', 'PGCATx1', 'supavisor', '__pgdogs', 'svx1')
 {
 	$wire->run(parse => [$name, $insert], bind => ['', $name, 'x'], execute => ['']);
@@ -194,8 +203,10 @@ is(recorded(), '1', 'the list may be empty');
 $wire->query('RESET otel.pooler_statement_names');
 $wire->query(q{SET otel.traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4739-00f067aa0ba902b7-01'});
 $wire->run(parse => ['PGBOUNCER_19', $insert], bind => ['', 'PGBOUNCER_19', 'x'], execute => ['']);
-$wire->run(parse => ['mine_2', $insert =~ s/4731/473x/r], bind => ['', 'mine_2', 'x'], execute => ['']);
-is(recorded(), '-9', 'what some client of the pooler has set for the session does not count either');
+$wire->run(parse => ['mine_2', $insert =~ s/4731/473x/r], bind => ['', 'mine_2', 'x'],
+	execute => ['']);
+is(recorded(), '-9',
+	'what some client of the pooler has set for the session does not count either');
 $wire->query('RESET otel.traceparent');
 
 $wire->query('SET otel.context_sources = transaction, comment, application_name');
@@ -209,7 +220,8 @@ $wire->query('RESET application_name');
 
 my $calls = 'SELECT enqueue($1 || i) FROM generate_series(1, 4) i ' . from(1);
 $wire->query('BEGIN');
-is(join('', $wire->run(parse => ['f1', $calls], bind => ['p', 'f1', 'x'], execute => ['p', 2])), '11',
+is(join('', $wire->run(parse => ['f1', $calls], bind => ['p', 'f1', 'x'], execute => ['p', 2])),
+	'11',
 	'a function\'s FOR IN INSERT RETURNING has the comment of the client\'s statement');
 $wire->run(bind => ['', 'f1', 'x'], execute => ['']);
 is(join('', $wire->run(execute => ['p', 0])), '11', 'a portal that is continued keeps the comment');
@@ -221,15 +233,18 @@ is(join('', $wire->run(bind => ['', 'f1', 'x'], execute => [''])), '',
   or diag('FOR IN INSERT RETURNING must not hide the name of the client\'s statement');
 is(recorded(), '----', 'a later execution of the client\'s statement has no context');
 
-$wire->run(parse => ['', 'CALL enqueue_and_commit($1) ' . from(2)], bind => ['', '', 'x'], execute => ['']);
+$wire->run(parse => ['', 'CALL enqueue_and_commit($1) ' . from(2)], bind => ['', '', 'x'],
+	execute => ['']);
 is(recorded(), '22', 'a procedure that commits keeps the comment of its CALL');
-$wire->run(parse => ['c1', 'CALL enqueue_and_commit($1) ' . from(2)], bind => ['', 'c1', 'x'], execute => ['']);
+$wire->run(parse => ['c1', 'CALL enqueue_and_commit($1) ' . from(2)], bind => ['', 'c1', 'x'],
+	execute => ['']);
 is(recorded(), '22', 'a procedure that commits keeps the comment of a named CALL');
 $wire->run(bind => ['', 'c1', 'x'], execute => ['']);
 is(recorded(), '--',
 	'a procedure that commits has no context when its named CALL is executed again');
 
-$wire->run(parse => ['u1', 'DO $$ BEGIN PERFORM enqueue(\'do\'); END $$ ' . from(3)], bind => ['', 'u1'], execute => ['']);
+$wire->run(parse => ['u1', 'DO $$ BEGIN PERFORM enqueue(\'do\'); END $$ ' . from(3)],
+	bind => ['', 'u1'], execute => ['']);
 $wire->run(bind => ['', 'u1'], execute => ['']);
 is(recorded(), '3-', 'a utility statement has the context of its comment');
 
@@ -266,7 +281,8 @@ is(order(parse => ['end', 'COMMIT ' . from(3)], bind => ['', 'end'], execute => 
 	'a deferred trigger has the comment of a named COMMIT');
 is(order(bind => ['', 'end'], execute => ['']), '-',
 	'a deferred trigger has no context when a named COMMIT is executed again');
-is(order(parse => ['PGBOUNCER_20', 'COMMIT ' . from(4)], bind => ['', 'PGBOUNCER_20'], execute => ['']), '-',
+is(order(parse => ['PGBOUNCER_20', 'COMMIT ' . from(4)], bind => ['', 'PGBOUNCER_20'],
+	execute => ['']), '-',
 	'a deferred trigger has no context from a COMMIT that a pooler prepared');
 is(order(query => 'END ' . from(5)), '5',
 	'after such COMMITs a message has the context of its own comment');
@@ -280,9 +296,11 @@ is(order(parse => ['', 'COMMIT ' . from(7)], bind => ['', ''], execute => ['']),
 $wire->query('INSERT INTO jobs (how) VALUES (\'x\') ' . from($_)) for 1 .. 5;
 is(recorded(), '12345',
 	'messages of one length, one after another, have the contexts of their own comments');
-$wire->query(join(';', map { "INSERT INTO jobs (how) VALUES ('x') " . ($_ % 2 ? from($_) : '') } 1 .. 9));
+$wire->query(join(';',
+	map { "INSERT INTO jobs (how) VALUES ('x') " . ($_ % 2 ? from($_) : '') } 1 .. 9));
 is(recorded(), '1-3-5-7-9', 'statements of one message have the contexts of their own comments');
-$wire->query('SELECT enqueue(\'x\')' . from(4) . ';SELECT enqueue(\'y\')' . from(5) . ';SELECT enqueue(\'z\')');
+$wire->query('SELECT enqueue(\'x\')' . from(4) . ';SELECT enqueue(\'y\')' . from(5)
+	. ';SELECT enqueue(\'z\')');
 is(recorded(), '45-', 'one cached plan of a function, different statements of one message');
 $wire->query('SELECT enqueue(\'x\')' . from(4) . ';SELECT enqueue(\'y\');SELECT enqueue(\'z\')');
 is(recorded(), '444', 'one comment for a message of several statements speaks for all of them');
@@ -297,6 +315,7 @@ sub recorded_in
 	my ($client) = @_;
 	my ($digits) = $client->query(q{
 		WITH rows AS (DELETE FROM jobs RETURNING id, trace_context)
-		SELECT string_agg(coalesce(right(otel.trace_id(trace_context), 1), '-'), '' ORDER BY id) FROM rows});
+		SELECT string_agg(coalesce(right(otel.trace_id(trace_context), 1), '-'), '' ORDER BY id)
+			FROM rows});
 	return $digits;
 }

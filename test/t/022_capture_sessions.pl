@@ -26,7 +26,8 @@ sub recorded
 	my ($server) = @_;
 	return $server->safe_psql('postgres', q{
 		WITH rows AS (DELETE FROM jobs RETURNING id, trace_context)
-		SELECT string_agg(coalesce(right(otel.trace_id(trace_context), 1), '-'), '' ORDER BY id) FROM rows});
+		SELECT string_agg(coalesce(right(otel.trace_id(trace_context), 1), '-'), '' ORDER BY id)
+			FROM rows});
 }
 
 my $plain = q{INSERT INTO jobs (how) VALUES ('x')};
@@ -36,8 +37,10 @@ my $plain = q{INSERT INTO jobs (how) VALUES ('x')};
 	local $ENV{PGOPTIONS} = '-c otel.traceparent=' . traceparent(1) . ' -c otel.tracestate=a=1';
 	$node->safe_psql('postgres', $plain);
 	$node->safe_psql('postgres', $plain . from(2));
-	$node->safe_psql('postgres', "BEGIN; SELECT otel.set_trace_context('" . traceparent(3) . "'); $plain; COMMIT");
-	is($node->safe_psql('postgres', q{SELECT string_agg(coalesce(otel.trace_state(trace_context), '-'), '' ORDER BY id)
+	$node->safe_psql('postgres',
+		"BEGIN; SELECT otel.set_trace_context('" . traceparent(3) . "'); $plain; COMMIT");
+	is($node->safe_psql('postgres',
+		q{SELECT string_agg(coalesce(otel.trace_state(trace_context), '-'), '' ORDER BY id)
 		FROM jobs}), 'a=1--', 'a tracestate from PGOPTIONS goes with its traceparent only');
 	is(recorded($node), '123', 'PGOPTIONS ranks after a comment and what the transaction sets');
 
@@ -72,15 +75,18 @@ $wire->query($_) for $plain, $plain . from(2), "$plain;$plain" . from(3);
 is(recorded($node), '-7233', 'SET for the session, after a SET that was rolled back');
 $wire->query('SET otel.traceparent TO DEFAULT');
 $wire->query('CREATE PROCEDURE enqueue() LANGUAGE plpgsql AS $$ BEGIN
-	PERFORM set_config(\'otel.traceparent\', \'' . traceparent(8) . "', false); $plain; COMMIT; $plain; END \$\$");
+	PERFORM set_config(\'otel.traceparent\', \'' . traceparent(8)
+		. "', false); $plain; COMMIT; $plain; END \$\$");
 $wire->query('CALL enqueue()' . from(2));
-is(recorded($node), '82', 'what a procedure sets for the session comes after the comment once it has committed');
+is(recorded($node), '82',
+	'what a procedure sets for the session comes after the comment once it has committed');
 $wire->disconnect;
 
 # ---- what is set for a role, a database, the server ----
 $node->safe_psql('postgres', "ALTER ROLE traced SET otel.traceparent = '" . traceparent(1) . "'");
 $node->safe_psql('postgres', $plain, extra_params => [ '-U', 'traced' ]);
-$node->safe_psql('postgres', "ALTER DATABASE postgres SET otel.traceparent = '" . traceparent(2) . "'");
+$node->safe_psql('postgres',
+	"ALTER DATABASE postgres SET otel.traceparent = '" . traceparent(2) . "'");
 $node->safe_psql('postgres', $plain);
 $node->safe_psql('postgres', $plain, extra_params => [ '-U', 'traced' ]);
 $node->safe_psql('postgres', $plain . from(3));
@@ -93,7 +99,8 @@ $node->safe_psql('postgres', 'ALTER DATABASE postgres RESET ALL');
 
 # ---- a database behind a transaction pooler, where a session is nobody's ----
 $node->safe_psql('postgres',
-	q{ALTER DATABASE postgres SET otel.context_sources = 'transaction, comment, postgrest, pg_tracing'});
+	q{ALTER DATABASE postgres
+		SET otel.context_sources = 'transaction, comment, postgrest, pg_tracing'});
 $wire = Wire->connect($node, 'postgres', options => '-c otel.traceparent=' . traceparent(1));
 $wire->query($plain);
 $wire->query("SET otel.traceparent = '" . traceparent(2) . "'");
@@ -103,7 +110,8 @@ $wire->query("BEGIN; SET otel.traceparent = '" . traceparent(4) . "'");
 $wire->query($plain);
 $wire->query('COMMIT');
 $wire->query($plain);
-is(recorded($node), '--34-', 'without the source session, what a transaction or a comment says still counts');
+is(recorded($node), '--34-',
+	'without the source session, what a transaction or a comment says still counts');
 $wire->query("SET request.headers = '{\"traceparent\": \"" . traceparent(5) . "\"}'");
 $wire->query($plain);
 $wire->query('SET otel.context_sources = transaction, comment, session, postgrest');
@@ -113,14 +121,18 @@ is(recorded($node), '54',
 $wire->disconnect;
 
 # what is no source warns and is as if it were not set; comments are turned off for one role
-$node->safe_psql('postgres', q{ALTER DATABASE postgres SET otel.context_sources = 'comment, nonsense'});
+$node->safe_psql('postgres',
+	q{ALTER DATABASE postgres SET otel.context_sources = 'comment, nonsense'});
 my ($status, $out, $err) = $node->psql('postgres', "$plain" . from(3));
-like($err, qr/WARNING:  invalid value for parameter "otel.context_sources"/, 'a wrong list of a database warns');
+like($err, qr/WARNING:  invalid value for parameter "otel.context_sources"/,
+	'a wrong list of a database warns');
 is(recorded($node), '3', '... and the default counts');
 $node->safe_psql('postgres', 'ALTER DATABASE postgres RESET otel.context_sources');
-$node->safe_psql('postgres', q{ALTER ROLE traced SET otel.context_sources = 'transaction, session'});
+$node->safe_psql('postgres',
+	q{ALTER ROLE traced SET otel.context_sources = 'transaction, session'});
 $node->safe_psql('postgres', $plain . from(3), extra_params => [ '-U', 'traced' ]);
-$node->safe_psql('postgres', "BEGIN; SET LOCAL otel.traceparent = '" . traceparent(4) . "'; $plain" . from(3) . '; COMMIT',
+$node->safe_psql('postgres',
+	"BEGIN; SET LOCAL otel.traceparent = '" . traceparent(4) . "'; $plain" . from(3) . '; COMMIT',
 	extra_params => [ '-U', 'traced' ]);
 $node->safe_psql('postgres', $plain . from(3));
 is(recorded($node), '-43', 'comments turned off for a role');
@@ -130,7 +142,8 @@ $node->safe_psql('postgres', 'ALTER ROLE traced RESET ALL');
 $node->safe_psql('postgres', q{ALTER DATABASE postgres SET otel.context_sources = 'comment'});
 $node->safe_psql('postgres', $plain . from(3));
 $wire = Wire->connect($node, 'postgres');
-$wire->query('SET ' . ($node->pg_version >= 16 ? 'debug_parallel_query' : 'force_parallel_mode') . ' = on');
+$wire->query('SET ' . ($node->pg_version >= 16 ? 'debug_parallel_query' : 'force_parallel_mode')
+	. ' = on');
 $wire->query('SELECT trace_context FROM jobs');
 $wire->query("SET otel.traceparent = '" . traceparent(1) . "'");
 $wire->query($plain);
@@ -144,7 +157,8 @@ SKIP:
 	my ($off) = $node->psql('postgres', 'SET standard_conforming_strings = off');
 	skip 'standard_conforming_strings cannot be turned off in this version', 2 if $off != 0;
 	local $ENV{PGOPTIONS} = '-c standard_conforming_strings=off -c escape_string_warning=off';
-	$node->safe_psql('postgres', q{INSERT INTO jobs (how) VALUES ('\\'} . from(1) =~ s/'//gr . q{')});
+	$node->safe_psql('postgres',
+		q{INSERT INTO jobs (how) VALUES ('\\'} . from(1) =~ s/'//gr . q{')});
 	$node->safe_psql('postgres', q{INSERT INTO jobs (how) VALUES ('\\\\')} . from(2));
 	is(recorded($node), '-2',
 		'comments are told from literals with standard_conforming_strings = off');
@@ -156,22 +170,27 @@ SKIP:
 	my $comment_in_literal = from(3) =~ s/'//gr;
 	$node->safe_psql('postgres', "SELECT add('C:\\', '$comment_in_literal')");
 	$node->safe_psql('postgres', "SELECT add('C:', 'x')" . from(4));
-	is(recorded($node), '-4', 'a literal is no comment in a function that reads literals otherwise');
+	is(recorded($node), '-4',
+		'a literal is no comment in a function that reads literals otherwise');
 }
 
 # ---- PostgREST's headers in a database that lacks their characters ----
-$node->safe_psql('postgres', q{CREATE DATABASE latin1 TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'});
+$node->safe_psql('postgres',
+	q{CREATE DATABASE latin1 TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'});
 $node->safe_psql('latin1', 'CREATE EXTENSION otel_links');
 my $json = '{"from": "\u20ac \ud83d\ude00", "traceparent": "' . traceparent(6) . '"}';
-is($node->safe_psql('latin1', "SET request.headers = '$json'; SELECT right(otel.trace_id(otel.current_trace_context()), 1)"),
+is($node->safe_psql('latin1',
+	"SET request.headers = '$json'; SELECT right(otel.trace_id(otel.current_trace_context()), 1)"),
 	'6', 'PostgREST\'s headers are read although the database lacks their characters');
 
 # ---- parallel workers ----
-$node->safe_psql('postgres', q{CREATE TABLE big AS SELECT generate_series(1, 1000) AS i; ANALYZE big});
+$node->safe_psql('postgres',
+	q{CREATE TABLE big AS SELECT generate_series(1, 1000) AS i; ANALYZE big});
 is($node->safe_psql('postgres', q{
 	SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
 	SET max_parallel_workers_per_gather = 2;
-	SELECT right(otel.trace_id(otel.current_trace_context()), 1), count(*) FROM big GROUP BY 1 } . from(2)),
+	SELECT right(otel.trace_id(otel.current_trace_context()), 1), count(*) FROM big GROUP BY 1 }
+		. from(2)),
 	'2|1000', 'a parallel plan: every row has the context of the leader\'s statement');
 
 # ---- logical replication ----
@@ -189,7 +208,8 @@ $subscriber->safe_psql('postgres', q{
 $node->safe_psql('postgres', 'CREATE PUBLICATION pub FOR TABLE jobs');
 $node->safe_psql('postgres', $plain . from(1));
 my $connstr = $node->connstr . ' dbname=postgres';
-$subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION sub CONNECTION '$connstr' PUBLICATION pub " . from(9));
+$subscriber->safe_psql('postgres',
+	"CREATE SUBSCRIPTION sub CONNECTION '$connstr' PUBLICATION pub " . from(9));
 $subscriber->wait_for_subscription_sync($node, 'sub');
 $node->safe_psql('postgres', $plain . from(2) . ";$plain");
 $node->safe_psql('postgres', q{UPDATE jobs SET how = 'y'} . from(3));
@@ -199,14 +219,17 @@ is($subscriber->safe_psql('postgres', q{
 		count(own), count(by_trigger), min(how) FROM jobs}), '12-|0|0|y',
 	'rows keep the context that the publisher recorded; the apply worker has none of its own');
 
-$subscriber->safe_psql('postgres', "ALTER ROLE CURRENT_USER SET otel.traceparent = '" . traceparent(5) . "'");
+$subscriber->safe_psql('postgres',
+	"ALTER ROLE CURRENT_USER SET otel.traceparent = '" . traceparent(5) . "'");
 $subscriber->safe_psql('postgres', 'ALTER SUBSCRIPTION sub DISABLE');
-$subscriber->poll_query_until('postgres', 'SELECT count(*) = 0 FROM pg_stat_subscription WHERE pid IS NOT NULL');
+$subscriber->poll_query_until('postgres',
+	'SELECT count(*) = 0 FROM pg_stat_subscription WHERE pid IS NOT NULL');
 $subscriber->safe_psql('postgres', 'ALTER SUBSCRIPTION sub ENABLE');
 $node->safe_psql('postgres', $plain . from(2));
 $node->wait_for_catchup('sub');
 is($subscriber->safe_psql('postgres', q{
-	SELECT right(otel.trace_id(trace_context), 1), right(otel.trace_id(own), 1), right(otel.trace_id(by_trigger), 1)
+	SELECT right(otel.trace_id(trace_context), 1), right(otel.trace_id(own), 1),
+		right(otel.trace_id(by_trigger), 1)
 	FROM jobs ORDER BY id DESC LIMIT 1}), '2|5|5',
 		'the apply worker has the context that somebody set for its role');
 

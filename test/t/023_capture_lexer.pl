@@ -23,8 +23,10 @@ sub comment_of
 }
 
 # What a literal is made of; context 9 must never be found.
-my @bits = ('x', ' ', "'", "''", '"', '\\', "\\'", '/*', '*/', '--', '$$', '$a$', ';', "\n", "\r\n", "\xc3\xa9",
-	'/', '*', 'e', "E'", comment_of(9), comment_of(9), "traceparent=00-4bf92f3577b34da6a3ce929d0e0e4739-00f067aa0ba902b7-01");
+my @bits = ('x', ' ', "'", "''", '"', '\\', "\\'", '/*', '*/', '--', '$$', '$a$', ';', "\n", "\r\n",
+	"\xc3\xa9",
+	'/', '*', 'e', "E'", comment_of(9), comment_of(9),
+		"traceparent=00-4bf92f3577b34da6a3ce929d0e0e4739-00f067aa0ba902b7-01");
 
 sub text { return join('', map { pick(@bits) } 1 .. 1 + int(rand 5)) }
 
@@ -47,7 +49,8 @@ my %makers = (
 	continued => sub {
 		my ($first, $second) = (text(), text());
 		s/\\/\\\\/g, s/'/\\'/g for my ($one, $two) = ($first, $second);
-		return ("E'$one'" . pick("\n", " -- '\n", "\r", "\t\n -- " . comment_of(9) . "\n ") . "'$two'", $first . $second);
+		return ("E'$one'" . pick("\n", " -- '\n", "\r", "\t\n -- " . comment_of(9) . "\n ")
+			. "'$two'", $first . $second);
 	},
 	dollar => sub {
 		my $tag = pick('', 'a', 'b1', '_', "\xc3\xa9");
@@ -106,7 +109,8 @@ sub expected_context
 sub statement
 {
 	my ($standard) = @_;
-	my ($sql, @values) = (take_gap() . 'SELECT' . take_gap() . 'right(otel.trace_id(otel.current_trace_context()),1)||right(otel.span_id(otel.current_trace_context()),1)');
+	my ($sql, @values) = (take_gap() . 'SELECT' . take_gap()
+		. 'right(otel.trace_id(otel.current_trace_context()),1)||right(otel.span_id(otel.current_trace_context()),1)');
 	for (1 .. 1 + int(rand 4))
 	{
 		my ($item, $value) = $makers{ pick(sort keys %makers) }->($standard);
@@ -134,7 +138,9 @@ sub message
 		push @values, \@row;
 	}
 	my @all = map { @$_ } @contexts;
-	return ($sql, map { join('|', expected_context($contexts[$_], \@all), @{ $values[$_] }) } 0 .. $statements - 1);
+	return ($sql,
+		map { join('|', expected_context($contexts[$_], \@all),
+			@{ $values[$_] }) } 0 .. $statements - 1);
 }
 
 my $node = PostgreSQL::Test::Cluster->new('main');
@@ -148,7 +154,8 @@ for my $setting ('on', 'off')
 	{
 		my $wire = Wire->connect($node, 'postgres', client_encoding => 'UTF8');
 		my $accepted = eval { $wire->query("SET standard_conforming_strings = $setting"); 1 };
-		skip "standard_conforming_strings = $setting is not to be had in this version", 1 unless $accepted;
+		skip "standard_conforming_strings = $setting is not to be had in this version",
+			1 unless $accepted;
 		# the warnings about backslashes, which PostgreSQL 19 no longer has
 		$wire->query('SET client_min_messages = error');
 		my ($wrong, $contexts) = (0, 0);
@@ -161,7 +168,8 @@ for my $setting ('on', 'off')
 			$wrong++;
 			diag("message:\n$sql\ngot: @rows\nexpected: @expected\n$@") if $wrong <= 3;
 		}
-		is($wrong, 0, "$MESSAGES messages with standard_conforming_strings = $setting, $contexts contexts (SEED=$seed)");
+		is($wrong, 0,
+			"$MESSAGES messages with standard_conforming_strings = $setting, $contexts contexts (SEED=$seed)");
 		$wire->disconnect;
 	}
 }

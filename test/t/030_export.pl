@@ -11,8 +11,10 @@ use Test::More;
 my $receiver = OtelExport->receiver;
 my $node = OtelExport::node('main', $receiver);
 my $sender = q{
-	SELECT otel.record_span('NAME', '2024-01-02 03:04:05.678901+00', '2024-01-02 03:04:06+00', kind => 'consumer',
-		parent => otel.from_traceparent('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', 'a=b'),
+	SELECT otel.record_span('NAME', '2024-01-02 03:04:05.678901+00', '2024-01-02 03:04:06+00',
+		kind => 'consumer',
+		parent => otel.from_traceparent('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+			'a=b'),
 		links => ARRAY[
 			otel.span_link(otel.from_traceparent('00-1af7651916cd43dd8448eb211c80319c-c7ad6b7169203331-03', 'x=y'),
 				'{"report.id": 7, "": "no key"}'),
@@ -40,8 +42,10 @@ sub check_span
 	is_deeply($span->{status}, { code => 'error', message => 'went "wrong"' },
 		"$name: the status and its message are sent");
 	is_deeply($span->{attribute_types}, {
-			text => 'string_value', integer => 'int_value', large => 'string_value', real => 'double_value',
-			yes => 'bool_value', nothing => undef, list => 'array_value', object => 'kvlist_value', empty => 'string_value'
+			text => 'string_value', integer => 'int_value', large => 'string_value',
+				real => 'double_value',
+			yes => 'bool_value', nothing => undef, list => 'array_value', object => 'kvlist_value',
+				empty => 'string_value'
 		}, "$name: each attribute has the kind of its JSON value");
 	my $json = JSON::PP->new->canonical->allow_nonref;
 	is($json->encode($span->{attributes}), $json->encode($json->decode(
@@ -68,17 +72,20 @@ sub check_span
 		"$name: the schema URL is sent");
 }
 
-foreach my $case ([ 'protobuf', 'http/protobuf', 'none' ], [ 'protobuf gzip', 'http/protobuf', 'gzip' ],
+foreach my $case ([ 'protobuf', 'http/protobuf', 'none' ],
+	[ 'protobuf gzip', 'http/protobuf', 'gzip' ],
 	[ 'json', 'http/json', 'none' ], [ 'json gzip', 'http/json', 'gzip' ])
 {
 	my ($name, $protocol, $compression) = @$case;
-	OtelExport::set($node, "otel.exporter_otlp_protocol = '$protocol'", "otel.exporter_otlp_compression = '$compression'");
+	OtelExport::set($node, "otel.exporter_otlp_protocol = '$protocol'",
+		"otel.exporter_otlp_compression = '$compression'");
 	# the exporter has seen the reload once it has exported something in the new way
 	OtelExport::wait_until(sub {
 			OtelExport::record($node, 'probe');
 			$node->safe_psql('postgres', 'SELECT otel.force_flush()');
 			my $headers = ($receiver->requests)[-1]{headers};
-			return $headers->{'content-type'} eq ($protocol eq 'http/json' ? 'application/json' : 'application/x-protobuf')
+			return $headers->{'content-type'} eq ($protocol eq 'http/json' ? 'application/json'
+				: 'application/x-protobuf')
 			  && ($headers->{'content-encoding'} // 'none') eq $compression;
 		}) or fail("$name: the reload is seen");
 	$node->safe_psql('postgres', $sender =~ s/NAME/$name/r);
@@ -89,7 +96,8 @@ foreach my $case ([ 'protobuf', 'http/protobuf', 'none' ], [ 'protobuf gzip', 'h
 	check_span($name, $span);
 }
 $node->safe_psql('postgres', q{
-	SELECT otel.record_span('beyond', now(), attributes => jsonb_build_object('n', 1e400::numeric + 0.5));
+	SELECT otel.record_span('beyond', now(),
+		attributes => jsonb_build_object('n', 1e400::numeric + 0.5));
 	SELECT otel.force_flush()});
 my ($beyond) = grep { $_->{name} eq 'beyond' } $receiver->spans;
 like($beyond->{attributes}{n}, qr/^10+\.5$/, 'a number beyond what a double holds');
@@ -112,11 +120,13 @@ ok(!grep({ $_->{name} eq 'rolled back' && $_->{status}{code} ne 'error' } $recei
 # A batch
 OtelExport::record_batch($node, 'many', 2000);
 $node->safe_psql('postgres', 'SELECT otel.force_flush()');
-is_deeply([ $receiver->span_names(qr/^many-/) ], [ OtelExport::names('many', 2000) ], '2,000 spans of one transaction arrive');
+is_deeply([ $receiver->span_names(qr/^many-/) ], [ OtelExport::names('many', 2000) ],
+	'2,000 spans of one transaction arrive');
 is($receiver->duplicates, 0, 'each of the 2,000 spans arrives once');
 cmp_ok((sort { $b <=> $a } map { $_->{spans} } $receiver->requests)[0], '==', 512,
 	'2,000 spans are sent in batches of 512');
-is(OtelExport::status($node, 'pending = 0 AND failed = 0 AND dropped = 0 AND rejected = 0 AND exporter_running'
+is(OtelExport::status($node,
+	'pending = 0 AND failed = 0 AND dropped = 0 AND rejected = 0 AND exporter_running'
 	  . ' AND last_success > now() - interval \'1 minute\' AND oldest_age IS NULL AND last_error IS NULL'), 't',
 		'the status says that nothing is pending');
 is(OtelExport::status($node, 'exported'), scalar($receiver->spans),
@@ -137,7 +147,8 @@ is_deeply([ $receiver->span_names(qr/^held/) ], ['held-1'],
 
 # ALTER DATABASE … SET counts without a restart or reload
 $node->safe_psql('postgres', q{ALTER DATABASE postgres SET otel.service_name = 'reports';
-	ALTER DATABASE postgres SET otel.resource_attributes = 'deployment.environment.name=test%20site,host.name=mine'});
+	ALTER DATABASE postgres
+		SET otel.resource_attributes = 'deployment.environment.name=test%20site,host.name=mine'});
 OtelExport::record($node, 'named');
 OtelExport::wait_drained($node);
 my ($named) = grep { $_->{name} eq 'named-1' } $receiver->spans;
@@ -158,13 +169,15 @@ foreach my $name (qw(one two))
 OtelExport::wait_drained($node, $_) foreach qw(one two);
 is_deeply([ map { $_->{resource}{attributes}{'db.namespace'} } sort { $a->{name} cmp $b->{name} } grep { $_->{name} =~ /^in_/ } $receiver->spans ],
 	[qw(one one one two two two)], 'each database\'s spans name their own database');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'otel_links exporter'}), 3,
+is($node->safe_psql('postgres',
+	q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'otel_links exporter'}), 3,
 	'each database has one exporter');
 
 # Privileges
 $node->safe_psql('postgres', 'CREATE ROLE app; CREATE ROLE monitor IN ROLE pg_monitor');
 OtelExport::set($node, "otel.bsp_schedule_delay = 600000");
-is($node->safe_psql('postgres', q{SET ROLE app; SELECT otel.record_span('by app', now()) IS NOT NULL}), 't',
+is($node->safe_psql('postgres',
+	q{SET ROLE app; SELECT otel.record_span('by app', now()) IS NOT NULL}), 't',
 	'any role may record spans');
 foreach my $table (qw(span_queue failed_spans exported_spans exporter_state export_status))
 {
@@ -173,7 +186,8 @@ foreach my $table (qw(span_queue failed_spans exported_spans exporter_state expo
 }
 my ($code, $out, $err) = $node->psql('postgres', 'SET ROLE app; SELECT otel.retry_failed()');
 like($err, qr/permission denied/, 'a role without privileges may not call otel.retry_failed()');
-is($node->safe_psql('postgres', 'SET ROLE monitor; SELECT exported > 0 FROM otel.export_status'), 't',
+is($node->safe_psql('postgres', 'SET ROLE monitor; SELECT exported > 0 FROM otel.export_status'),
+	't',
 	'pg_monitor may read otel.export_status');
 
 # What a backend has mapped that captures and records
@@ -191,7 +205,8 @@ SKIP:
 	$session->ask('SELECT otel.force_flush(0)');
 	my %before = map { $_ => 1 } @before;
 	my @more = grep { !$before{$_} } libraries($pid);
-	is_deeply(\@more, ['otel_links.so'], 'capture and recording bring a backend otel_links.so, no libcurl and no libz');
+	is_deeply(\@more, ['otel_links.so'],
+		'capture and recording bring a backend otel_links.so, no libcurl and no libz');
 	is(scalar(grep { /libcurl/ } @before, @more), 0, 'libcurl is not mapped from elsewhere either');
 	cmp_ok(own_kilobytes($pid), '<', 32,
 		'capture and recording cost a backend less than 32 kB of private memory');

@@ -30,7 +30,9 @@ sub arrived
 
 sub failed_names
 {
-	return split /\n/, $node->safe_psql('postgres', 'SELECT name FROM otel.failed_spans ORDER BY name COLLATE "C"');
+	return split /\n/,
+		$node->safe_psql('postgres',
+			'SELECT name FROM otel.failed_spans ORDER BY name COLLATE "C"');
 }
 
 # Answers that mean: later
@@ -46,7 +48,8 @@ foreach my $status (429, 502, 503, 504)
 $receiver->answer({ drop => JSON::PP::true });
 arrived(batch(5), 5, 'after a closed connection the spans are sent again');
 
-foreach my $case ([ 'seconds', sub { 3 } ], [ 'an HTTP date', sub { POSIX::strftime('%a, %d %b %Y %H:%M:%S GMT', gmtime(time + 4)) } ])
+foreach my $case ([ 'seconds', sub { 3 } ],
+	[ 'an HTTP date', sub { POSIX::strftime('%a, %d %b %Y %H:%M:%S GMT', gmtime(time + 4)) } ])
 {
 	my ($form, $value) = @$case;
 	require POSIX;
@@ -56,7 +59,8 @@ foreach my $case ([ 'seconds', sub { 3 } ], [ 'an HTTP date', sub { POSIX::strft
 	my $name = batch(5);
 	OtelExport::wait_until(sub { $receiver->requests > $before });
 	$node->safe_psql('postgres', 'SELECT otel.force_flush(500)');
-	is(scalar $receiver->requests, $before + 1, "Retry-After in $form is honoured even when somebody waits in force_flush()");
+	is(scalar $receiver->requests, $before + 1,
+		"Retry-After in $form is honoured even when somebody waits in force_flush()");
 	arrived($name, 5, "Retry-After in $form: the spans are sent again");
 	cmp_ok(time - $start, '>=', 2.5, "Retry-After in $form: they are not sent earlier");
 }
@@ -77,7 +81,9 @@ OtelExport::wait_until(sub {
 # No answer at all to what is too large for the way to the collector
 sub text_of { return "attributes => jsonb_build_object('text', repeat('x', $_[0]))" }
 
-sub middle_sized { return $node->safe_psql('postgres', "SELECT otel.record_span('$_[0]-' || i, now(), " . text_of(40_000) . ') FROM generate_series(1, 10) i') }
+sub middle_sized { return $node->safe_psql('postgres',
+	"SELECT otel.record_span('$_[0]-' || i, now(), " . text_of(40_000)
+		. ') FROM generate_series(1, 10) i') }
 
 # Flushing has the exporter try again without the pauses between.
 sub flush_until
@@ -92,23 +98,28 @@ sub flush_until
 my %no_answer = (cut => {}, late => { delay => 1.5 });
 foreach my $case (sort keys %no_answer)
 {
-	OtelExport::set($node, 'otel.exporter_otlp_timeout = 500');	# a reload makes the requests large again
+	OtelExport::set($node,
+		'otel.exporter_otlp_timeout = 500');	# a reload makes the requests large again
 	flush_until(sub {
 			middle_sized("$case before");
 			OtelExport::wait_drained($node);
 			return ($receiver->requests)[-1]{bytes} > 400_000;
 		}) or fail("$case: the reload is seen");
-	$receiver->answer({ drop => JSON::PP::true, when_larger_than => 150_000, times => 0, %{ $no_answer{$case} } });
+	$receiver->answer({ drop => JSON::PP::true, when_larger_than => 150_000, times => 0,
+		%{ $no_answer{$case} } });
 	middle_sized("$case middle");
 	flush_until(sub { OtelExport::status($node, 'pending') == 0 });
-	is_deeply([ $receiver->span_names(qr/^$case middle/) ], [ OtelExport::names("$case middle", 10) ],
+	is_deeply([ $receiver->span_names(qr/^$case middle/) ],
+		[ OtelExport::names("$case middle", 10) ],
 		"$case: spans that are too much for one request arrive in smaller ones");
 	is(OtelExport::status($node, 'failed'), 0, "$case: no span is set aside");
 
-	$node->safe_psql('postgres', "SELECT otel.record_span('$case large', now(), " . text_of(2_000_000) . ");
+	$node->safe_psql('postgres',
+		"SELECT otel.record_span('$case large', now(), " . text_of(2_000_000) . ");
 		SELECT otel.record_span('$case small-' || i, now()) FROM generate_series(1, 10) i");
 	flush_until(sub { OtelExport::status($node, 'pending') == 0 });
-	is_deeply([ failed_names() ], ["$case large"], "$case: a span that is too large by itself is set aside");
+	is_deeply([ failed_names() ], ["$case large"],
+		"$case: a span that is too large by itself is set aside");
 	like($node->safe_psql('postgres', 'SELECT error FROM otel.failed_spans'), qr/reply|reset|time/i,
 		"$case: the span set aside says what happened");
 	is_deeply([ $receiver->span_names(qr/^$case small/) ], [ OtelExport::names("$case small", 10) ],
@@ -129,7 +140,9 @@ OtelExport::set($node, "otel.exporter_otlp_endpoint = '" . $other->url . "'");
 OtelExport::record($node, 'there', 1);
 OtelExport::wait_drained($node);
 $other->stop;
-$node->safe_psql('postgres', "SELECT otel.record_span('nobody-' || i, now(), " . text_of(1_500_000) . ') FROM generate_series(1, 2) i');
+$node->safe_psql('postgres',
+	"SELECT otel.record_span('nobody-' || i, now(), " . text_of(1_500_000)
+		. ') FROM generate_series(1, 2) i');
 foreach my $try (1 .. 6)
 {
 	my $now = $node->safe_psql('postgres', 'SELECT clock_timestamp()');
@@ -142,7 +155,8 @@ flush_until(sub { OtelExport::status($node, 'pending') == 0 });
 is(join(' ', map { $_->{spans} } $other->requests), '2',
 	'when somebody listens again all is sent in one request');
 $other->stop;
-OtelExport::set($node, 'otel.exporter_otlp_timeout = 10000', "otel.exporter_otlp_endpoint = '" . $receiver->url . "'");
+OtelExport::set($node, 'otel.exporter_otlp_timeout = 10000',
+	"otel.exporter_otlp_endpoint = '" . $receiver->url . "'");
 OtelExport::record($node, 'back', 1);
 OtelExport::wait_drained($node);
 
@@ -152,7 +166,8 @@ my $before = scalar $receiver->requests;
 $name = batch(512);
 OtelExport::wait_drained($node);
 is_deeply([ failed_names() ], ["$name-77"], '400: the one poisoned span among 512 is set aside');
-is_deeply([ $receiver->span_names(qr/^$name-/) ], [ grep { $_ ne "$name-77" } OtelExport::names($name, 512) ], '400: all others arrive');
+is_deeply([ $receiver->span_names(qr/^$name-/) ],
+	[ grep { $_ ne "$name-77" } OtelExport::names($name, 512) ], '400: all others arrive');
 cmp_ok($receiver->requests - $before, '<=', 19,
 	'400: halving takes at most 19 requests to find the span');
 is($node->safe_psql('postgres', 'SELECT error FROM otel.failed_spans'), 'HTTP status 400',
@@ -189,7 +204,8 @@ foreach my $status (301, 401, 403, 404, 500, 507)
 	cmp_ok(time - $start, '>=', 0.3, "$status: the next batch is not sent at once");
 	is_deeply([ failed_names() ], [ OtelExport::names($first, 3) ],
 		"$status: the refused batch is set aside");
-	like($node->safe_psql('postgres', 'SELECT DISTINCT error FROM otel.failed_spans'), qr/^HTTP status $status/,
+	like($node->safe_psql('postgres', 'SELECT DISTINCT error FROM otel.failed_spans'),
+		qr/^HTTP status $status/,
 		"$status: the spans set aside keep the answer");
 	is($receiver->requests, $requests + 1, "$status: a redirect is not followed") if $status == 301;
 	is($node->safe_psql('postgres', 'SELECT otel.retry_failed()'), 3,
@@ -199,7 +215,8 @@ foreach my $status (301, 401, 403, 404, 500, 507)
 is($receiver->duplicates, 0, 'after refusals no span was taken twice');
 
 # The server's message
-$receiver->answer({ status => 401, headers => { 'Content-Type' => 'application/json' }, body => '{"code":16,"message":"no \"key\" here"}' });
+$receiver->answer({ status => 401, headers => { 'Content-Type' => 'application/json' },
+	body => '{"code":16,"message":"no \"key\" here"}' });
 batch(1);
 OtelExport::wait_sql($node, 'SELECT failed = 1 FROM otel.export_status');
 is(OtelExport::status($node, 'last_error'), 'HTTP status 401: no "key" here',
@@ -213,10 +230,12 @@ foreach my $protocol ('http/json', 'http/protobuf')
 	OtelExport::set($node, "otel.exporter_otlp_protocol = '$protocol'");
 	my $rejected = OtelExport::status($node, 'rejected');
 	my $exported = OtelExport::status($node, 'exported');
-	$receiver->answer({ partial_success => { rejected_spans => 2, error_message => 'two too old' } });
+	$receiver->answer({ partial_success => { rejected_spans => 2,
+		error_message => 'two too old' } });
 	batch(5);
 	OtelExport::wait_drained($node);
-	is(OtelExport::status($node, 'rejected') - $rejected, 2, "$protocol: rejected spans are counted");
+	is(OtelExport::status($node, 'rejected') - $rejected, 2,
+		"$protocol: rejected spans are counted");
 	is(OtelExport::status($node, 'exported') - $exported, 3,
 		"$protocol: rejected spans are not counted as exported");
 	is(OtelExport::status($node, 'last_error'), 'partial success, 2 spans rejected: two too old',
@@ -232,7 +251,8 @@ foreach my $protocol ('http/json', 'http/protobuf')
 is(OtelExport::status($node, 'failed'), 0, 'a partial success sets nothing aside');
 
 # One line in the log when it starts to fail, one when it works again
-$receiver->answer({ status => 503, body => '{"message":"three times"}', headers => { 'Content-Type' => 'application/json' }, times => 3 });
+$receiver->answer({ status => 503, body => '{"message":"three times"}',
+	headers => { 'Content-Type' => 'application/json' }, times => 3 });
 my $log = -s $node->logfile;
 arrived(batch(3), 3, 'the spans arrive after three failures');
 my $text = slurp_file($node->logfile, $log);
@@ -247,7 +267,8 @@ $node->safe_psql('postgres', 'CREATE ROLE hasty LOGIN');
 sub flush_hastily
 {
 	my $before = $receiver->requests;
-	$node->safe_psql('postgres', join(';', ('SELECT otel.force_flush(50)') x 20), extra_params => [ '-U', 'hasty' ]);
+	$node->safe_psql('postgres', join(';', ('SELECT otel.force_flush(50)') x 20),
+		extra_params => [ '-U', 'hasty' ]);
 	return $receiver->requests - $before;
 }
 
@@ -260,7 +281,8 @@ OtelExport::wait_until(sub {
 	}) or fail('the reload is seen');
 $receiver->answer({ status => 503, times => 0 });
 batch(40);
-cmp_ok(flush_hastily(), '<=', 5, '503: twenty calls of force_flush() in a second or two make few requests');
+cmp_ok(flush_hastily(), '<=', 5,
+	'503: twenty calls of force_flush() in a second or two make few requests');
 $receiver->answer({ status => 401, times => 0 });
 cmp_ok(flush_hastily(), '<=', 4, '401: twenty calls of force_flush() make few requests');
 cmp_ok(OtelExport::status($node, 'pending'), '>=', 30,
@@ -272,7 +294,8 @@ OtelExport::wait_drained($node);
 
 # By the fourth failure the back-off is 4 to 8 seconds; the server's wish is less than that and
 # counts all the same
-$receiver->answer({ status => 503, times => 3 }, { status => 503, headers => { 'Retry-After' => 2 } });
+$receiver->answer({ status => 503, times => 3 },
+	{ status => 503, headers => { 'Retry-After' => 2 } });
 $before = scalar $receiver->requests;
 $name = batch(2);
 OtelExport::wait_until(sub {
@@ -280,7 +303,8 @@ OtelExport::wait_until(sub {
 		return $receiver->requests >= $before + 4;
 	});
 flush_hastily();
-is(scalar $receiver->requests, $before + 4, 'a Retry-After that is shorter than the back-off is honoured as well');
+is(scalar $receiver->requests, $before + 4,
+	'a Retry-After that is shorter than the back-off is honoured as well');
 $node->safe_psql('postgres', 'SELECT otel.force_flush()');
 arrived($name, 2, 'the spans are sent when the time of Retry-After is over');
 
@@ -288,7 +312,8 @@ arrived($name, 2, 'the spans are sent when the time of Retry-After is over');
 OtelExport::set($node, 'otel.retention = 3600');
 $name = batch(4);
 arrived($name, 4, 'with otel.retention spans are exported');
-is($node->safe_psql('postgres', "SELECT count(*) FROM otel.exported_spans WHERE name LIKE '$name-%'"), 4,
+is($node->safe_psql('postgres',
+	"SELECT count(*) FROM otel.exported_spans WHERE name LIKE '$name-%'"), 4,
 	'otel.retention keeps exported spans');
 OtelExport::set($node, 'otel.retention = 1');
 ok(OtelExport::wait_sql($node, 'SELECT count(*) = 0 FROM otel.exported_spans'),

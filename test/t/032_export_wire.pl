@@ -23,14 +23,17 @@ sub arrived
 {
 	my ($name, $count, $test) = @_;
 	endpoint($good);
-	OtelExport::wait_drained($node) or diag($node->safe_psql('postgres', 'TABLE otel.export_status'));
+	OtelExport::wait_drained($node)
+	  or diag($node->safe_psql('postgres', 'TABLE otel.export_status'));
 	is_deeply([ $receiver->span_names(qr/^$name-/) ], [ OtelExport::names($name, $count) ], $test);
 }
 
 sub wait_error
 {
 	my ($pattern, $since, $test) = @_;
-	ok(OtelExport::wait_sql($node, "SELECT last_error ~* '$pattern' AND last_error_at > '$since' FROM otel.export_status"), $test)
+	ok(OtelExport::wait_sql($node,
+		"SELECT last_error ~* '$pattern' AND last_error_at > '$since' FROM otel.export_status"),
+			$test)
 	  or diag(OtelExport::status($node, 'last_error'));
 }
 
@@ -72,7 +75,9 @@ foreach my $fault (qw(reset deaf))
 {
 	my $server = OtelExport->start_program('faulty.py', '--fault', $fault);
 	endpoint($server->url);
-	$node->safe_psql('postgres', "SELECT otel.record_span('large $fault-1', now(), attributes => jsonb_build_object('text', repeat('x', 2000000)))");
+	$node->safe_psql('postgres',
+		"SELECT otel.record_span('large $fault-1', now(),
+		attributes => jsonb_build_object('text', repeat('x', 2000000)))");
 	ok(OtelExport::wait_until(sub {
 				$node->safe_psql('postgres', 'SELECT otel.force_flush(200)');
 				return OtelExport::status($node, 'failed') == 1;
@@ -94,7 +99,8 @@ foreach my $fault (sort keys %set_aside)
 	endpoint($server->url, 'otel.exporter_otlp_timeout = 60000');
 	OtelExport::record_batch($node, $fault, 3);
 	OtelExport::wait_sql($node, 'SELECT failed = 3 FROM otel.export_status');
-	is($node->safe_psql('postgres', 'SELECT DISTINCT error FROM otel.failed_spans'), $set_aside{$fault},
+	is($node->safe_psql('postgres', 'SELECT DISTINCT error FROM otel.failed_spans'),
+		$set_aside{$fault},
 		"$fault: the batch is set aside with the reason");
 	OtelExport::wait_until(sub { slurp_file($log) =~ /wrote/ });
 	my ($written) = slurp_file($log) =~ /wrote (\d+)/;
@@ -116,7 +122,8 @@ foreach my $fault (qw(odd bomb))
 	OtelExport::wait_drained($node);
 	is(OtelExport::status($node, 'exported') - $exported, 3,
 		"$fault: a 200 that is not OTLP counts as exported");
-	is(OtelExport::status($node, 'last_error'), 'HTTP status 200 with a body that is no ExportTraceServiceResponse',
+	is(OtelExport::status($node, 'last_error'),
+		'HTTP status 200 with a body that is no ExportTraceServiceResponse',
 		"$fault: last_error notes a 200 that is not OTLP");
 	$server->stop;
 }
@@ -137,33 +144,42 @@ my $headers = ($receiver->requests)[-1]{headers};
 is($headers->{authorization}, "Bearer $secret", 'a header of the headers file is percent-decoded');
 is($headers->{'x-tenant'}, 'acme', 'white space around a header is not part of it');
 is($headers->{'x-empty'}, '', 'a header may have no value');
-$receiver->answer({ status => 401, body => "{\"message\": \"no such key: $secret\"}", headers => { 'Content-Type' => 'application/json' } });
+$receiver->answer({ status => 401, body => "{\"message\": \"no such key: $secret\"}",
+	headers => { 'Content-Type' => 'application/json' } });
 OtelExport::record($node, 'echo', 1);
 OtelExport::wait_sql($node, 'SELECT failed = 1 FROM otel.export_status');
-like(OtelExport::status($node, 'last_error'), qr/^HTTP status 401: no such key: \*+$/, 'a server that quotes the key does not make it public');
+like(OtelExport::status($node, 'last_error'), qr/^HTTP status 401: no such key: \*+$/,
+	'a server that quotes the key does not make it public');
 unlike(slurp_file($node->logfile), qr/$secret/, 'a key that the server quotes is not in the log');
-is($node->safe_psql('postgres', "SELECT count(*) FROM pg_settings WHERE setting LIKE '%$secret%'"), 0,
+is($node->safe_psql('postgres', "SELECT count(*) FROM pg_settings WHERE setting LIKE '%$secret%'"),
+	0,
 	'a key of the headers file is not in pg_settings');
 
 # The message is cut to some 500 bytes, which may be in the middle of a key
 my $long = join '', map { chr(65 + $_ % 26) } 1 .. 800;
 foreach my $case (
 	[ 'a key longer than a message', "X-Key=$long", $long, qr/\*{100}/ ],
-	[ 'a key behind its scheme', "Authorization=Bearer%20$long", "you sent Bearer $long", qr/you sent Bearer \*{100}/ ],
-	[ 'a key that is cut', 'X-Key=t0p-secret-key', ('.' x 500) . 't0p-secret-key', qr/\.{500}\*+$/ ],
+	[ 'a key behind its scheme', "Authorization=Bearer%20$long", "you sent Bearer $long",
+		qr/you sent Bearer \*{100}/ ],
+	[ 'a key that is cut', 'X-Key=t0p-secret-key', ('.' x 500) . 't0p-secret-key',
+		qr/\.{500}\*+$/ ],
 	[ 'a value that ends in a space', 'X-Key=t0p-secret-key%20', 'no t0p-secret-key', qr/no \*+$/ ],
-	[ 'two keys in a value', 'X-Keys=t0p-one%20t0p-two', 't0p-one is old, t0p-two is new', qr/\*+ is old, \*+ is new$/ ])
+	[ 'two keys in a value', 'X-Keys=t0p-one%20t0p-two', 't0p-one is old, t0p-two is new',
+		qr/\*+ is old, \*+ is new$/ ])
 {
 	my ($name, $header, $quoted, $shown) = @$case;
 	unlink $file;
 	append_to_file($file, "$header\n");
-	$receiver->answer({ status => 401, body => encode_json({ message => $quoted }), headers => { 'Content-Type' => 'application/json' } });
+	$receiver->answer({ status => 401, body => encode_json({ message => $quoted }),
+		headers => { 'Content-Type' => 'application/json' } });
 	my $offset = -s $node->logfile;
 	$node->safe_psql('postgres', 'SELECT otel.retry_failed()');
 	$node->safe_psql('postgres', 'SELECT otel.force_flush(500)');
 	OtelExport::wait_sql($node, 'SELECT failed = 1 FROM otel.export_status');
 	like(OtelExport::status($node, 'last_error'), $shown, "$name: last_error masks it");
-	unlike($node->safe_psql('postgres', 'SELECT last_error, error FROM otel.export_status, otel.failed_spans') . slurp_file($node->logfile, $offset),
+	unlike($node->safe_psql('postgres',
+		'SELECT last_error, error FROM otel.export_status, otel.failed_spans')
+			. slurp_file($node->logfile, $offset),
 		qr/t0p|ABCD/, "$name: neither the status, failed_spans nor the log shows it");
 }
 unlink $file;
@@ -173,8 +189,10 @@ my $sent = scalar $receiver->requests;
 my $before_files = -s $node->logfile;
 $node->safe_psql('postgres', 'SELECT otel.retry_failed()');
 foreach my $case (
-	[ 'CR and LF in a value', "Authorization=Bearer%20rotated%0d%0aEvil: yes\n", 'line 1 has a control character' ],
-	[ 'a line written as a header', "X-A=1\nauthorization: Bearer $secret\n", 'line 2 is not key=value' ],
+	[ 'CR and LF in a value', "Authorization=Bearer%20rotated%0d%0aEvil: yes\n",
+		'line 1 has a control character' ],
+	[ 'a line written as a header', "X-A=1\nauthorization: Bearer $secret\n",
+		'line 2 is not key=value' ],
 	[ 'a name that is no token', "X A=1\n", 'line 1 does not begin with a name' ],
 	[ 'a broken escape', "# ours\n\nX-A=100%zz\n", 'line 3 has a "%"' ],
 	[ 'nothing but comments', "# nothing\n", 'has no header' ],
@@ -189,15 +207,18 @@ foreach my $case (
 				return OtelExport::status($node, 'last_error') =~ /\Q$problem\E/;
 			}), "headers file with $name: last_error says what is wrong");
 	$node->safe_psql('postgres', 'SELECT otel.force_flush(1500)');
-	is(scalar(() = slurp_file($node->logfile, $offset) =~ /cannot export spans: .*\Q$problem\E/g), 1,
+	is(scalar(() = slurp_file($node->logfile, $offset) =~ /cannot export spans: .*\Q$problem\E/g),
+		1,
 		"headers file with $name: one line in the log");
 }
 is(scalar $receiver->requests, $sent, 'nothing is sent while the headers cannot be had');
-unlike(slurp_file($node->logfile, $before_files), qr/$secret/, 'no line in the log shows what is in the file');
+unlike(slurp_file($node->logfile, $before_files), qr/$secret/,
+	'no line in the log shows what is in the file');
 append_to_file($file, "# our collector's key\n\n  X-Tenant=acme%20corp\nX-%41=kept\n");
 arrived('echo', 1, 'spans that waited for a usable headers file are sent with it');
 $headers = ($receiver->requests)[-1]{headers};
-is($headers->{'x-tenant'}, 'acme corp', 'comments and blank lines in the headers file are passed over');
+is($headers->{'x-tenant'}, 'acme corp',
+	'comments and blank lines in the headers file are passed over');
 is($headers->{'x-%41'}, 'kept', 'the name of a header is a token, not percent-encoded');
 OtelExport::set($node, "otel.exporter_otlp_headers_file = ''");
 
@@ -208,21 +229,26 @@ my $tls = File::Temp::tempdir(CLEANUP => 1);
 sub certificate
 {
 	my ($name, $issuer, $days, $san) = @_;
-	my @new = ('openssl', 'req', '-newkey', 'rsa:2048', '-nodes', '-keyout', "$tls/$name.key", '-subj', "/CN=$name");
+	my @new = ('openssl', 'req', '-newkey', 'rsa:2048', '-nodes', '-keyout', "$tls/$name.key",
+		'-subj', "/CN=$name");
 	if (!$issuer)
 	{
-		run_log([ @new, '-x509', '-days', $days, '-out', "$tls/$name.crt", $san ? ('-addext', "subjectAltName=$san") : () ]);
+		run_log([ @new, '-x509', '-days', $days, '-out', "$tls/$name.crt",
+			$san ? ('-addext', "subjectAltName=$san") : () ]);
 		return;
 	}
 	append_to_file("$tls/$name.ext", "subjectAltName=$san\n");
 	run_log([ @new, '-out', "$tls/$name.csr" ]);
 	# openssl x509 takes no day in the past but by -days of a faked clock: ca does
-	append_to_file("$tls/ca.cnf", "[ca]\ndefault_ca=d\n[d]\ndatabase=$tls/index\nserial=$tls/serial\nnew_certs_dir=$tls\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
+	append_to_file("$tls/ca.cnf",
+		"[ca]\ndefault_ca=d\n[d]\ndatabase=$tls/index\nserial=$tls/serial\nnew_certs_dir=$tls\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
 	  unless -e "$tls/ca.cnf";
 	append_to_file("$tls/index", '') unless -e "$tls/index";
 	append_to_file("$tls/serial", "01\n") unless -e "$tls/serial";
-	run_log([ 'openssl', 'ca', '-batch', '-config', "$tls/ca.cnf", '-cert', "$tls/$issuer.crt", '-keyfile', "$tls/$issuer.key",
-			'-startdate', '200101000000Z', '-enddate', $days > 0 ? '20491231000000Z' : '200201000000Z',
+	run_log([ 'openssl', 'ca', '-batch', '-config', "$tls/ca.cnf", '-cert', "$tls/$issuer.crt",
+		'-keyfile', "$tls/$issuer.key",
+			'-startdate', '200101000000Z', '-enddate',
+				$days > 0 ? '20491231000000Z' : '200201000000Z',
 			'-extfile', "$tls/$name.ext", '-in', "$tls/$name.csr", '-out', "$tls/$name.crt" ]);
 }
 certificate('authority', undef, 3650);
@@ -232,19 +258,23 @@ certificate('other', 'authority', 30, 'DNS:other.example');
 certificate('client', 'authority', 30, 'DNS:client.example');
 certificate('self', undef, 30, 'IP:127.0.0.1');
 
-foreach my $case ([ 'expired', 'certificate' ], [ 'other', 'certificate|match|subject' ], [ 'self', 'certificate|self.signed' ])
+foreach my $case ([ 'expired', 'certificate' ], [ 'other', 'certificate|match|subject' ],
+	[ 'self', 'certificate|self.signed' ])
 {
 	my ($name, $pattern) = @$case;
 	my $server = OtelExport->receiver('--certificate', "$tls/$name.crt", '--key', "$tls/$name.key");
 	(my $url = $server->url) =~ s/http:/https:/;
-	unreachable("tls_$name", $url, $pattern, "otel.exporter_otlp_certificate = '$tls/authority.crt'");
+	unreachable("tls_$name", $url, $pattern,
+		"otel.exporter_otlp_certificate = '$tls/authority.crt'");
 	is(scalar $server->spans, 0, "tls_$name: nothing is sent to a server that is not trusted");
 	$server->stop;
 }
-my $server = OtelExport->receiver('--certificate', "$tls/localhost.crt", '--key', "$tls/localhost.key", '--client-ca', "$tls/authority.crt");
+my $server = OtelExport->receiver('--certificate', "$tls/localhost.crt", '--key',
+	"$tls/localhost.key", '--client-ca', "$tls/authority.crt");
 (my $url = $server->url) =~ s/http:/https:/;
 unreachable('no_client', $url, 'certificate|alert|SSL');
-endpoint($url, "otel.exporter_otlp_client_certificate = '$tls/client.crt'", "otel.exporter_otlp_client_key = '$tls/client.key'");
+endpoint($url, "otel.exporter_otlp_client_certificate = '$tls/client.crt'",
+	"otel.exporter_otlp_client_key = '$tls/client.key'");
 OtelExport::record($node, 'client', 3);
 OtelExport::wait_drained($node);
 is_deeply([ $server->span_names ], [ OtelExport::names('client', 3) ],
@@ -253,14 +283,16 @@ is_deeply([ $server->span_names ], [ OtelExport::names('client', 3) ],
 # A proxy, as libcurl reads it from the server's environment
 my $proxy_log = "$tls/proxy.log";
 my $password = 'pr0xy-password';
-my $proxy = OtelExport->start_program('forward_proxy.py', '--log', $proxy_log, '--auth', "user:$password");
+my $proxy = OtelExport->start_program('forward_proxy.py', '--log', $proxy_log, '--auth',
+	"user:$password");
 
 # The server with a proxy of that name and password, and further variables.
 sub restart_behind
 {
 	my ($given, %variables) = @_;
 	my $proxy_url = "http://user:$given\@127.0.0.1:" . $proxy->{port};
-	local %ENV = (%ENV, http_proxy => $proxy_url, https_proxy => $proxy_url, no_proxy => '', %variables);
+	local %ENV = (%ENV, http_proxy => $proxy_url, https_proxy => $proxy_url, no_proxy => '',
+		%variables);
 	$node->restart;
 }
 
@@ -301,7 +333,8 @@ $node->restart;
 # A name server that does not answer: its part is played by a getaddrinfo() of the test's own
 my $resolver = "$tls/slow_resolver.so";
 my ($compiler) = run_command([ $ENV{PG_CONFIG} || 'pg_config', '--cc' ]);
-system_or_bail((split ' ', $compiler), '-shared', '-fPIC', '-o', $resolver, ($ENV{TESTDIR} || '.') . '/test/t/slow_resolver.c');
+system_or_bail((split ' ', $compiler), '-shared', '-fPIC', '-o', $resolver,
+	($ENV{TESTDIR} || '.') . '/test/t/slow_resolver.c');
 {
 	local $ENV{LD_PRELOAD} = $resolver;
 	$node->restart;
@@ -323,7 +356,8 @@ OtelExport::record($node, 'unanswered later', 1);
 arrived('unanswered', 1, 'once names are resolved again the span arrives');
 
 # IPv6
-my $six = eval { IO::Socket::IP->new(LocalHost => '::1', Listen => 1) } if eval { require IO::Socket::IP };
+my $six = eval { IO::Socket::IP->new(LocalHost => '::1', Listen => 1) }
+  if eval { require IO::Socket::IP };
 SKIP:
 {
 	skip 'no IPv6 here', 1 unless $six;

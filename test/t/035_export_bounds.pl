@@ -19,7 +19,8 @@ sub record_linked
 	my ($name, $count) = @_;
 	$node->safe_psql('postgres', qq{
 		SELECT count(otel.record_span('$name-' || i, now(), links => (
-			SELECT array_agg(otel.span_link(otel.from_ids(md5(i || '/' || j), left(md5(j || '$name' || i), 16), 1)))
+			SELECT array_agg(otel.span_link(otel.from_ids(md5(i || '/' || j),
+				left(md5(j || '$name' || i), 16), 1)))
 			FROM generate_series(1, 128) j)))
 		FROM generate_series(1, $count) i});
 }
@@ -37,7 +38,8 @@ OtelExport::wait_until(sub { $receiver->span_names(qr/^after-/) });
 my $start = time;
 $late->ask('COMMIT');
 OtelExport::wait_until(sub { $receiver->span_names(qr/^late$/) });
-cmp_ok(time - $start, '<', 20, 'rows that appear before the place where reading has come to are read soon');
+cmp_ok(time - $start, '<', 20,
+	'rows that appear before the place where reading has come to are read soon');
 $late->quit;
 $node->safe_psql('postgres', 'SELECT otel.force_flush()');
 $node->safe_psql('postgres', 'VACUUM otel.span_queue');
@@ -46,17 +48,21 @@ $node->safe_psql('postgres', 'VACUUM otel.span_queue');
 OtelExport::set($node, "otel.traces_exporter = 'NONE'", "otel.queue_max_size = '512kB'");
 ok(OtelExport::wait_sql($node, 'SELECT NOT exporter_running FROM otel.export_status'),
 	'with otel.traces_exporter = none the exporter leaves')
-  if $node->safe_psql('postgres', q{SELECT pg_terminate_backend(exporter_pid) FROM otel.export_status});
+  if $node->safe_psql('postgres',
+  	q{SELECT pg_terminate_backend(exporter_pid) FROM otel.export_status});
 record_linked("held$_", 40) foreach 1 .. 10;
 cmp_ok(number(sprintf("SELECT $bytes", 'span_queue')), '<', 1024 * 1024,
 	'otel.queue_max_size counts toasted links');
-is(number('SELECT pending + dropped FROM otel.export_status'), 400, 'each span waits or is counted as dropped');
+is(number('SELECT pending + dropped FROM otel.export_status'), 400,
+	'each span waits or is counted as dropped');
 cmp_ok(number('SELECT dropped FROM otel.export_status'), '>', 0,
 	'above otel.queue_max_size sessions drop spans');
-is(number('SELECT otel.force_flush()'), 0, 'otel.traces_exporter may be written in capitals: force_flush does not wait');
+is(number('SELECT otel.force_flush()'), 0,
+	'otel.traces_exporter may be written in capitals: force_flush does not wait');
 
 # otel.failed_spans has the same bound.
-OtelExport::set($node, "otel.traces_exporter = 'otlp'", "otel.queue_max_size = '256kB'", 'otel.bsp_schedule_delay = 100');
+OtelExport::set($node, "otel.traces_exporter = 'otlp'", "otel.queue_max_size = '256kB'",
+	'otel.bsp_schedule_delay = 100');
 $node->safe_psql('postgres', 'SELECT otel.force_flush()');
 my $dropped = number('SELECT dropped FROM otel.export_status');
 $receiver->answer({ status => 400, times => 0 });
@@ -88,7 +94,8 @@ foreach my $round (1 .. 4)
 	$receiver->answer({ status => 401, times => 0 });
 	record_linked("again$round", 20);
 	export_now();
-	is(number('SELECT failed FROM otel.export_status'), 20, "failed_spans was emptied: all spans of a refused batch find room, round $round");
+	is(number('SELECT failed FROM otel.export_status'), 20,
+		"failed_spans was emptied: all spans of a refused batch find room, round $round");
 	$receiver->answer;
 	is(number('SELECT otel.retry_failed()'), 20,
 		"retry_failed() queues all of them again, round $round");
@@ -100,11 +107,14 @@ is(scalar($receiver->span_names(qr/^again/)), 80, 'all spans queued again have a
 
 # The exporter does not wait for a synchronous standby that is away.
 OtelExport::set($node, "synchronous_standby_names = 'nobody'");
-$node->safe_psql('postgres', qq{SET synchronous_commit = local; SELECT otel.record_span('alone-$_', now()) IS NOT NULL})
+$node->safe_psql('postgres',
+	qq{SET synchronous_commit = local; SELECT otel.record_span('alone-$_', now()) IS NOT NULL})
   foreach 1 .. 2;
 OtelExport::wait_until(sub { $receiver->span_names(qr/^alone/) });
-is($node->safe_psql('postgres', 'SET synchronous_commit = local; SELECT otel.record_span(\'alone-3\', now()) IS NOT NULL;
-	SELECT otel.force_flush(10000) > 0'), "t\nt", 'without its synchronous standby the exporter goes on');
+is($node->safe_psql('postgres',
+	'SET synchronous_commit = local; SELECT otel.record_span(\'alone-3\', now()) IS NOT NULL;
+	SELECT otel.force_flush(10000) > 0'), "t\nt",
+		'without its synchronous standby the exporter goes on');
 OtelExport::set($node, "synchronous_standby_names = ''");
 
 # Kept spans go when they have expired, not before, and also when the retention is made shorter.
@@ -112,11 +122,14 @@ OtelExport::set($node, "otel.retention = '1d'", 'otel.queue_max_size = 1GB');
 $node->safe_psql('postgres', 'SELECT otel.force_flush()');
 OtelExport::record($node, 'kept', 1);
 OtelExport::wait_drained($node);
-is(number("SELECT count(*) FROM otel.exported_spans WHERE name = 'kept-1'"), 1, 'an exported span is kept');
+is(number("SELECT count(*) FROM otel.exported_spans WHERE name = 'kept-1'"), 1,
+	'an exported span is kept');
 OtelExport::set($node, "otel.retention = '3s'");
-ok(OtelExport::wait_sql($node, 'SELECT count(*) = 0 FROM otel.exported_spans'), 'a shorter retention counts at once');
+ok(OtelExport::wait_sql($node, 'SELECT count(*) = 0 FROM otel.exported_spans'),
+	'a shorter retention counts at once');
 OtelExport::record($node, 'brief', 1);
-ok(OtelExport::wait_sql($node, q{SELECT count(*) = 1 FROM otel.exported_spans WHERE name = 'brief-1'}),
+ok(OtelExport::wait_sql($node,
+	q{SELECT count(*) = 1 FROM otel.exported_spans WHERE name = 'brief-1'}),
 	'with the new retention an exported span is kept');
 ok(OtelExport::wait_sql($node, 'SELECT count(*) = 0 FROM otel.exported_spans'),
 	'an exported span is gone after the retention');
@@ -125,13 +138,15 @@ ok(OtelExport::wait_sql($node, 'SELECT count(*) = 0 FROM otel.exported_spans'),
 # takes.
 my $locker = Session->new($node, 'postgres');
 my $lock = 'BEGIN; LOCK TABLE otel.exported_spans IN SHARE ROW EXCLUSIVE MODE';
-my $waiting = q{SELECT count(*) = %d FROM pg_locks WHERE relation = 'otel.exported_spans'::regclass AND NOT granted};
+my $waiting = q{SELECT count(*) = %d FROM pg_locks WHERE relation = 'otel.exported_spans'::regclass
+	AND NOT granted};
 OtelExport::set($node, "otel.retention = '1h'");
 number('SELECT count(pg_terminate_backend(exporter_pid)) FROM otel.export_status WHERE exporter_running');
 OtelExport::wait_sql($node, 'SELECT NOT exporter_running FROM otel.export_status');
 $locker->ask($lock);
 OtelExport::record($node, 'at once', 1);
-ok(OtelExport::wait_until(sub { $receiver->span_names(qr/^at once/) }, 20), 'an exporter that starts sends what waits before it looks for what has expired');
+ok(OtelExport::wait_until(sub { $receiver->span_names(qr/^at once/) }, 20),
+	'an exporter that starts sends what waits before it looks for what has expired');
 $locker->ask('COMMIT');
 OtelExport::wait_drained($node);
 
@@ -139,8 +154,10 @@ OtelExport::wait_drained($node);
 # step.
 $node->safe_psql('postgres', q{
 	INSERT INTO otel.exported_spans
-	SELECT 0, now(), now(), 0, 0, 0, 0, 1, 0, 1, false, md5(i::text), left(md5(i::text), 16), NULL, 'many',
-	       NULL, NULL, NULL, NULL, NULL, NULL, NULL, CASE i WHEN 40001 THEN now() - interval '50 min' ELSE now() END
+	SELECT 0, now(), now(), 0, 0, 0, 0, 1, 0, 1, false, md5(i::text), left(md5(i::text), 16), NULL,
+		'many',
+	       NULL, NULL, NULL, NULL, NULL, NULL, NULL, CASE i WHEN 40001
+	         THEN now() - interval '50 min' ELSE now() END
 	FROM generate_series(1, 40001) i});
 my $next = Session->new($node, 'postgres');
 $locker->ask($lock);
@@ -150,10 +167,12 @@ $next->tell($lock);
 OtelExport::wait_sql($node, sprintf($waiting, 2));
 $locker->ask('COMMIT');
 $next->answer;
-is(number(q{SELECT count(*) FROM otel.exported_spans WHERE exported_at < now() - interval '45 min'}), 1,
+is(number(q{SELECT count(*) FROM otel.exported_spans
+	WHERE exported_at < now() - interval '45 min'}), 1,
 	'expired spans are looked for in steps, each a transaction');
 $next->quit;
-ok(OtelExport::wait_sql($node, q{SELECT count(*) = 0 FROM otel.exported_spans WHERE exported_at < now() - interval '45 min'}),
+ok(OtelExport::wait_sql($node,
+	q{SELECT count(*) = 0 FROM otel.exported_spans WHERE exported_at < now() - interval '45 min'}),
 	'every expired span is found in the end');
 is(number(q{SELECT count(*) FROM otel.exported_spans WHERE name = 'many'}), 40000,
 	'spans that have not expired stay');
@@ -164,9 +183,12 @@ $locker->quit;
 OtelExport::set($node, 'otel.retention = 0', "otel.traces_exporter = 'none'");
 my $reader = Session->new($node, 'postgres');
 $reader->ask('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1');
-$node->safe_psql('postgres', "SELECT count(otel.record_span('deleted', now())) FROM generate_series(1, 30000)") foreach 1 .. 5;
+$node->safe_psql('postgres',
+	"SELECT count(otel.record_span('deleted', now())) FROM generate_series(1, 30000)")
+	  foreach 1 .. 5;
 $node->safe_psql('postgres', 'DELETE FROM otel.span_queue');
-OtelExport::set($node, "otel.traces_exporter = 'otlp'", 'otel.exporter_idle_timeout = 0', 'otel.bsp_schedule_delay = 1');
+OtelExport::set($node, "otel.traces_exporter = 'otlp'", 'otel.exporter_idle_timeout = 0',
+	'otel.bsp_schedule_delay = 1');
 my $counted = 'SELECT exported + pending + failed + dropped FROM otel.export_status';
 my $session = Session->new($node, 'postgres');
 my $before = $session->ask($counted);

@@ -16,7 +16,8 @@ $node->append_conf('postgresql.conf', "autovacuum = off\n");
 sub request_with
 {
 	my (%variables) = @_;
-	local %ENV = (%ENV, OTEL_EXPORTER_OTLP_ENDPOINT => $receiver->url, OTEL_BSP_SCHEDULE_DELAY => 100, %variables);
+	local %ENV = (%ENV, OTEL_EXPORTER_OTLP_ENDPOINT => $receiver->url,
+		OTEL_BSP_SCHEDULE_DELAY => 100, %variables);
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION IF NOT EXISTS otel_links');
 	OtelExport::record($node, 'span', 1);
@@ -42,13 +43,17 @@ is(request_with(OTEL_EXPORTER_OTLP_PROTOCOL => 'grpc', OTEL_BSP_MAX_EXPORT_BATCH
 	'application/x-protobuf', 'variables that make no sense are ignored');
 
 # A line that is taken out of the configuration file leaves what the environment says
-my %from_environment = ('otel.span_link_count_limit' => 7, 'otel.service_name' => 'shop', 'otel.sdk_disabled' => 'on',
+my %from_environment = ('otel.span_link_count_limit' => 7, 'otel.service_name' => 'shop',
+	'otel.sdk_disabled' => 'on',
 	'otel.traces_sampler' => 'always_off');
-my %from_file = ('otel.span_link_count_limit' => 5, 'otel.service_name' => 'other', 'otel.sdk_disabled' => 'off',
+my %from_file = ('otel.span_link_count_limit' => 5, 'otel.service_name' => 'other',
+	'otel.sdk_disabled' => 'off',
 	'otel.traces_sampler' => 'always_on');
 {
-	local %ENV = (%ENV, OTEL_SPAN_LINK_COUNT_LIMIT => 7, OTEL_SERVICE_NAME => 'shop', OTEL_SDK_DISABLED => 'true',
-		OTEL_TRACES_SAMPLER => 'always_off', OTEL_BSP_MAX_EXPORT_BATCH_SIZE => 'many', OTEL_LINK_ATTRIBUTE_COUNT_LIMIT => -5);
+	local %ENV = (%ENV, OTEL_SPAN_LINK_COUNT_LIMIT => 7, OTEL_SERVICE_NAME => 'shop',
+		OTEL_SDK_DISABLED => 'true',
+		OTEL_TRACES_SAMPLER => 'always_off', OTEL_BSP_MAX_EXPORT_BATCH_SIZE => 'many',
+			OTEL_LINK_ATTRIBUTE_COUNT_LIMIT => -5);
 	$node->start;
 }
 my $session = Session->new($node, 'postgres');
@@ -59,7 +64,8 @@ sub shown
 	my ($expected, $test) = @_;
 	foreach my $name (sort keys %$expected)
 	{
-		ok(OtelExport::wait_until(sub { $session->ask("SHOW $name") eq $expected->{$name} }), "$name: $test");
+		ok(OtelExport::wait_until(sub { $session->ask("SHOW $name") eq $expected->{$name} }),
+			"$name: $test");
 	}
 }
 

@@ -36,10 +36,13 @@ $session->ask('BEGIN');
 $session->ask(q{SELECT otel.record_span('undecided', now())});
 
 $node->safe_psql('postgres', q{BEGIN; ALTER EXTENSION otel_links UPDATE TO '9.9'; ROLLBACK});
-is($node->safe_psql('postgres', q{SELECT extversion FROM pg_extension WHERE extname = 'otel_links'}), '1.0',
+is($node->safe_psql('postgres',
+	q{SELECT extversion FROM pg_extension WHERE extname = 'otel_links'}), '1.0',
 	'ALTER EXTENSION … UPDATE may be rolled back');
-$node->safe_psql('postgres', q{SET lock_timeout = '60s'; ALTER EXTENSION otel_links UPDATE TO '9.9'});
-is($node->safe_psql('postgres', 'SELECT otel.added()'), 'since 9.9', 'an update waits for neither the exporter nor sessions');
+$node->safe_psql('postgres',
+	q{SET lock_timeout = '60s'; ALTER EXTENSION otel_links UPDATE TO '9.9'});
+is($node->safe_psql('postgres', 'SELECT otel.added()'), 'since 9.9',
+	'an update waits for neither the exporter nor sessions');
 
 $session->ask('COMMIT');
 is($session->told, '', 'a session that has the older library commits its spans');
@@ -63,7 +66,8 @@ OtelExport::record($node, 'refused', 1);
 OtelExport::wait_sql($node, 'SELECT failed = 1 FROM otel.export_status');
 $node->safe_psql('postgres', 'SELECT otel.retry_failed()');
 OtelExport::wait_drained($node);
-is_deeply([ $receiver->span_names(qr/^refused/) ], ['refused-1'], 'spans are set aside and queued again as before');
+is_deeply([ $receiver->span_names(qr/^refused/) ], ['refused-1'],
+	'spans are set aside and queued again as before');
 $session->quit;
 $node->stop;
 

@@ -20,7 +20,8 @@ sub queue
 {
 	my ($server) = @_;
 	return $server->safe_psql('postgres', q{
-		SELECT string_agg(concat_ws(' ', name, status_code, status_message), ', ' ORDER BY ctid) FROM otel.span_queue});
+		SELECT string_agg(concat_ws(' ', name, status_code, status_message), ', ' ORDER BY ctid)
+			FROM otel.span_queue});
 }
 
 # A process that exits does its work after its client has gone.
@@ -35,7 +36,8 @@ sub is_queued
 sub wait_until_gone
 {
 	my ($pid) = @_;
-	return $node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)");
+	return $node->poll_query_until('postgres',
+		"SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $pid)");
 }
 
 sub is_logged
@@ -62,13 +64,18 @@ is_queued('of the session 0', 'a session\'s span that a client leaves open is qu
 is_logged(qr/WARNING:  span "of the session" was open when its session ended or was reset/, $log,
 	'the log names a session\'s span that was left open');
 
-$node->psql('postgres', q{SET default_transaction_read_only = on; SELECT otel.record_span('read-only', now())});
+$node->psql('postgres',
+	q{SET default_transaction_read_only = on; SELECT otel.record_span('read-only', now())});
 is_queued('read-only 0', 'the span of a session that only reads is queued when it ends');
-$node->psql('postgres', q{SET default_transaction_isolation = serializable; SET default_transaction_deferrable = on; SET default_transaction_read_only = on;
+$node->psql('postgres',
+	q{SET default_transaction_isolation = serializable; SET default_transaction_deferrable = on;
+	SET default_transaction_read_only = on;
 	BEGIN; SELECT otel.record_span('deferrable', now()); ROLLBACK});
 is_queued('deferrable 2 transaction rolled back',
 	'the span of a session whose defaults forbid writing is queued when it ends');
-$node->psql('postgres', q{BEGIN; SELECT otel.record_span('temporary', now()); CREATE TEMPORARY TABLE x (); CREATE TEMPORARY TABLE y (); COMMIT;
+$node->psql('postgres',
+	q{BEGIN; SELECT otel.record_span('temporary', now()); CREATE TEMPORARY TABLE x ();
+	CREATE TEMPORARY TABLE y (); COMMIT;
 	BEGIN; SELECT otel.start_span('and then'); ROLLBACK});
 is_queued('temporary 0, and then 2 transaction rolled back',
 	'spans are queued at the end of a session with temporary tables');
@@ -82,11 +89,13 @@ is_queued('terminated 2 transaction rolled back',
 
 # what drops the temporary tables aborts the transaction while its statement seems to go on
 $session = Session->new($node, 'postgres');
-$session->ask(q{SELECT otel.record_span('first', now()) IS NOT NULL; CREATE TEMPORARY TABLE temporary ()});
+$session->ask(q{SELECT otel.record_span('first', now()) IS NOT NULL;
+	CREATE TEMPORARY TABLE temporary ()});
 $node->safe_psql('postgres', 'TRUNCATE otel.span_queue');
 $session->ask(q{BEGIN; SELECT otel.start_span('has temporary tables') IS NOT NULL});
 $session->tell('SELECT pg_sleep(600)');
-$node->poll_query_until('postgres', "SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = ${\$session->pid}");
+$node->poll_query_until('postgres',
+	"SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = ${\$session->pid}");
 $node->safe_psql('postgres', "SELECT pg_terminate_backend(${\$session->pid})");
 is_queued('has temporary tables 2 transaction rolled back',
 	'the span of a session with temporary tables that is terminated has status Error');
@@ -98,13 +107,15 @@ is_queued('idle 0', 'a session terminated while it is idle queues its span');
 
 $session = Session->new($node, 'postgres');
 $session->tell(q{SELECT otel.start_span('at work'), pg_sleep(600)});
-$node->poll_query_until('postgres', "SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = ${\$session->pid}");
+$node->poll_query_until('postgres',
+	"SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = ${\$session->pid}");
 $node->safe_psql('postgres', "SELECT pg_terminate_backend(${\$session->pid})");
 is_queued('at work 2 transaction rolled back',
 	'a session terminated in a statement queues its span');
 
 $session = Session->new($node, 'postgres');
-$session->ask(q{SET idle_in_transaction_session_timeout = '10ms'; BEGIN; SELECT otel.start_span('timed out') IS NOT NULL});
+$session->ask(q{SET idle_in_transaction_session_timeout = '10ms'; BEGIN;
+	SELECT otel.start_span('timed out') IS NOT NULL});
 is_queued('timed out 2 transaction rolled back',
 	'idle_in_transaction_session_timeout queues the span');
 
@@ -116,14 +127,17 @@ is_queued('killed 2 transaction rolled back', 'the span of a client that is kill
 my $wire = Wire->connect($node, 'postgres');
 $wire->query(q{BEGIN; SELECT otel.start_span('unread')});
 $wire->send(query => [q{SELECT repeat('x', 1000000) FROM generate_series(1, 100)}]);
-my $blocked = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT repeat%'});
-$node->poll_query_until('postgres', "SELECT wait_event = 'ClientWrite' FROM pg_stat_activity WHERE pid = $blocked");
+my $blocked = $node->safe_psql('postgres',
+	q{SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT repeat%'});
+$node->poll_query_until('postgres',
+	"SELECT wait_event = 'ClientWrite' FROM pg_stat_activity WHERE pid = $blocked");
 $node->safe_psql('postgres', "SELECT pg_terminate_backend($blocked)");
 is_queued('unread 2 transaction rolled back',
 	'the span of a client that does not read is queued when it is terminated');
 
 # ---- what does not keep a process from exiting ----
-my $toast = $node->safe_psql('postgres', q{SELECT reltoastrelid::regclass FROM pg_class WHERE oid = 'otel.span_queue'::regclass});
+my $toast = $node->safe_psql('postgres',
+	q{SELECT reltoastrelid::regclass FROM pg_class WHERE oid = 'otel.span_queue'::regclass});
 my $locker = Session->new($node, 'postgres');
 my $lost = 0;
 for my $lock ('LOCK TABLE otel.span_queue', "REINDEX TABLE $toast")
@@ -133,16 +147,23 @@ for my $lock ('LOCK TABLE otel.span_queue', "REINDEX TABLE $toast")
 	$session = Session->new($node, 'postgres');
 	$session->ask(q{BEGIN READ ONLY; SELECT otel.record_span('lost', now()) IS NOT NULL; COMMIT});
 	$session->quit;
-	ok(wait_until_gone($session->pid), "a session that ends during $lock does not wait for its lock");
-	is_logged(qr/LOG:  1 span is lost: it could not be queued when its session ended/, $log, "the log says that a span is lost during $lock");
+	ok(wait_until_gone($session->pid),
+		"a session that ends during $lock does not wait for its lock");
+	is_logged(qr/LOG:  1 span is lost: it could not be queued when its session ended/, $log,
+		"the log says that a span is lost during $lock");
 	$lost++;
-	is($node->safe_psql('postgres', 'SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM otel.dropped_spans'), $lost, "a span lost during $lock counts as dropped");
+	is($node->safe_psql('postgres',
+		'SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM otel.dropped_spans'), $lost,
+			"a span lost during $lock counts as dropped");
 
 	$session = Session->new($node, 'postgres');
-	$session->ask(q{BEGIN; SELECT otel.record_span('terminated', now()) IS NOT NULL; CREATE TEMPORARY TABLE x ()});
-	is($node->safe_psql('postgres', "SELECT pg_terminate_backend(${\$session->pid}, 60000)"), 't', "a session that is terminated during $lock ends");
+	$session->ask(q{BEGIN; SELECT otel.record_span('terminated', now()) IS NOT NULL;
+		CREATE TEMPORARY TABLE x ()});
+	is($node->safe_psql('postgres', "SELECT pg_terminate_backend(${\$session->pid}, 60000)"), 't',
+		"a session that is terminated during $lock ends");
 	$lost++;
-	is($node->safe_psql('postgres', 'SELECT last_value FROM otel.dropped_spans'), $lost, "a span of a session terminated during $lock counts as dropped");
+	is($node->safe_psql('postgres', 'SELECT last_value FROM otel.dropped_spans'), $lost,
+		"a span of a session terminated during $lock counts as dropped");
 	$locker->ask('COMMIT');
 	is(queue($node), '', "none of the spans lost during $lock is in the queue");
 }
@@ -151,26 +172,32 @@ for my $lock ('LOCK TABLE otel.span_queue', "REINDEX TABLE $toast")
 $node->safe_psql('postgres', q{SELECT pg_replication_origin_create('elsewhere')});
 $log = -s $node->logfile;
 $session = Session->new($node, 'postgres');
-$session->ask(q{SELECT pg_replication_origin_session_setup('elsewhere'); BEGIN; SELECT otel.record_span('of an origin', now()) IS NOT NULL;
+$session->ask(q{SELECT pg_replication_origin_session_setup('elsewhere'); BEGIN;
+	SELECT otel.record_span('of an origin', now()) IS NOT NULL;
 	SELECT pg_replication_origin_xact_setup('F/F0000000', now())});
 $session->quit;
 ok(wait_until_gone($session->pid), 'a session with a replication origin ends');
-is($node->safe_psql('postgres', q{SELECT pg_replication_origin_progress('elsewhere', true)}), '', 'the replication origin of a session that ends does not move');
+is($node->safe_psql('postgres', q{SELECT pg_replication_origin_progress('elsewhere', true)}), '',
+	'the replication origin of a session that ends does not move');
 is_logged(qr/LOG:  1 span is lost:[^\n]*\n[^\n]*DETAIL:  The session has a replication origin set up/, $log, 'the log says that a span of a session with a replication origin is lost');
 is(queue($node), '', 'a session with a replication origin queues nothing as it ends');
 
 $session = Session->new($node, 'postgres');
 $session->ask(q{CREATE ROLE nobody; SET ROLE nobody; SET session_replication_role = replica;
-	SET default_transaction_isolation = serializable; SET statement_timeout = '1s'; SET lock_timeout = '1ms';
+	SET default_transaction_isolation = serializable; SET statement_timeout = '1s';
+		SET lock_timeout = '1ms';
 	BEGIN; SELECT otel.record_span('in spite of', now()) IS NOT NULL; ROLLBACK});
 $session->quit;
-is_queued('in spite of 2 transaction rolled back', "neither role nor timeouts of the session's keep its spans from the queue");
+is_queued('in spite of 2 transaction rolled back',
+	"neither role nor timeouts of the session's keep its spans from the queue");
 
 $node->safe_psql('postgres', q{ALTER SYSTEM SET synchronous_standby_names = 'nobody'});
 $session = Session->new($node, 'postgres');
-$session->ask(q{BEGIN READ ONLY; SELECT otel.record_span('unconfirmed', now()) IS NOT NULL; COMMIT});
+$session->ask(q{BEGIN READ ONLY; SELECT otel.record_span('unconfirmed', now()) IS NOT NULL;
+	COMMIT});
 $node->reload;
-$node->poll_query_until('postgres', q{SELECT current_setting('synchronous_standby_names') = 'nobody'});
+$node->poll_query_until('postgres',
+	q{SELECT current_setting('synchronous_standby_names') = 'nobody'});
 $session->quit;
 ok(wait_until_gone($session->pid), 'a session that ends does not wait for a synchronous standby');
 $node->safe_psql('postgres', 'ALTER SYSTEM RESET synchronous_standby_names');
@@ -182,10 +209,13 @@ my @sessions = map { Session->new($node, 'postgres') } 1 .. 3;
 $sessions[0]->ask(q{BEGIN; SELECT otel.start_span('in a transaction') IS NOT NULL});
 $sessions[1]->ask(q{SELECT otel.start_span('session', scope => 'session') IS NOT NULL});
 $sessions[2]->tell(q{SELECT otel.start_span('statement'), pg_sleep(600)});
-$node->poll_query_until('postgres', "SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = ${\$sessions[2]->pid}");
+$node->poll_query_until('postgres',
+	"SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = ${\$sessions[2]->pid}");
 $node->stop('fast');
 $node->start;
-is($node->safe_psql('postgres', q{SELECT string_agg(name, ', ' ORDER BY name) FROM otel.span_queue}), 'in a transaction, session, statement',
+is($node->safe_psql('postgres',
+	q{SELECT string_agg(name, ', ' ORDER BY name) FROM otel.span_queue}),
+		'in a transaction, session, statement',
 	'a fast shutdown queues what its sessions have');
 $node->stop('immediate');
 $node->start;
@@ -203,7 +233,8 @@ $node->wait_for_catchup($standby, 'replay', $node->lsn('insert'));
 is(queue($standby), 'on the primary 0', 'the queue is replicated physically');
 $session = Session->new($standby, 'postgres');
 my $context = $session->ask(q{BEGIN; SELECT otel.start_span('on the standby')});
-is($session->ask('SELECT otel.current_trace_context()'), $context, 'on a hot standby a span is current');
+is($session->ask('SELECT otel.current_trace_context()'), $context,
+	'on a hot standby a span is current');
 $session->ask('SELECT otel.end_span(); COMMIT');
 is($session->told, '', 'on a hot standby a span ends without a warning');
 $session->ask(q{CALL otel.trace_job('read-only job', 'SELECT 1')});
@@ -214,12 +245,15 @@ like($session->told, qr/\AERROR:  division by zero\n[^\n]*\n\z/,
 my $other = Session->new($standby, 'postgres');
 $other->ask(q{SELECT otel.start_span('open', scope => 'session') IS NOT NULL});
 $other->quit;
-ok($standby->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ${\$other->pid})"),
+ok($standby->poll_query_until('postgres',
+	"SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ${\$other->pid})"),
 	'on a hot standby a session with an open span ends');
 $session->ask('SELECT 1');
 $standby->promote;
 $session->ask(q{SELECT otel.record_span('after promotion', now()) IS NOT NULL});
-is($standby->safe_psql('postgres', q{SELECT string_agg(name, ', ' ORDER BY ctid) FROM otel.span_queue}), 'on the primary, after promotion',
+is($standby->safe_psql('postgres',
+	q{SELECT string_agg(name, ', ' ORDER BY ctid) FROM otel.span_queue}),
+		'on the primary, after promotion',
 	'after its promotion a standby queues spans, and not those from before');
 
 $_->stop for $standby, $node;

@@ -24,7 +24,8 @@ $publisher->safe_psql('postgres', q{
 	CREATE PUBLICATION everything FOR ALL TABLES;
 });
 $subscriber->safe_psql('postgres', 'CREATE TABLE work (id int PRIMARY KEY)');
-$subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION everything CONNECTION '${\$publisher->connstr} dbname=postgres' PUBLICATION everything WITH (copy_data = false)");
+$subscriber->safe_psql('postgres',
+	"CREATE SUBSCRIPTION everything CONNECTION '${\$publisher->connstr} dbname=postgres' PUBLICATION everything WITH (copy_data = false)");
 $publisher->safe_psql('postgres', q{
 	CREATE EXTENSION otel_links;
 	-- so many links that they are stored out of line
@@ -34,7 +35,8 @@ $publisher->safe_psql('postgres', q{
 	$$;
 });
 # another reader of the same changes, to see that there is nothing of the queue in them
-$publisher->safe_psql('postgres', q{SELECT pg_create_logical_replication_slot('reader', 'pgoutput')});
+$publisher->safe_psql('postgres',
+	q{SELECT pg_create_logical_replication_slot('reader', 'pgoutput')});
 
 my $id = 0;
 sub work_with_spans
@@ -85,7 +87,8 @@ is_replicated('queueing spans again does not disturb the subscriber');
 
 my @tables = split /\n/, $publisher->safe_psql('postgres', q{
 	SELECT DISTINCT (regexp_match(encode(data, 'escape'), '^R.*(public|otel)\\\\000([a-z_]+)'))[2]
-	  FROM pg_logical_slot_get_binary_changes('reader', NULL, NULL, 'proto_version', '1', 'publication_names', 'everything')
+	  FROM pg_logical_slot_get_binary_changes('reader', NULL, NULL, 'proto_version', '1',
+	    'publication_names', 'everything')
 	 WHERE get_byte(data, 0) = ascii('R')});
 is("@tables", 'work', 'the publication has none of the tables of the extension in its changes');
 unlike(slurp_file($subscriber->logfile), qr/ERROR/, 'the subscriber\'s log has no error');

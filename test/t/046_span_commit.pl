@@ -11,9 +11,11 @@ use Session;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
-$node->append_conf('postgresql.conf', "otel.traces_exporter = none\nmax_prepared_transactions = 5\n");
+$node->append_conf('postgresql.conf',
+	"otel.traces_exporter = none\nmax_prepared_transactions = 5\n");
 $node->start;
-if ($node->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extensions WHERE name = 'postgres_fdw'}) eq '0')
+if ($node->safe_psql('postgres',
+	q{SELECT count(*) FROM pg_available_extensions WHERE name = 'postgres_fdw'}) eq '0')
 {
 	$node->stop;
 	plan skip_all => 'postgres_fdw is not installed';
@@ -70,19 +72,23 @@ sub work_with_spans
 {
 	my ($session, $patience) = @_;
 	$id++;
-	$session->ask(qq{BEGIN; INSERT INTO elsewhere VALUES ($id, '$patience'); INSERT INTO work VALUES ($id); SELECT record_many() IS NULL});
+	$session->ask(qq{BEGIN; INSERT INTO elsewhere VALUES ($id, '$patience');
+		INSERT INTO work VALUES ($id); SELECT record_many() IS NULL});
 	die $session->told if $session->told ne '';
 }
 
 sub sides
 {
-	return join ' ', map { $node->safe_psql($_, "SELECT count(*) FROM work WHERE id = $id") } 'postgres', 'remote';
+	return join ' ',
+		map { $node->safe_psql($_, "SELECT count(*) FROM work WHERE id = $id") } 'postgres',
+			'remote';
 }
 
 sub wait_until_gone
 {
 	my ($session) = @_;
-	return $node->poll_query_until('postgres', "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ${\$session->pid})");
+	return $node->poll_query_until('postgres',
+		"SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ${\$session->pid})");
 }
 
 for my $order ([ 'otel_links', 'postgres_fdw' ], [ 'postgres_fdw', 'otel_links' ])
@@ -99,17 +105,22 @@ for my $order ([ 'otel_links', 'postgres_fdw' ], [ 'postgres_fdw', 'otel_links' 
 		if ($what eq 'pg_cancel_backend')
 		{
 			$session->answer;
-			is($session->told, '', "$name: a COMMIT that is cancelled while it queues spans succeeds");
-			is($session->ask('SELECT 1'), '1', "$name: the cancel does not reach the next statement");
+			is($session->told, '',
+				"$name: a COMMIT that is cancelled while it queues spans succeeds");
+			is($session->ask('SELECT 1'), '1',
+				"$name: the cancel does not reach the next statement");
 			$session->quit;
 		}
 		else
 		{
-			ok(wait_until_gone($session), "$name: a session that is terminated while a COMMIT queues spans ends");
+			ok(wait_until_gone($session),
+				"$name: a session that is terminated while a COMMIT queues spans ends");
 			eval { $session->quit };
 		}
-		is(sides(), '1 1', "$name: $what while spans are queued leaves the work committed on both sides");
-		is($node->safe_psql('postgres', 'SELECT count(*) FROM otel.span_queue'), '3000', "$name: $what loses no span");
+		is(sides(), '1 1',
+			"$name: $what while spans are queued leaves the work committed on both sides");
+		is($node->safe_psql('postgres', 'SELECT count(*) FROM otel.span_queue'), '3000',
+			"$name: $what loses no span");
 		$node->safe_psql('postgres', 'TRUNCATE otel.span_queue');
 	}
 }
@@ -131,14 +142,16 @@ $interrupter->ask("SELECT interrupt(${\$session->pid}, 'pg_cancel_backend')");
 $session->answer;
 is($session->told, '', 'a PREPARE TRANSACTION that is cancelled while it queues spans succeeds');
 $session->ask(q{COMMIT PREPARED 'prepared'});
-is($node->safe_psql('postgres', 'SELECT (SELECT count(*) FROM work WHERE id = -1), count(*) FROM otel.span_queue'), '1|3000',
+is($node->safe_psql('postgres',
+	'SELECT (SELECT count(*) FROM work WHERE id = -1), count(*) FROM otel.span_queue'), '1|3000',
 	'COMMIT PREPARED commits the work and its spans');
 
 # ---- an interrupt is not put off for ever ----
 work_with_spans($session, '10 minutes');
 $session->tell('COMMIT');
 $interrupter->ask("SELECT interrupt(${\$session->pid}, 'pg_terminate_backend')");
-ok(wait_until_gone($session), 'a terminated session ends though its COMMIT waits for another server');
+ok(wait_until_gone($session),
+	'a terminated session ends though its COMMIT waits for another server');
 eval { $session->quit };
 
 $interrupter->quit;

@@ -11,7 +11,8 @@ use Time::HiRes qw(time);
 
 my $rounds = $ENV{TEST_FULL} ? 300 : 40;
 my $receiver = OtelExport->receiver;
-my $node = OtelExport::node('main', $receiver, 'max_worker_processes = 2', 'max_logical_replication_workers = 0');
+my $node = OtelExport::node('main', $receiver, 'max_worker_processes = 2',
+	'max_logical_replication_workers = 0');
 my $log = $node->logfile;
 my $exporters = q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'otel_links exporter'};
 
@@ -24,12 +25,14 @@ sub pgbench
 	my ($script, @options) = @_;
 	my $file = PostgreSQL::Test::Utils::tempdir() . '/script.sql';
 	PostgreSQL::Test::Utils::append_to_file($file, $script);
-	PostgreSQL::Test::Utils::system_or_bail('pgbench', '-n', '-j', 2, '-f', $file, '-h', $node->host, '-p', $node->port,
+	PostgreSQL::Test::Utils::system_or_bail('pgbench', '-n', '-j', 2, '-f', $file, '-h',
+		$node->host, '-p', $node->port,
 		@options, 'postgres');
 }
 
 # However exporters come and go
-is(OtelExport::status($node, 'exporter_running OR pending > 0 OR not_running_because IS NOT NULL'), 'f',
+is(OtelExport::status($node, 'exporter_running OR pending > 0 OR not_running_because IS NOT NULL'),
+	'f',
 	'before the first span no exporter runs and the status has no complaint');
 OtelExport::set($node, 'otel.exporter_idle_timeout = 0');
 my $stranded = 0;
@@ -61,7 +64,9 @@ ok(OtelExport::wait_sql($node, "SELECT ($exporters) = 1"),
 $receiver->answer(map { { delay => 0.05, times => 5 } } 1 .. 20);
 foreach my $round (1 .. 20)
 {
-	$node->safe_psql('postgres', "SELECT otel.record_span('set', now()); ALTER DATABASE postgres SET otel.service_name = 'round $round'");
+	$node->safe_psql('postgres',
+		"SELECT otel.record_span('set', now());
+		ALTER DATABASE postgres SET otel.service_name = 'round $round'");
 }
 $receiver->answer();
 ok(OtelExport::wait_drained($node), 'spans are exported while settings of the database change');
@@ -84,7 +89,8 @@ is(OtelExport::status($node, 'pending || exporter_running::text', 'third'), '2fa
 	'without a free worker slot spans wait and no exporter runs');
 like(OtelExport::status($node, 'not_running_because', 'third'), qr/max_worker_processes/,
 	'without a free worker slot the status names max_worker_processes');
-like(PostgreSQL::Test::Utils::slurp_file($log, $offset), qr/no background worker slot is free for the otel_links exporter/,
+like(PostgreSQL::Test::Utils::slurp_file($log, $offset),
+	qr/no background worker slot is free for the otel_links exporter/,
 	'without a free worker slot the log says so');
 is($node->safe_psql('third', 'BEGIN READ ONLY; SELECT otel.force_flush(100)'),
 	0, 'without a free worker slot force_flush() raises nothing, also in a read-only transaction');
@@ -110,7 +116,8 @@ foreach my $case ('at rest', 'in a request')
 	my $pid = exporter_pid();
 	if ($case eq 'in a request')
 	{
-		$node->safe_psql('postgres', "ALTER DATABASE postgres SET otel.exporter_otlp_endpoint = '" . $silent->url . q{'});
+		$node->safe_psql('postgres',
+			"ALTER DATABASE postgres SET otel.exporter_otlp_endpoint = '" . $silent->url . q{'});
 		OtelExport::record($node, 'hanging');
 		$silent->request;
 		$pid = exporter_pid();
@@ -125,10 +132,12 @@ foreach my $case ('at rest', 'in a request')
 	OtelExport::record($node, "created $case");
 	ok(OtelExport::wait_drained($node), "after CREATE EXTENSION spans are exported again ($case)");
 }
-is_deeply([ $receiver->span_names(qr/^created/) ], [ 'created at rest-1', 'created in a request-1' ],
+is_deeply([ $receiver->span_names(qr/^created/) ],
+	[ 'created at rest-1', 'created in a request-1' ],
 	'spans recorded after each CREATE EXTENSION arrive');
 
 $node->stop;
-my $complaints = join "\n", grep { /(ERROR|FATAL|PANIC|TRAP)/ && !/terminating/ } split /\n/, PostgreSQL::Test::Utils::slurp_file($log);
+my $complaints = join "\n", grep { /(ERROR|FATAL|PANIC|TRAP)/ && !/terminating/ } split /\n/,
+	PostgreSQL::Test::Utils::slurp_file($log);
 is($complaints, '', 'the log of the races has no error');
 done_testing();

@@ -34,7 +34,8 @@ ALTER TABLE jobs ATTACH PARTITION jobs_mar FOR VALUES FROM ('2026-03-01') TO ('2
 EOSQL
 
 $node->safe_psql('postgres',
-	"INSERT INTO jobs (id, day, path) VALUES (1, '2026-01-05', 'insert'), (2, '2026-02-05', 'insert'),"
+	"INSERT INTO jobs (id, day, path)
+		VALUES (1, '2026-01-05', 'insert'), (2, '2026-02-05', 'insert'),"
 	  . " (3, '2026-03-05', 'insert') "
 	  . comment('a1'));
 $node->safe_psql('postgres',
@@ -46,7 +47,8 @@ $node->safe_psql('postgres',
 	  . " (7, '2026-02-11', 'direct') "
 	  . comment('a3'));
 is( rows(
-		"SELECT string_agg(id || ':' || left(otel.trace_id(trace_context), 2), ' ' ORDER BY id) FROM jobs"
+		"SELECT string_agg(id || ':' || left(otel.trace_id(trace_context), 2), ' ' ORDER BY id)
+			FROM jobs"
 	),
 	'1:a1 2:a1 3:a1 4:a2 5:a2 6:a2 7:a3',
 	'rows of partitions made before, made later and attached have the context of their INSERT or COPY'

@@ -107,7 +107,8 @@ $primary->safe_psql('postgres',
 	  . ' SELECT otel.end_span(); COMMIT');
 is( $primary->safe_psql(
 		'postgres',
-		"SELECT otel.link_agg(links) = '$links' FROM otel.span_queue WHERE name = 'from the replica'"
+		"SELECT otel.link_agg(links) = '$links' FROM otel.span_queue
+			WHERE name = 'from the replica'"
 	),
 	't',
 	'as text, they are the links of a span on the primary');

@@ -27,10 +27,12 @@ sub start_program
 	my $dir = File::Temp::tempdir(CLEANUP => 1);
 	my $self = bless { dir => $dir, stdin => '' }, $class;
 	$self->{process} = IPC::Run::start(
-		[ "$root/build/venv/bin/python3", "$root/test/receiver/$program", '--port-file', "$dir/port", @options,
+		[ "$root/build/venv/bin/python3", "$root/test/receiver/$program", '--port-file',
+			"$dir/port", @options,
 			'--until-stdin-closes' ],
 		'<pipe', $self->{write} = gensym, '>', "$dir/out", '2>', "$dir/err");
-	wait_until(sub { -s "$dir/port" }) or die "$program did not start: " . PostgreSQL::Test::Utils::slurp_file("$dir/err");
+	wait_until(sub { -s "$dir/port" }) or die "$program did not start: "
+		. PostgreSQL::Test::Utils::slurp_file("$dir/err");
 	chomp($self->{port} = PostgreSQL::Test::Utils::slurp_file("$dir/port"));
 	return $self;
 }
@@ -39,7 +41,8 @@ sub receiver
 {
 	my ($class, @options) = @_;
 	my $files = File::Temp::tempdir(CLEANUP => 1);
-	my $self = $class->start_program('otlp_receiver.py', '--spans', "$files/spans", '--requests', "$files/requests",
+	my $self = $class->start_program('otlp_receiver.py', '--spans', "$files/spans", '--requests',
+		"$files/requests",
 		'--answers', "$files/answers", @options);
 	$self->{files} = $files;
 	return $self;
@@ -58,14 +61,16 @@ sub answer
 {
 	my ($self, @answers) = @_;
 	my $file = "$self->{files}/answers";
-	PostgreSQL::Test::Utils::append_to_file("$file.next", join('', map { encode_json($_) . "\n" } @answers));
+	PostgreSQL::Test::Utils::append_to_file("$file.next",
+		join('', map { encode_json($_) . "\n" } @answers));
 	rename "$file.next", $file or die "rename: $!";
 }
 
 sub lines
 {
 	my ($file) = @_;
-	return map { decode_json($_) } grep { /\}$/ } split /\n/, PostgreSQL::Test::Utils::slurp_file($file);
+	return map { decode_json($_) } grep { /\}$/ } split /\n/,
+		PostgreSQL::Test::Utils::slurp_file($file);
 }
 
 sub spans    { return lines("$_[0]->{files}/spans") }
@@ -77,7 +82,8 @@ sub members
 {
 	my ($self, $member) = @_;
 	my $text = PostgreSQL::Test::Utils::slurp_file("$self->{files}/spans");
-	return map { /"$member": ("(?:[^"\\]|\\.)*")/ ? JSON::PP->new->utf8->allow_nonref->decode($1) : () } split /\n/, $text;
+	return map { /"$member": ("(?:[^"\\]|\\.)*")/ ? JSON::PP->new->utf8->allow_nonref->decode($1)
+		: () } split /\n/, $text;
 }
 
 # The names of the spans that were taken, each once, sorted.
@@ -130,7 +136,8 @@ sub set
 sub record
 {
 	my ($node, $name, $count, $database) = @_;
-	my $sql = join '', map { "SELECT otel.record_span('$name-$_', now()) IS NOT NULL;\n" } 1 .. ($count || 1);
+	my $sql = join '',
+		map { "SELECT otel.record_span('$name-$_', now()) IS NOT NULL;\n" } 1 .. ($count || 1);
 	$node->safe_psql($database || 'postgres', $sql);
 }
 
@@ -138,7 +145,8 @@ sub record
 sub record_batch
 {
 	my ($node, $name, $count, $database) = @_;
-	$node->safe_psql($database || 'postgres', "SELECT otel.record_span('$name-' || i, now()) FROM generate_series(1, $count) i");
+	$node->safe_psql($database || 'postgres',
+		"SELECT otel.record_span('$name-' || i, now()) FROM generate_series(1, $count) i");
 }
 
 sub status

@@ -27,7 +27,8 @@ sub installed
 sub new
 {
 	my ($class) = @_;
-	my $self = bless { root => PostgreSQL::Test::Utils::tempdir, map { $_ => installed($_) } qw(bindir pkglibdir sharedir) }, $class;
+	my $self = bless { root => PostgreSQL::Test::Utils::tempdir,
+		map { $_ => installed($_) } qw(bindir pkglibdir sharedir) }, $class;
 	my ($root, $sharedir) = @$self{qw(root sharedir)};
 	make_path("$root$self->{bindir}", "$root$self->{pkglibdir}", "$root$sharedir/extension");
 	foreach my $program (grep { -f } glob("$self->{bindir}/*"))
@@ -36,13 +37,15 @@ sub new
 		copy($program, $copy) or die "$program: $!";
 		chmod 0755, $copy;
 	}
-	foreach my $file (glob("$self->{pkglibdir}/*"), (grep { $_ ne "$sharedir/extension" } glob("$sharedir/*")),
+	foreach my $file (glob("$self->{pkglibdir}/*"),
+		(grep { $_ ne "$sharedir/extension" } glob("$sharedir/*")),
 		glob("$sharedir/extension/*"))
 	{
 		symlink $file, "$root$file" or die "symlink: $!";
 	}
 	plan(skip_all => 'this installation does not run from another folder')
-	  unless IPC::Run::run([ "$root$self->{bindir}/initdb", '--version' ], '>', \my $out, '2>', \my $err);
+	  unless IPC::Run::run([ "$root$self->{bindir}/initdb", '--version' ], '>', \my $out, '2>',
+	  	\my $err);
 	return $self;
 }
 

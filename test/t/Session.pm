@@ -16,7 +16,8 @@ sub new
 	my $self = bless { in => '', out => '', err => '', told => '', asked => 0 }, $class;
 	$self->{timer} = IPC::Run::timeout(2 * $PostgreSQL::Test::Utils::timeout_default);
 	$self->{psql} = IPC::Run::start(
-		[ $node->installed_command('psql'), '-X', '-A', '-t', '-q', '-d', $node->connstr($database), @options ],
+		[ $node->installed_command('psql'), '-X', '-A', '-t', '-q', '-d', $node->connstr($database),
+			@options ],
 		'<', \$self->{in}, '>', \$self->{out}, '2>', \$self->{err}, $self->{timer});
 	$self->{pid} = $self->ask('SELECT pg_backend_pid()');
 	return $self;

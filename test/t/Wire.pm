@@ -42,7 +42,8 @@ sub _read
 	my $bytes = '';
 	while (length $bytes < $n)
 	{
-		sysread($self->{socket}, $bytes, $n - length $bytes, length $bytes) or die 'connection lost';
+		sysread($self->{socket}, $bytes, $n - length $bytes, length $bytes)
+		  or die 'connection lost';
 	}
 	return $bytes;
 }
