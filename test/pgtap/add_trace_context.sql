@@ -16,16 +16,19 @@ SELECT otel.add_trace_context('jobs') :from_1 \gset
 SELECT col_type_is('jobs', 'trace_context', 'otel.trace_context', 'the column is there');
 SELECT col_default_is('jobs', 'trace_context', 'otel.current_trace_context()', 'with its default');
 SELECT is(pg_relation_filenode('jobs')::text, :'filenode', 'the table is not rewritten');
-SELECT is(count(trace_context)::int, 0, 'existing rows are NULL, although the migration is traced') FROM jobs :from_1;
+SELECT is(count(trace_context)::int, 0, 'existing rows are NULL, although the migration is traced')
+    FROM jobs :from_1;
 INSERT INTO jobs VALUES (101) :from_1;
 SELECT is(trace_context::text, :'tp1', 'new rows are not') FROM jobs WHERE id = 101;
 SELECT lives_ok($$ SELECT otel.add_trace_context('jobs') $$, 'it can be said again');
-SELECT is(count(*)::int, 2, 'and adds nothing then') FROM pg_attribute WHERE attrelid = 'jobs'::regclass AND attnum > 0;
+SELECT is(count(*)::int, 2, 'and adds nothing then') FROM pg_attribute
+    WHERE attrelid = 'jobs'::regclass AND attnum > 0;
 
 -- names
 CREATE SCHEMA "Odd ""schema""";
 CREATE TABLE "Odd ""schema"""."jobs; --" (id int);
-SELECT lives_ok($$ SELECT otel.add_trace_context('"Odd ""schema"""."jobs; --"', 'Odd "column"') $$, 'names are quoted');
+SELECT lives_ok($$ SELECT otel.add_trace_context('"Odd ""schema"""."jobs; --"', 'Odd "column"') $$,
+    'names are quoted');
 SELECT has_column('Odd "schema"', 'jobs; --', 'Odd "column"', 'the column has its name');
 CREATE TEMPORARY TABLE jobs (id int);
 SELECT otel.add_trace_context('pg_temp.jobs') \gset
@@ -37,21 +40,27 @@ DROP TABLE pg_temp.jobs;
 CREATE TABLE parts (k int) PARTITION BY LIST (k);
 CREATE TABLE parts_1 PARTITION OF parts FOR VALUES IN (1);
 SELECT otel.add_trace_context('parts') \gset
-SELECT col_default_is('parts_1', 'trace_context', 'otel.current_trace_context()', 'partitions get both');
+SELECT col_default_is('parts_1', 'trace_context', 'otel.current_trace_context()',
+    'partitions get both');
 CREATE TABLE parts_2 PARTITION OF parts FOR VALUES IN (2);
-SELECT col_default_is('parts_2', 'trace_context', 'otel.current_trace_context()', 'so do partitions that come later');
+SELECT col_default_is('parts_2', 'trace_context', 'otel.current_trace_context()',
+    'so do partitions that come later');
 INSERT INTO parts VALUES (1), (2) :from_1;
 SELECT is(count(trace_context)::int, 2, 'rows of partitions have the context') FROM parts;
-SELECT throws_ok($$ SELECT otel.add_trace_context('parts_1', 'x') $$, NULL, 'cannot add column to a partition', 'not a partition alone');
+SELECT throws_ok($$ SELECT otel.add_trace_context('parts_1', 'x') $$, NULL,
+    'cannot add column to a partition', 'not a partition alone');
 CREATE TABLE parents (id int);
 CREATE TABLE heirs () INHERITS (parents);
 SELECT otel.add_trace_context('parents') \gset
-SELECT col_default_is('heirs', 'trace_context', 'otel.current_trace_context()', 'inheriting tables get both');
+SELECT col_default_is('heirs', 'trace_context', 'otel.current_trace_context()',
+    'inheriting tables get both');
 
 -- a column that is there
-CREATE TABLE has (good otel.trace_context, own otel.trace_context DEFAULT otel.from_traceparent('x'), trace_context jsonb,
+CREATE TABLE has (good otel.trace_context,
+    own otel.trace_context DEFAULT otel.from_traceparent('x'), trace_context jsonb,
     g otel.trace_context GENERATED ALWAYS AS (otel.from_traceparent('x')) STORED);
-SELECT lives_ok($$ SELECT otel.add_trace_context('has', 'good') $$, 'one of the type gets the default');
+SELECT lives_ok($$ SELECT otel.add_trace_context('has', 'good') $$,
+    'one of the type gets the default');
 SELECT col_default_is('has', 'good', 'otel.current_trace_context()', 'now it has it');
 SELECT lives_ok($$ SELECT otel.add_trace_context('has', 'own') $$, 'one with a default of its own');
 SELECT col_default_is('has', 'own', 'otel.from_traceparent(''x''::text)', 'keeps that');
@@ -64,32 +73,44 @@ SELECT throws_ok($$ SELECT otel.add_trace_context('has', 'g') $$, '42611',
 CREATE TABLE forms (id int);
 SELECT lives_ok($$ SELECT otel.add_trace_context('forms', 'tp', type => 'text'),
                           otel.add_trace_context('forms', 'vc', 'varchar'),
-                          otel.add_trace_context('forms', 'jb', 'jsonb') $$, 'text, varchar and jsonb');
+                          otel.add_trace_context('forms', 'jb', 'jsonb') $$,
+                              'text, varchar and jsonb');
 SELECT col_type_is('forms', 'tp', 'text', 'text');
 SELECT col_type_is('forms', 'vc', 'character varying', 'varchar');
 SELECT col_type_is('forms', 'jb', 'jsonb', 'jsonb');
-INSERT INTO forms VALUES (1) /*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01',tracestate='a%3D1'*/;
-SELECT is(ARRAY[tp, vc], ARRAY[:'tp1', :'tp1'], 'text and varchar record the traceparent') FROM forms;
-SELECT is(jb, jsonb_build_object('traceparent', :'tp1', 'tracestate', 'a=1'), 'jsonb the carrier, with the tracestate') FROM forms;
+INSERT INTO forms
+    VALUES (1) /*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01',tracestate='a%3D1'*/;
+SELECT is(ARRAY[tp, vc], ARRAY[:'tp1', :'tp1'], 'text and varchar record the traceparent')
+    FROM forms;
+SELECT is(jb, jsonb_build_object('traceparent', :'tp1', 'tracestate', 'a=1'),
+    'jsonb the carrier, with the tracestate') FROM forms;
 INSERT INTO forms VALUES (2);
-SELECT is(ARRAY[tp, vc, jb::text], ARRAY[NULL, NULL, NULL], 'all are NULL without a context') FROM forms WHERE id = 2;
-SELECT lives_ok($$ SELECT otel.add_trace_context('forms', 'tp', 'text'), otel.add_trace_context('forms', 'vc', 'varchar'),
-                          otel.add_trace_context('forms', 'jb', 'jsonb') $$, 'it can be said again');
+SELECT is(ARRAY[tp, vc, jb::text], ARRAY[NULL, NULL, NULL], 'all are NULL without a context')
+    FROM forms WHERE id = 2;
+SELECT lives_ok($$ SELECT otel.add_trace_context('forms', 'tp', 'text'),
+    otel.add_trace_context('forms', 'vc', 'varchar'),
+                          otel.add_trace_context('forms', 'jb', 'jsonb') $$,
+                              'it can be said again');
 SELECT lives_ok($$ SELECT otel.add_trace_context('forms', type => NULL) $$, 'no type is our type');
 SELECT col_type_is('forms', 'trace_context', 'otel.trace_context', 'so it is');
 SELECT throws_ok($$ SELECT otel.add_trace_context('forms', 'tp') $$, '42804',
-    'column "tp" of table "forms" is of type text', 'text is not taken for a context unless it is said');
+    'column "tp" of table "forms" is of type text',
+        'text is not taken for a context unless it is said');
 SELECT throws_ok($$ SELECT otel.add_trace_context('forms', 'n', 'int') $$, '22023',
     'a column of type integer cannot be filled by a default', 'a type that cannot hold one');
 SELECT throws_ok($$ SELECT otel.add_trace_context('forms', 'n', 'json') $$, '22023',
     'a column of type json cannot be filled by a default', 'nor json');
 SELECT hasnt_column('forms', 'n', 'and no column is added');
-CREATE TABLE short (v varchar(54), long varchar(55), ours text DEFAULT 'traceparent=' || otel.traceparent(otel.current_trace_context()));
+CREATE TABLE short (v varchar(54), long varchar(55),
+    ours text DEFAULT 'traceparent=' || otel.traceparent(otel.current_trace_context()));
 SELECT throws_ok($$ SELECT otel.add_trace_context('short', 'v', 'varchar') $$, '42804',
     'column "v" of table "short" is of type character varying(54)', 'a varchar that is too short');
-SELECT lives_ok($$ SELECT otel.add_trace_context('short', 'long', 'varchar') $$, 'one that is long enough');
-SELECT lives_ok($$ SELECT otel.add_trace_context('short', 'ours', 'text') $$, 'a default around our function counts as ours');
-SELECT throws_ok($$ SELECT otel.add_trace_context('short', 'ctid') $$, NULL, 'column "ctid" of table "short" is of type tid', 'a system column');
+SELECT lives_ok($$ SELECT otel.add_trace_context('short', 'long', 'varchar') $$,
+    'one that is long enough');
+SELECT lives_ok($$ SELECT otel.add_trace_context('short', 'ours', 'text') $$,
+    'a default around our function counts as ours');
+SELECT throws_ok($$ SELECT otel.add_trace_context('short', 'ctid') $$, NULL,
+    'column "ctid" of table "short" is of type tid', 'a system column');
 
 -- partitions that were attached without the default are mended
 CREATE TABLE late (k int, trace_context otel.trace_context);
@@ -102,10 +123,13 @@ ALTER TABLE parts ATTACH PARTITION sub FOR VALUES IN (5);
 SELECT col_hasnt_default('late', 'trace_context', 'a partition that was attached has no default');
 SELECT lives_ok($$ SELECT otel.add_trace_context('parts') $$, 'the call is repeated');
 SELECT col_default_is('late', 'trace_context', 'otel.current_trace_context()', 'now it has it');
-SELECT col_default_is('sub_5', 'trace_context', 'otel.current_trace_context()', 'so has one of a partition''s');
-SELECT col_default_is('own', 'trace_context', 'otel.from_traceparent(''x''::text)', 'one of its own stays');
+SELECT col_default_is('sub_5', 'trace_context', 'otel.current_trace_context()',
+    'so has one of a partition''s');
+SELECT col_default_is('own', 'trace_context', 'otel.from_traceparent(''x''::text)',
+    'one of its own stays');
 INSERT INTO late VALUES (3) :from_1;
-SELECT is(trace_context::text, :'tp1', 'rows that go into the partition itself have the context') FROM late;
+SELECT is(trace_context::text, :'tp1', 'rows that go into the partition itself have the context')
+    FROM late;
 -- a default of a partition's own is not lost when the partitioned table gets its own
 CREATE TABLE parts2 (k int, c otel.trace_context) PARTITION BY LIST (k);
 CREATE TABLE parts2_1 PARTITION OF parts2 (c DEFAULT otel.from_traceparent('y')) FOR VALUES IN (1);
@@ -120,24 +144,32 @@ SELECT lives_ok($$ SELECT otel.add_trace_context('far') $$, 'a foreign table');
 SELECT col_default_is('far', 'trace_context', 'otel.current_trace_context()', 'has the default');
 CREATE FOREIGN TABLE far_part (trace_context otel.trace_context, k int) SERVER dummy;
 ALTER TABLE parts ATTACH PARTITION far_part FOR VALUES IN (6);
-SELECT lives_ok($$ SELECT otel.add_trace_context('parts') $$, 'a partition that is a foreign table');
-SELECT col_default_is('far_part', 'trace_context', 'otel.current_trace_context()', 'has it as well');
+SELECT lives_ok($$ SELECT otel.add_trace_context('parts') $$,
+    'a partition that is a foreign table');
+SELECT col_default_is('far_part', 'trace_context', 'otel.current_trace_context()',
+    'has it as well');
 
 -- what is no table, and who may
 CREATE VIEW a_view AS SELECT 1 AS id;
-SELECT throws_ok($$ SELECT otel.add_trace_context('a_view') $$, '42809', '"a_view" is not a table', 'a view');
+SELECT throws_ok($$ SELECT otel.add_trace_context('a_view') $$, '42809', '"a_view" is not a table',
+    'a view');
 CREATE MATERIALIZED VIEW a_matview AS SELECT 1 AS id;
-SELECT throws_ok($$ SELECT otel.add_trace_context('a_matview') $$, '42809', '"a_matview" is not a table', 'a materialized view');
-SELECT throws_ok($$ SELECT otel.add_trace_context(NULL) $$, '22004', 'table and column must not be null', 'no table');
-SELECT throws_ok($$ SELECT otel.add_trace_context('jobs', NULL) $$, '22004', 'table and column must not be null', 'no column');
+SELECT throws_ok($$ SELECT otel.add_trace_context('a_matview') $$, '42809',
+    '"a_matview" is not a table', 'a materialized view');
+SELECT throws_ok($$ SELECT otel.add_trace_context(NULL) $$, '22004',
+    'table and column must not be null', 'no table');
+SELECT throws_ok($$ SELECT otel.add_trace_context('jobs', NULL) $$, '22004',
+    'table and column must not be null', 'no column');
 CREATE ROLE regress_otel_stranger;
 CREATE ROLE regress_otel_owner;
 GRANT CREATE ON SCHEMA public TO regress_otel_owner;
 CREATE TABLE owned (id int);
 ALTER TABLE owned OWNER TO regress_otel_owner;
 SET LOCAL ROLE regress_otel_stranger;
-SELECT throws_ok($$ SELECT otel.add_trace_context('public.owned') $$, '42501', 'must be owner of table owned', 'not the owner');
-SELECT throws_ok($$ SELECT otel.add_trace_context('public.jobs') $$, '42501', 'must be owner of table jobs', 'not even when there is nothing to do');
+SELECT throws_ok($$ SELECT otel.add_trace_context('public.owned') $$, '42501',
+    'must be owner of table owned', 'not the owner');
+SELECT throws_ok($$ SELECT otel.add_trace_context('public.jobs') $$, '42501',
+    'must be owner of table jobs', 'not even when there is nothing to do');
 SET LOCAL ROLE regress_otel_owner;
 SELECT lives_ok($$ SELECT otel.add_trace_context('public.owned') $$, 'the owner');
 RESET ROLE;

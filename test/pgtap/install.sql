@@ -1,5 +1,5 @@
--- CREATE EXTENSION where a schema "otel" is there already: an empty one of a superuser is taken over, every
--- other makes it fail and stays as it is.
+-- CREATE EXTENSION where a schema "otel" is there already: an empty one of a superuser is taken
+-- over, every other makes it fail and stays as it is.
 \set QUIET on
 SET client_min_messages = warning;
 BEGIN;
@@ -7,7 +7,8 @@ CREATE EXTENSION IF NOT EXISTS pgtap;
 DROP EXTENSION IF EXISTS otel_links;
 SELECT plan(18);
 
-CREATE FUNCTION pg_temp.create_extension(OUT state text, OUT message text, OUT detail text, OUT hint text)
+CREATE FUNCTION pg_temp.create_extension(OUT state text, OUT message text, OUT detail text,
+    OUT hint text)
     LANGUAGE plpgsql AS $$
 BEGIN
     CREATE EXTENSION otel_links;
@@ -21,9 +22,11 @@ CREATE FUNCTION pg_temp.is_member() RETURNS bool LANGUAGE sql AS $$
 
 -- as Rails' schema.rb does: all schemas, then the extensions
 CREATE SCHEMA otel;
-SELECT is(state, NULL, 'an empty schema of a superuser is no obstacle') FROM pg_temp.create_extension();
+SELECT is(state, NULL, 'an empty schema of a superuser is no obstacle')
+    FROM pg_temp.create_extension();
 SELECT ok(pg_temp.is_member(), 'it is the extension''s now');
-SELECT is(obj_description('otel'::regnamespace), 'otel_links: trace contexts on rows and the span links made of them',
+SELECT is(obj_description('otel'::regnamespace),
+    'otel_links: trace contexts on rows and the span links made of them',
           'and is the one that the script makes');
 SELECT ok(has_schema_privilege('public', 'otel', 'USAGE'), 'which everybody may use');
 SELECT lives_ok('DROP EXTENSION otel_links', 'DROP EXTENSION');
@@ -43,7 +46,8 @@ DROP EXTENSION otel_links;
 -- one that is in use
 CREATE SCHEMA otel;
 CREATE TABLE otel.mine ();
-SELECT is(e::text, '(42P06,"schema ""otel"" already exists","It is not empty, or belongs to another extension.","Rename or drop that schema: otel_links needs one of this name for itself.")',
+SELECT is(e::text,
+    '(42P06,"schema ""otel"" already exists","It is not empty, or belongs to another extension.","Rename or drop that schema: otel_links needs one of this name for itself.")',
           'one that is not empty is refused, and says so') FROM pg_temp.create_extension() e;
 SELECT has_table('otel', 'mine', 'and is as it was');
 SELECT ok(NOT pg_temp.is_member(), 'nobody else''s');
@@ -55,18 +59,22 @@ DROP SCHEMA otel CASCADE;
 CREATE EXTENSION hstore SCHEMA public;
 CREATE SCHEMA otel;
 ALTER EXTENSION hstore ADD SCHEMA otel;
-SELECT is(state, '42P06', 'one that belongs to another extension is refused') FROM pg_temp.create_extension();
+SELECT is(state, '42P06', 'one that belongs to another extension is refused')
+    FROM pg_temp.create_extension();
 DROP EXTENSION hstore;
 
 -- one that belongs to somebody else, who could drop it with all that is in it
 CREATE SCHEMA otel AUTHORIZATION regress_otel_user;
-SELECT is(e::text, '(42P06,"schema ""otel"" already exists","It belongs to role ""regress_otel_user"", which is not a superuser.","Rename or drop that schema: otel_links needs one of this name for itself.")',
-          'one that an ordinary role owns is refused, and says so') FROM pg_temp.create_extension() e;
+SELECT is(e::text,
+    '(42P06,"schema ""otel"" already exists","It belongs to role ""regress_otel_user"", which is not a superuser.","Rename or drop that schema: otel_links needs one of this name for itself.")',
+          'one that an ordinary role owns is refused, and says so')
+              FROM pg_temp.create_extension() e;
 SELECT schema_owner_is('otel', 'regress_otel_user', 'and stays theirs');
 DROP SCHEMA otel;
 SELECT is(state, NULL, 'without any it works') FROM pg_temp.create_extension();
 SELECT ok(pg_temp.is_member(), 'and makes one');
-SELECT throws_ok('DROP SCHEMA otel CASCADE', '2BP01', NULL, 'that nobody drops without the extension');
+SELECT throws_ok('DROP SCHEMA otel CASCADE', '2BP01', NULL,
+    'that nobody drops without the extension');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,5 +1,5 @@
--- A table that keeps trace_id, span_id and trace_flags in columns of their own, as applications wrote
--- before there was a type: linked as it is, and migrated.
+-- A table that keeps trace_id, span_id and trace_flags in columns of their own, as applications
+-- wrote before there was a type: linked as it is, and migrated.
 \set QUIET on
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
@@ -28,7 +28,8 @@ SELECT results_eq(
 
 -- The migration: the old columns stay for those who write them, until nobody does.
 ALTER TABLE payment_job ADD COLUMN trace_context otel.trace_context;
-UPDATE payment_job SET trace_context = otel.from_ids(trace_id, span_id, trace_flags) WHERE trace_id IS NOT NULL;
+UPDATE payment_job SET trace_context = otel.from_ids(trace_id, span_id, trace_flags)
+    WHERE trace_id IS NOT NULL;
 ALTER TABLE payment_job ALTER COLUMN trace_context SET DEFAULT otel.current_trace_context();
 
 SELECT is(otel.links_json(otel.link_agg(trace_context ORDER BY id)),
@@ -38,12 +39,17 @@ SELECT results_eq(
     'SELECT otel.trace_id(trace_context), otel.span_id(trace_context), otel.trace_flags(trace_context) FROM payment_job WHERE id < 3 ORDER BY id',
     'SELECT trace_id, span_id, trace_flags::int FROM payment_job WHERE id < 3 ORDER BY id',
     'nothing of the old columns is lost');
-SELECT is((SELECT array_agg(id) FROM payment_job WHERE trace_context IS NULL), '{3,4}', 'what was no context is NULL');
-INSERT INTO payment_job (amount) VALUES (60) /*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/;
-SELECT is(trace_context::text, '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', 'and new rows need no code')
+SELECT is((SELECT array_agg(id) FROM payment_job WHERE trace_context IS NULL), '{3,4}',
+    'what was no context is NULL');
+INSERT INTO payment_job (amount)
+    VALUES (60) /*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/;
+SELECT is(trace_context::text, '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+    'and new rows need no code')
   FROM payment_job WHERE amount = 60;
 
 -- Or without a second copy: the context is computed where it is read.
-CREATE VIEW payment AS SELECT id, amount, otel.from_ids(trace_id, span_id, trace_flags) AS trace_context FROM payment_job;
-SELECT is((SELECT cardinality(otel.link_agg(trace_context)) FROM payment WHERE id <= 5), 2, 'a view will do as well');
+CREATE VIEW payment AS SELECT id, amount,
+    otel.from_ids(trace_id, span_id, trace_flags) AS trace_context FROM payment_job;
+SELECT is((SELECT cardinality(otel.link_agg(trace_context)) FROM payment WHERE id <= 5), 2,
+    'a view will do as well');
 SELECT * FROM finish();

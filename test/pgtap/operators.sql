@@ -1,5 +1,5 @@
--- The operators of otel.trace_context are found whatever the search_path is, as those of a built-in type:
--- in expressions that name them, and in SQL that looks "=" up by itself.
+-- The operators of otel.trace_context are found whatever the search_path is, as those of a built-in
+-- type: in expressions that name them, and in SQL that looks "=" up by itself.
 \set QUIET on
 SET client_min_messages = warning;
 BEGIN;
@@ -48,7 +48,8 @@ INSERT INTO public.cases (name, query, expected) VALUES
 ('NATURAL JOIN', $$ SELECT id FROM public.jobs NATURAL JOIN public.batches $$, '1'),
 ('FULL JOIN', $$ SELECT count(*) FROM public.jobs FULL JOIN public.batches USING (context) $$, '3'),
 ('NULLIF', $$ SELECT NULLIF(context, '$1') IS NULL FROM public.jobs WHERE id = 1 $$, 'true'),
-('CASE', $$ SELECT CASE context WHEN '$1' THEN 'it' ELSE 'no' END FROM public.jobs WHERE id = 1 $$, 'it'),
+('CASE', $$ SELECT CASE context WHEN '$1' THEN 'it' ELSE 'no' END FROM public.jobs WHERE id = 1 $$,
+    'it'),
 ('IS DISTINCT FROM',
  $$ SELECT count(*) FROM public.jobs WHERE context IS DISTINCT FROM '$1' $$, '2'),
 ('IS NOT DISTINCT FROM',
@@ -64,10 +65,13 @@ INSERT INTO public.cases (name, query, expected) VALUES
 ('< of row expressions',
  $$ SELECT count(*) FROM public.jobs WHERE (context, id) < ('$2', 2) $$, '1'),
 ('rows IN (SELECT)',
- $$ SELECT id FROM public.jobs WHERE (context, 'first') IN (SELECT context, name FROM public.batches) $$, '1'),
-('= of arrays', $$ SELECT ARRAY['$1'::otel.trace_context] = ARRAY['$1'::otel.trace_context] $$, 'true'),
+ $$ SELECT id FROM public.jobs
+     WHERE (context, 'first') IN (SELECT context, name FROM public.batches) $$, '1'),
+('= of arrays', $$ SELECT ARRAY['$1'::otel.trace_context] = ARRAY['$1'::otel.trace_context] $$,
+    'true'),
 ('ORDER BY', $$ SELECT id FROM public.jobs ORDER BY context LIMIT 1 $$, '1'),
-('ORDER BY USING', $$ SELECT id FROM public.jobs WHERE id < 3 ORDER BY context USING > LIMIT 1 $$, '2'),
+('ORDER BY USING', $$ SELECT id FROM public.jobs WHERE id < 3 ORDER BY context USING > LIMIT 1 $$,
+    '2'),
 ('GROUP BY', $$ SELECT count(*) FROM (SELECT 1 FROM public.jobs GROUP BY context) g $$, '3'),
 ('DISTINCT', $$ SELECT count(DISTINCT context) FROM public.jobs $$, '2'),
 ('UNION', $$ SELECT count(*) FROM (SELECT context FROM public.jobs UNION
@@ -86,8 +90,10 @@ INSERT INTO public.cases (name, query, expected) VALUES
     WHERE name = 'p' $$, 'text'),
 ('NULLIF of literals', $$ SELECT NULLIF('a', 'a') IS NULL $$, 'true'),
 ('an array''s ANY with a literal', $$ SELECT 'a' = ANY ('{a,b}') $$, 'true');
-UPDATE public.cases SET query = replace(replace(query, '$1''', :'c1' || ''''), '$2''', :'c2' || '''');
-UPDATE public.cases SET query = replace(replace(query, '{$1,$2}', '{' || :'c1' || ',' || :'c2' || '}'),
+UPDATE public.cases
+    SET query = replace(replace(query, '$1''', :'c1' || ''''), '$2''', :'c2' || '''');
+UPDATE public.cases
+    SET query = replace(replace(query, '{$1,$2}', '{' || :'c1' || ',' || :'c2' || '}'),
                                         '($1)', :'c1');
 
 -- what a statement gives, under a search_path; an error as its SQLSTATE and message
@@ -119,9 +125,11 @@ SELECT plan(3 * (SELECT count(*)::int FROM public.cases) + 25);
 
 SELECT is(result_under('', query), expected, 'search_path empty: ' || name) FROM cases ORDER BY n;
 DEALLOCATE p;
-SELECT is(result_under('public', query), expected, 'search_path public: ' || name) FROM cases ORDER BY n;
+SELECT is(result_under('public', query), expected, 'search_path public: ' || name) FROM cases
+    ORDER BY n;
 DEALLOCATE p;
--- nothing of a schema that comes before pg_catalog is used by accident, as it would be for a built-in type
+-- nothing of a schema that comes before pg_catalog is used by accident, as it would be for a
+-- built-in type
 CREATE SCHEMA first;
 SELECT is(result_under('first, pg_catalog', query), expected, 'pg_catalog last: ' || name)
   FROM cases ORDER BY n;
@@ -132,17 +140,21 @@ SELECT ok(empty_equal(:'c1', :'c1'), 'in a function with an empty search_path');
 -- ---- what checks or uses equality in the background, with an empty search_path ----
 CREATE FUNCTION public.run(statement text) RETURNS text LANGUAGE sql
     AS $$ SELECT left(public.result_under('', statement), 5) $$;
-SELECT is(run($$ ALTER TABLE public.jobs ADD CONSTRAINT jobs_context UNIQUE (context) $$), NULL, 'UNIQUE');
+SELECT is(run($$ ALTER TABLE public.jobs ADD CONSTRAINT jobs_context UNIQUE (context) $$), NULL,
+    'UNIQUE');
 SELECT is(run($$ INSERT INTO public.jobs SELECT 4, context FROM public.jobs WHERE id = 1 $$),
           '23505', 'which is enforced');
 SELECT is(run($$ INSERT INTO public.jobs SELECT 4, context FROM public.jobs WHERE id = 1
                  ON CONFLICT (context) DO NOTHING $$), NULL, 'and inferred by ON CONFLICT');
 CREATE TABLE refs (context otel.trace_context REFERENCES jobs (context)
                    ON UPDATE CASCADE ON DELETE SET NULL);
-SELECT is(run(format('INSERT INTO public.refs VALUES (%L)', :'c1')), NULL, 'a foreign key that is met');
+SELECT is(run(format('INSERT INTO public.refs VALUES (%L)', :'c1')), NULL,
+    'a foreign key that is met');
 SELECT is(run($$ INSERT INTO public.refs VALUES
-                 ('00-4bf92f3577b34da6a3ce929d0e0e4733-00f067aa0ba902b7-01') $$), '23503', 'one that is not');
-SELECT is(run($$ UPDATE public.jobs SET context = '00-4bf92f3577b34da6a3ce929d0e0e4734-00f067aa0ba902b7-01'
+                 ('00-4bf92f3577b34da6a3ce929d0e0e4733-00f067aa0ba902b7-01') $$), '23503',
+                     'one that is not');
+SELECT is(run($$ UPDATE public.jobs
+    SET context = '00-4bf92f3577b34da6a3ce929d0e0e4734-00f067aa0ba902b7-01'
                  WHERE id = 1 $$), NULL, 'ON UPDATE CASCADE');
 SELECT is(right(otel.trace_id(context), 2), '34', 'changes the rows that refer to it') FROM refs;
 SELECT is(run('DELETE FROM public.jobs WHERE id = 1'), NULL, 'ON DELETE SET NULL');
@@ -150,12 +162,16 @@ SELECT is(context::text, NULL, 'does so') FROM refs;
 
 CREATE TABLE exclusive (context otel.trace_context);
 INSERT INTO exclusive VALUES (:'c1');
-SELECT is(run('ALTER TABLE public.exclusive ADD EXCLUDE USING btree (context WITH =)'), NULL, 'EXCLUDE');
-SELECT is(run(format('INSERT INTO public.exclusive VALUES (%L)', :'c1')), '23P01', 'by a btree index');
+SELECT is(run('ALTER TABLE public.exclusive ADD EXCLUDE USING btree (context WITH =)'), NULL,
+    'EXCLUDE');
+SELECT is(run(format('INSERT INTO public.exclusive VALUES (%L)', :'c1')), '23P01',
+    'by a btree index');
 CREATE TABLE exclusive_hash (context otel.trace_context);
 INSERT INTO exclusive_hash VALUES (:'c1');
-SELECT is(run('ALTER TABLE public.exclusive_hash ADD EXCLUDE USING hash (context WITH =)'), NULL, 'EXCLUDE');
-SELECT is(run(format('INSERT INTO public.exclusive_hash VALUES (%L)', :'c1')), '23P01', 'by a hash index');
+SELECT is(run('ALTER TABLE public.exclusive_hash ADD EXCLUDE USING hash (context WITH =)'), NULL,
+    'EXCLUDE');
+SELECT is(run(format('INSERT INTO public.exclusive_hash VALUES (%L)', :'c1')), '23P01',
+    'by a hash index');
 
 CREATE MATERIALIZED VIEW pending AS SELECT id, context FROM jobs;
 CREATE UNIQUE INDEX pending_id ON pending (id);
@@ -190,8 +206,10 @@ SELECT is(count(*)::int, 0, 'none takes anything but our type') FROM pg_operator
 DROP TABLE jobs, batches, refs, exclusive, exclusive_hash, checked CASCADE;
 DROP FUNCTION pinned_equal, empty_equal;
 SELECT lives_ok('DROP EXTENSION otel_links', 'DROP EXTENSION');
-SELECT is((SELECT count(*)::int FROM pg_operator WHERE oid >= 16384 AND oprnamespace = 'pg_catalog'::regnamespace)
-          + (SELECT count(*)::int FROM pg_namespace WHERE nspname = 'otel'), 0, 'leaves nothing of them');
+SELECT is((SELECT count(*)::int FROM pg_operator WHERE oid >= 16384
+    AND oprnamespace = 'pg_catalog'::regnamespace)
+          + (SELECT count(*)::int FROM pg_namespace WHERE nspname = 'otel'), 0,
+              'leaves nothing of them');
 
 SELECT * FROM finish();
 ROLLBACK;

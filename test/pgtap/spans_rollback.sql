@@ -8,7 +8,8 @@ SET client_min_messages = error;    -- warnings are in sql/spans.sql
 \set VERBOSITY terse
 SELECT plan(38);
 
-CREATE VIEW spans AS SELECT name, status_code AS code, status_message AS message, format('%s %s', status_code, status_message) AS status FROM otel.span_queue;
+CREATE VIEW spans AS SELECT name, status_code AS code, status_message AS message,
+    format('%s %s', status_code, status_message) AS status FROM otel.span_queue;
 
 -- a whole transaction
 BEGIN;
@@ -20,12 +21,18 @@ SELECT start_span('open') AS open \gset
 SELECT start_span('of the session', scope => 'session') AS session \gset
 ROLLBACK;
 SELECT is(count(*), 0::bigint, 'what is rolled back is not in the queue') FROM spans;
-SELECT is(status, '2 transaction rolled back', 'a span that ended in a transaction that rolls back has status Error') FROM spans WHERE name = 'ended ok';
-SELECT is(status, '2 its own message', 'a span with status Error keeps its message') FROM spans WHERE name = 'ended error';
-SELECT is(status, '2 transaction rolled back', 'so has a span that it leaves open') FROM spans WHERE name = 'open';
+SELECT is(status, '2 transaction rolled back',
+    'a span that ended in a transaction that rolls back has status Error') FROM spans
+    WHERE name = 'ended ok';
+SELECT is(status, '2 its own message', 'a span with status Error keeps its message') FROM spans
+    WHERE name = 'ended error';
+SELECT is(status, '2 transaction rolled back', 'so has a span that it leaves open') FROM spans
+    WHERE name = 'open';
 SELECT is(count(*), 3::bigint, 'the next transaction queues them') FROM spans;
-SELECT is(attributes, '{"rows": 1}', 'with what they told') FROM otel.span_queue WHERE name = 'ended ok';
-SELECT is(current_trace_context(), :'session'::otel.trace_context, 'a session''s span that merely began there stays open');
+SELECT is(attributes, '{"rows": 1}', 'with what they told') FROM otel.span_queue
+    WHERE name = 'ended ok';
+SELECT is(current_trace_context(), :'session'::otel.trace_context,
+    'a session''s span that merely began there stays open');
 SELECT otel.end_span();
 SELECT is(status, '0 ', 'and has its own status') FROM spans WHERE name = 'of the session';
 TRUNCATE otel.span_queue;
@@ -40,7 +47,8 @@ SELECT otel.record_exception('22012', 'division by zero', span => :'late');
 SELECT otel.end_span('error', 'division by zero', '{"late": true}', :'late');
 COMMIT;
 SELECT is(count(*), 0::bigint, 'a read-only transaction queues nothing') FROM spans;
-SELECT is(status, '2 division by zero', 'a span whose transaction failed can still be ended, by its context') FROM spans;
+SELECT is(status, '2 division by zero',
+    'a span whose transaction failed can still be ended, by its context') FROM spans;
 SELECT is(attributes, '{"late": true}', 'with attributes') FROM otel.span_queue;
 SELECT is(cardinality(events), 1, 'and events') FROM otel.span_queue;
 SELECT otel.end_span('ok', span => :'late');
@@ -80,8 +88,11 @@ BEGIN
     PERFORM otel.end_span('ok');
 END $$;
 SELECT pg_temp.handled(true);
-SELECT is(status, '2 division by zero', 'the handler of a subtransaction ends the span that began in it') FROM spans WHERE name = 'began inside';
-SELECT is(status, '2 transaction rolled back', 'a span that ended in it has status Error') FROM spans WHERE name = 'ended inside';
+SELECT is(status, '2 division by zero',
+    'the handler of a subtransaction ends the span that began in it') FROM spans
+    WHERE name = 'began inside';
+SELECT is(status, '2 transaction rolled back', 'a span that ended in it has status Error')
+    FROM spans WHERE name = 'ended inside';
 SELECT is(status, '1 ', 'a span around it has its own status') FROM spans WHERE name = 'around';
 TRUNCATE otel.span_queue;
 SELECT pg_temp.handled(false);
@@ -105,10 +116,13 @@ SAVEPOINT d;
 SELECT otel.end_span('ok');
 ROLLBACK TO d;
 COMMIT;
-SELECT is(status, '2 transaction rolled back', 'a savepoint released within one that rolls back') FROM spans WHERE name = 'in b';
-SELECT is(status, '2 transaction rolled back', 'the savepoint that rolls back') FROM spans WHERE name = 'in a';
+SELECT is(status, '2 transaction rolled back', 'a savepoint released within one that rolls back')
+    FROM spans WHERE name = 'in b';
+SELECT is(status, '2 transaction rolled back', 'the savepoint that rolls back') FROM spans
+    WHERE name = 'in a';
 SELECT is(status, '0 ', 'after the rollback to a savepoint') FROM spans WHERE name = 'after a';
-SELECT is(status, '2 transaction rolled back', 'a span that ends in a savepoint that rolls back') FROM spans WHERE name = 'begun before c';
+SELECT is(status, '2 transaction rolled back', 'a span that ends in a savepoint that rolls back')
+    FROM spans WHERE name = 'begun before c';
 TRUNCATE otel.span_queue;
 
 -- an error in a savepoint, then the span's end after ROLLBACK TO
@@ -142,19 +156,24 @@ BEGIN
     PERFORM otel.end_span();
 END $$;
 CALL goes_on(0);
-SELECT is(array_agg(format('%s: %s', name, status) ORDER BY name), ARRAY['begun after it: 0 ', 'ended before it: 2 transaction rolled back', 'open over a rollback: 0 '],
+SELECT is(array_agg(format('%s: %s', name, status) ORDER BY name),
+    ARRAY['begun after it: 0 ', 'ended before it: 2 transaction rolled back',
+    'open over a rollback: 0 '],
           'a rollback within a statement is told by the spans that ended before it') FROM spans;
 TRUNCATE otel.span_queue;
 CALL goes_on(1);
 BEGIN; COMMIT;
 SELECT is(array_agg(format('%s: %s', name, status) ORDER BY name),
-          ARRAY['begun after it: 2 transaction rolled back', 'ended before it: 2 transaction rolled back', 'open over a rollback: 2 transaction rolled back'],
+          ARRAY['begun after it: 2 transaction rolled back',
+              'ended before it: 2 transaction rolled back',
+              'open over a rollback: 2 transaction rolled back'],
           'by those that are open too when the statement then fails') FROM spans;
 TRUNCATE otel.span_queue;
 CALL goes_on(2);
 BEGIN; COMMIT;
 SELECT is(array_agg(format('%s: %s', name, status) ORDER BY name),
-          ARRAY['begun after it: 0 ', 'ended before it: 2 transaction rolled back', 'open over a rollback: 2 transaction rolled back'],
+          ARRAY['begun after it: 0 ', 'ended before it: 2 transaction rolled back',
+              'open over a rollback: 2 transaction rolled back'],
           'also after a commit') FROM spans;
 TRUNCATE otel.span_queue;
 CREATE PROCEDURE leaves_open(fail bool) LANGUAGE plpgsql AS $$
@@ -164,11 +183,13 @@ BEGIN
     IF fail THEN PERFORM 1 / 0; END IF;
 END $$;
 CALL leaves_open(false);
-SELECT is(array_agg(status), ARRAY['0 '], 'a span that a statement leaves open after a rollback ends with the statement') FROM spans;
+SELECT is(array_agg(status), ARRAY['0 '],
+    'a span that a statement leaves open after a rollback ends with the statement') FROM spans;
 TRUNCATE otel.span_queue;
 CALL leaves_open(true);
 BEGIN; COMMIT;
-SELECT is(array_agg(status), ARRAY['2 transaction rolled back'], 'with status Error when that fails') FROM spans;
+SELECT is(array_agg(status), ARRAY['2 transaction rolled back'],
+    'with status Error when that fails') FROM spans;
 TRUNCATE otel.span_queue;
 
 -- the scope's end
