@@ -9,7 +9,7 @@ use Session;
 use Test::More;
 
 my $receiver = OtelExport->receiver;
-my $node = OtelExport::node('main', $receiver);
+my $node = OtelExport::node('main', $receiver, 'otel.exporter_idle_timeout = 600000');
 my $sender = q{
 	SELECT otel.record_span('NAME', '2024-01-02 03:04:05.678901+00', '2024-01-02 03:04:06+00',
 		kind => 'consumer',

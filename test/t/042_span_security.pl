@@ -29,10 +29,14 @@ sub as_mallory
 # ---- installation ----
 as_mallory('taken', 'CREATE SCHEMA otel; CREATE TABLE otel.mine ()');
 my ($status, undef, $error) = $node->psql('taken', 'CREATE EXTENSION otel_links');
-like($error, qr/ERROR:  schema "otel" already exists/, 'CREATE EXTENSION fails where a user owns a schema of that name');
-is($node->safe_psql('taken', q{SELECT count(*) FROM pg_extension WHERE extname = 'otel_links'}), '0',
+like($error, qr/ERROR:  schema "otel" already exists/,
+	'CREATE EXTENSION fails where a user owns a schema of that name');
+is($node->safe_psql('taken', q{SELECT count(*) FROM pg_extension WHERE extname = 'otel_links'}),
+	'0',
 	'a CREATE EXTENSION that fails leaves nothing');
-is($node->safe_psql('taken', q{SELECT nspowner::regrole, (SELECT count(*) FROM pg_class WHERE relnamespace = n.oid) FROM pg_namespace n WHERE nspname = 'otel'}),
+is($node->safe_psql('taken',
+	q{SELECT nspowner::regrole, (SELECT count(*) FROM pg_class WHERE relnamespace = n.oid)
+	FROM pg_namespace n WHERE nspname = 'otel'}),
 	'mallory|1', 'a CREATE EXTENSION that fails leaves the user\'s schema as it was');
 (undef, undef, $error) = as_mallory('shop', 'CREATE EXTENSION otel_links');
 like($error, qr/permission denied to create extension/, 'only superusers install the extension');
@@ -46,24 +50,32 @@ like($error, qr/permission denied for schema otel/, 'other roles create nothing 
 is($status . $error, '0', 'any role may record spans');
 is($node->safe_psql('shop', 'SELECT name FROM otel.span_queue'), 'by a role',
 	'spans of any role are queued');
-for my $statement ('SELECT * FROM otel.span_queue', q{UPDATE otel.span_queue SET name = 'x'}, 'DELETE FROM otel.span_queue', 'TRUNCATE otel.span_queue',
-	'INSERT INTO otel.span_queue SELECT', 'BEGIN; LOCK TABLE otel.span_queue IN ACCESS SHARE MODE', 'COPY otel.span_queue TO STDOUT',
+for my $statement ('SELECT * FROM otel.span_queue', q{UPDATE otel.span_queue SET name = 'x'},
+	'DELETE FROM otel.span_queue', 'TRUNCATE otel.span_queue',
+	'INSERT INTO otel.span_queue SELECT', 'BEGIN; LOCK TABLE otel.span_queue IN ACCESS SHARE MODE',
+		'COPY otel.span_queue TO STDOUT',
 	q{SELECT nextval('otel.dropped_spans')}, q{SELECT setval('otel.dropped_spans', 1)})
 {
 	(undef, undef, $error) = as_mallory('shop', $statement);
-	like($error, qr/permission denied for (table span_queue|sequence dropped_spans)/, "no other role may: $statement");
+	like($error, qr/permission denied for (table span_queue|sequence dropped_spans)/,
+		"no other role may: $statement");
 }
-(undef, undef, $error) = $node->psql('shop', 'SELECT * FROM otel.span_queue', extra_params => [ '-U', 'monitor' ]);
+(undef, undef, $error) = $node->psql('shop', 'SELECT * FROM otel.span_queue',
+	extra_params => [ '-U', 'monitor' ]);
 like($error, qr/permission denied for table span_queue/, 'pg_monitor may not read the queue');
-$node->safe_psql('shop', 'REVOKE EXECUTE ON FUNCTION otel.record_span FROM PUBLIC; REVOKE EXECUTE ON PROCEDURE otel.trace_job FROM PUBLIC');
+$node->safe_psql('shop',
+	'REVOKE EXECUTE ON FUNCTION otel.record_span FROM PUBLIC; REVOKE EXECUTE ON PROCEDURE otel.trace_job FROM PUBLIC');
 (undef, undef, $error) = as_mallory('shop', q{SELECT otel.record_span('revoked', now())});
 like($error, qr/permission denied for function record_span/,
 	'EXECUTE on record_span can be revoked');
 (undef, undef, $error) = as_mallory('shop', q{CALL otel.trace_job('revoked', 'SELECT 1')});
 like($error, qr/permission denied for procedure trace_job/, 'EXECUTE on trace_job can be revoked');
-$node->safe_psql('shop', 'GRANT EXECUTE ON FUNCTION otel.record_span TO PUBLIC; GRANT EXECUTE ON PROCEDURE otel.trace_job TO PUBLIC; TRUNCATE otel.span_queue');
-(undef, undef, $error) = as_mallory('shop', q{CALL otel.trace_job('not mine', 'DELETE FROM otel.span_queue')});
-like($error, qr/permission denied for table span_queue/, 'a job runs with the privileges of its caller');
+$node->safe_psql('shop',
+	'GRANT EXECUTE ON FUNCTION otel.record_span TO PUBLIC; GRANT EXECUTE ON PROCEDURE otel.trace_job TO PUBLIC; TRUNCATE otel.span_queue');
+(undef, undef, $error) = as_mallory('shop',
+	q{CALL otel.trace_job('not mine', 'DELETE FROM otel.span_queue')});
+like($error, qr/permission denied for table span_queue/,
+	'a job runs with the privileges of its caller');
 $node->safe_psql('shop', 'TRUNCATE otel.span_queue');
 
 # ---- objects that pose as others ----
@@ -74,12 +86,17 @@ as_mallory('shop', q{
 	CREATE TABLE evil.caught (what text);
 	CREATE FUNCTION evil.catch(text) RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS $$
 		BEGIN INSERT INTO evil.caught VALUES ($1); RETURN $1; END $$;
-	CREATE FUNCTION evil.jsonb_concat(jsonb, jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT evil.catch('jsonb_concat'); SELECT '{}'::jsonb $$;
+	CREATE FUNCTION evil.jsonb_concat(jsonb, jsonb) RETURNS jsonb LANGUAGE sql AS $$
+		SELECT evil.catch('jsonb_concat'); SELECT '{}'::jsonb $$;
 	CREATE OPERATOR evil.|| (FUNCTION = evil.jsonb_concat, LEFTARG = jsonb, RIGHTARG = jsonb);
-	CREATE FUNCTION evil.coalesce(jsonb, jsonb) RETURNS jsonb LANGUAGE sql AS $$ SELECT evil.catch('coalesce'); SELECT '{}'::jsonb $$;
-	CREATE FUNCTION evil.jsonb_object(text[]) RETURNS jsonb LANGUAGE sql AS $$ SELECT evil.catch('jsonb_object'); SELECT '{}'::jsonb $$;
-	CREATE FUNCTION evil.start_span(text) RETURNS text LANGUAGE sql AS $$ SELECT evil.catch('start_span') $$;
-	CREATE FUNCTION evil.nextval(regclass) RETURNS bigint LANGUAGE sql AS $$ SELECT evil.catch('nextval'); SELECT 1::bigint $$;
+	CREATE FUNCTION evil.coalesce(jsonb, jsonb) RETURNS jsonb LANGUAGE sql AS $$
+		SELECT evil.catch('coalesce'); SELECT '{}'::jsonb $$;
+	CREATE FUNCTION evil.jsonb_object(text[]) RETURNS jsonb LANGUAGE sql AS $$
+		SELECT evil.catch('jsonb_object'); SELECT '{}'::jsonb $$;
+	CREATE FUNCTION evil.start_span(text) RETURNS text LANGUAGE sql AS $$
+		SELECT evil.catch('start_span') $$;
+	CREATE FUNCTION evil.nextval(regclass) RETURNS bigint LANGUAGE sql AS $$
+		SELECT evil.catch('nextval'); SELECT 1::bigint $$;
 	CREATE TYPE evil.span_link AS (context int, attributes int);
 	CREATE TYPE evil.span_event AS (time int);
 	CREATE TYPE evil.trace_context AS (a int);
@@ -109,15 +126,19 @@ as_mallory('shop', q{
 is($status . $error, '0', 'objects that pose as others raise no error');
 is($node->safe_psql('shop', 'SELECT count(*) FROM evil.caught'), '0',
 	'objects that pose as others are not used');
-is($node->safe_psql('shop', q{SELECT string_agg(format('%s %s %s %s', name, attributes, cardinality(events), cardinality(links)), ', ' ORDER BY ctid) FROM otel.span_queue}),
+is($node->safe_psql('shop',
+	q{SELECT string_agg(format('%s %s %s %s', name, attributes, cardinality(events),
+	cardinality(links)), ', ' ORDER BY ctid) FROM otel.span_queue}),
 	'honest {"a": 1, "e": 1, "otel_links.part.count": 2, "otel_links.part.index": 1} 2 1, honest (links, part 2 of 2) {"otel_links.part.count": 2, "otel_links.part.index": 2}  1, honest job   ',
 	'spans are written right beside objects that pose as others');
 $node->safe_psql('shop', 'TRUNCATE otel.span_queue');
 
 # triggers and rules are the owner's to make, and are not run
 $node->safe_psql('shop', q{
-	CREATE FUNCTION public.fails() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'fails'; END $$;
-	CREATE TRIGGER fails BEFORE INSERT ON otel.span_queue FOR EACH ROW EXECUTE FUNCTION public.fails();
+	CREATE FUNCTION public.fails() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE
+		EXCEPTION 'fails'; END $$;
+	CREATE TRIGGER fails BEFORE INSERT ON otel.span_queue FOR EACH ROW
+		EXECUTE FUNCTION public.fails();
 });
 ($status, undef, $error) = as_mallory('shop', q{SELECT otel.record_span('no trigger', now())});
 is($status . $error, '0', 'a trigger on the queue stops no commit');
