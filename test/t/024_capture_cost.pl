@@ -14,11 +14,13 @@ $node->append_conf('postgresql.conf', 'fsync = off');
 $node->start;
 $node->safe_psql('postgres', q{
 	CREATE EXTENSION otel_links;
-	CREATE TABLE jobs (how text, trace_context otel.trace_context DEFAULT otel.current_trace_context());
+	CREATE TABLE jobs (how text, trace_context otel.trace_context
+		DEFAULT otel.current_trace_context());
 	CREATE FUNCTION enqueue_each(rows int) RETURNS void LANGUAGE plpgsql AS $$
 		DECLARE r record;
 		BEGIN
-			FOR r IN INSERT INTO jobs (how) SELECT i FROM generate_series(1, rows) i RETURNING how LOOP
+			FOR r IN INSERT INTO jobs (how) SELECT i FROM generate_series(1, rows) i RETURNING how
+				LOOP
 			END LOOP;
 		END $$;
 	CREATE TABLE orders (id int);
@@ -55,7 +57,8 @@ my $ROWS = 20_000;
 my %ways = (
 	'extended protocol' => sub {
 		$wire->run(
-			parse => [ '', "INSERT INTO jobs (how) SELECT i FROM generate_series(1, $ROWS) i " . from(1) ],
+			parse => [ '',
+				"INSERT INTO jobs (how) SELECT i FROM generate_series(1, $ROWS) i " . from(1) ],
 			bind => [ '', '' ],
 			execute => ['']);
 	},
@@ -79,7 +82,8 @@ for my $way (sort keys %ways)
 	diag(sprintf '%s: %.3f s without cursors, %.3f s with', $way, $few{$way}, $many)
 	  if $many >= 5 * $few{$way} + 0.05;
 }
-is(value($wire, 'SELECT count(*) FROM jobs WHERE trace_context IS NULL'), 0, 'each of these rows has its context');
+is(value($wire, 'SELECT count(*) FROM jobs WHERE trace_context IS NULL'), 0,
+	'each of these rows has its context');
 $wire->query('CLOSE ALL');
 
 # a message of many statements, as restored dumps begin: with the reading of literals set in the same
@@ -129,7 +133,8 @@ SKIP:
 		my ($begin, $insert) = @_;
 		$wire->query('TRUNCATE jobs');
 		$wire->query('BEGIN') if $begin;
-		$insert->($_, "INSERT INTO jobs (how) VALUES ('" . ($_ % 9 + 1) . "') " . from($_ % 9 + 1)) for 1 .. 1000;
+		$insert->($_, "INSERT INTO jobs (how) VALUES ('" . ($_ % 9 + 1) . "') " . from($_ % 9 + 1))
+		  for 1 .. 1000;
 		$wire->query('COMMIT') if $begin;
 		return value($wire, q{SELECT count(*) FROM jobs
 			WHERE right(otel.trace_id(trace_context), 1) IS DISTINCT FROM how});

@@ -46,8 +46,10 @@ OtelExport::set($node, 'otel.bsp_max_export_batch_size = 10');
 OtelExport::record_batch($node, 'aside', 160);
 $receiver->answer({ delay => 1, times => 0 });
 let_go();
-cmp_ok(drain_time(), '<', 12, 'sixteen requests that take a second each are not made one after the other');
-arrived(qr/^aside/, [ OtelExport::names('aside', 160) ], 'all spans of sixteen requests under way arrive');
+cmp_ok(drain_time(), '<', 12,
+	'sixteen requests that take a second each are not made one after the other');
+arrived(qr/^aside/, [ OtelExport::names('aside', 160) ],
+	'all spans of sixteen requests under way arrive');
 is($receiver->duplicates, 0, 'no span of requests that were under way together is sent twice');
 
 # One of several requests under way fails: the others are settled by their own answers
@@ -56,7 +58,8 @@ hold();
 OtelExport::record_batch($node, 'some', 160);
 let_go();
 drain_time();
-arrived(qr/^some/, [ OtelExport::names('some', 160) ], 'the spans of a request that failed among others arrive');
+arrived(qr/^some/, [ OtelExport::names('some', 160) ],
+	'the spans of a request that failed among others arrive');
 is($receiver->duplicates, 0, 'a request that fails has no span of the others sent twice');
 
 # Two bad spans, one in either half of a batch
@@ -69,30 +72,38 @@ $node->safe_psql('postgres', q{SELECT otel.record_span(
 my $requests = $receiver->requests;
 let_go();
 drain_time();
-is($node->safe_psql('postgres', q{SELECT string_agg(name, ',' ORDER BY name) FROM otel.failed_spans}),
+is($node->safe_psql('postgres',
+	q{SELECT string_agg(name, ',' ORDER BY name) FROM otel.failed_spans}),
 	'bad,bad', 'two bad spans in different halves of a batch are set aside alone');
-cmp_ok($receiver->requests - $requests, '<=', 64, 'finding two bad spans among 512 takes at most 64 requests');
+cmp_ok($receiver->requests - $requests, '<=', 64,
+	'finding two bad spans among 512 takes at most 64 requests');
 $node->safe_psql('postgres', 'DELETE FROM otel.failed_spans');
 
 # A 400 that says "too large", as the Collector's receiver does
-$receiver->answer({ status => 400, body => 'http: request body too large', when_larger_than => 65536, times => 0 });
+$receiver->answer({ status => 400, body => 'http: request body too large',
+	when_larger_than => 65536, times => 0 });
 hold();
 $node->safe_psql('postgres', q{SELECT count(otel.record_span('wide-' || i, now(),
 	attributes => jsonb_build_object('t', repeat('x', 1000)))) FROM generate_series(1, 512) i});
 let_go();
 drain_time();
-is(scalar($receiver->span_names(qr/^wide/)), 512, 'a 400 that says "request body too large" halves the request');
-is(OtelExport::status($node, 'failed'), 0, 'a 400 that says "request body too large" sets no span aside');
+is(scalar($receiver->span_names(qr/^wide/)), 512,
+	'a 400 that says "request body too large" halves the request');
+is(OtelExport::status($node, 'failed'), 0,
+	'a 400 that says "request body too large" sets no span aside');
 
 # Large spans that a server does not take keep nobody waiting
 $receiver->answer({ status => 413, when_larger_than => 1_000_000, times => 0 });
 hold();
 $node->safe_psql('postgres', q{SELECT count(otel.record_span('giant-' || i, now(),
-	attributes => jsonb_build_object('t', repeat(md5(i::text), 65000)))) FROM generate_series(1, 8) i});
+	attributes => jsonb_build_object('t', repeat(md5(i::text), 65000))))
+		FROM generate_series(1, 8) i});
 OtelExport::record_batch($node, 'behind', 100);
 let_go();
-cmp_ok(drain_time(), '<', 15, 'eight large spans that a server refuses delay nobody by a pause each');
-arrived(qr/^behind/, [ OtelExport::names('behind', 100) ], 'the spans behind large ones that are refused arrive');
+cmp_ok(drain_time(), '<', 15,
+	'eight large spans that a server refuses delay nobody by a pause each');
+arrived(qr/^behind/, [ OtelExport::names('behind', 100) ],
+	'the spans behind large ones that are refused arrive');
 is(OtelExport::status($node, 'failed'), 8, 'the large spans that a server refuses are set aside');
 $node->safe_psql('postgres', 'DELETE FROM otel.failed_spans');
 
@@ -109,7 +120,8 @@ let_go();
 drain_time();
 my @sizes = sort { $b <=> $a } map { $_->{bytes} } ($receiver->requests)[ $requests .. $receiver->requests - 1 ];
 cmp_ok($sizes[0], '<=', 100 * 1024, 'no request is larger than otel.exporter_max_request_size');
-is(scalar($receiver->span_names(qr/^sized/)), 20, 'spans that need several requests of the largest size arrive');
+is(scalar($receiver->span_names(qr/^sized/)), 20,
+	'spans that need several requests of the largest size arrive');
 is($node->safe_psql('postgres', 'SELECT name, error FROM otel.failed_spans'),
 	'oversized|larger than otel.exporter_max_request_size',
 	'a span that needs a larger request than otel.exporter_max_request_size is set aside with the reason');

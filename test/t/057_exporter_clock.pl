@@ -47,7 +47,8 @@ OtelExport::record($node, 'before', 1);
 arrived('before', 'with a clock of its own the server exports');
 my $now = $node->safe_psql('postgres', 'SELECT extract(epoch FROM clock_timestamp())');
 set_back(3600);
-cmp_ok($node->safe_psql('postgres', 'SELECT extract(epoch FROM clock_timestamp())'), '<', $now - 3000,
+cmp_ok($node->safe_psql('postgres', 'SELECT extract(epoch FROM clock_timestamp())'), '<',
+	$now - 3000,
 	'the clock of the server is set back an hour');
 OtelExport::record($node, 'rest', 1);
 arrived('rest', 'an exporter at rest exports on after the clock was set back');
@@ -72,7 +73,8 @@ OtelExport::record($node, 'other', 1, 'other');
 OtelExport::wait_drained($node, 'other');
 OtelExport::wait_sql($node, 'SELECT exporter_running FROM otel.export_status', 'other');
 set_back(14400);
-is($node->psql('postgres', 'DROP DATABASE other'), 0, 'DROP DATABASE succeeds after the clock was set back');
+is($node->psql('postgres', 'DROP DATABASE other'), 0,
+	'DROP DATABASE succeeds after the clock was set back');
 
 $receiver->answer({ status => 503, times => 0 });
 OtelExport::record($node, 'never', 1);
@@ -91,7 +93,8 @@ set_back(18000);
 OtelExport::record($node, 'kept late', 1);
 arrived('kept late', 'with otel.retention spans are exported after the clock was set back');
 ok(OtelExport::wait_until(sub {
-			$node->safe_psql('postgres', q{SELECT count(*) FROM otel.exported_spans WHERE name = 'kept late-1'}) == 0;
+			$node->safe_psql('postgres',
+				q{SELECT count(*) FROM otel.exported_spans WHERE name = 'kept late-1'}) == 0;
 		}, 30), 'kept spans expire after the clock was set back');
 
 done_testing();

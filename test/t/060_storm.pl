@@ -118,7 +118,8 @@ if ($ended)
 		       * current_setting('otel.exporter_max_concurrent_requests')::int});
 	cmp_ok($report->{duplicates}, '<=', $under_way * $report->{'exporters ended'},
 		'a span arrives twice only when its exporter was terminated');
-	cmp_ok($report->{committed}, '>', 2 * $seconds / $pace, 'transactions were committed all the time');
+	cmp_ok($report->{committed}, '>', 2 * $seconds / $pace,
+		'transactions were committed all the time');
 	cmp_ok($report->{errors}{57014} || 0, '>', 0, 'statements were cancelled');
 	cmp_ok($report->{errors}{'57P01'} || 0, '>', 0, 'sessions were terminated');
 }
