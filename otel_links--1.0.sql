@@ -841,19 +841,30 @@ REVOKE ALL ON otel.exported_spans FROM PUBLIC;
 COMMENT ON TABLE otel.exported_spans IS 'exported spans that otel.retention keeps';
 COMMENT ON COLUMN otel.exported_spans.exported_at IS 'when the collector took the span';
 
--- Autovacuum is what makes room again: it comes after so many spans, however many there are.
+-- Autovacuum is what makes room again: it comes after so many spans, however many there are, and does not
+-- dawdle.  It gathers no statistics, which nobody plans with, and does not truncate: that takes a lock which
+-- writers skip the queue for.
 ALTER TABLE otel.span_queue SET (
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
-    toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 20000);
+    autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_threshold = 2147483647, vacuum_truncate = false,
+    toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 20000,
+    toast.autovacuum_vacuum_cost_delay = 0, toast.vacuum_truncate = false);
 ALTER TABLE otel.failed_spans SET (
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
-    toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 20000);
+    autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_threshold = 2147483647, vacuum_truncate = false,
+    toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 20000,
+    toast.autovacuum_vacuum_cost_delay = 0, toast.vacuum_truncate = false);
 ALTER TABLE otel.exported_spans SET (
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
-    toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 20000);
+    autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_threshold = 2147483647, vacuum_truncate = false,
+    toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 20000,
+    toast.autovacuum_vacuum_cost_delay = 0, toast.vacuum_truncate = false);
 
--- One row, written by the exporter alone, from its first batch on.
+-- One row for this database, written by the exporter alone, from its first batch on.  A subscription or a
+-- template may have brought others along.
 CREATE TABLE otel.exporter_state (
+    origin_system        pg_catalog.int8  NOT NULL,
+    origin_database      pg_catalog.oid   NOT NULL,
     exported             pg_catalog.int8  NOT NULL,
     rejected             pg_catalog.int8  NOT NULL,
     dropped              pg_catalog.int8  NOT NULL,
@@ -919,7 +930,12 @@ CREATE VIEW otel.export_status AS
     FROM (SELECT pg_catalog.count(*) AS pending, pg_catalog.min(end_time) AS oldest FROM otel.span_queue) q
     CROSS JOIN (SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS start_failures
                 FROM otel.exporter_start_failures) f
-    LEFT JOIN otel.exporter_state s ON true
+    LEFT JOIN otel.exporter_state s
+        ON s.origin_system OPERATOR(pg_catalog.=)
+               (SELECT c.system_identifier FROM pg_catalog.pg_control_system() c)
+       AND s.origin_database OPERATOR(pg_catalog.=)
+               (SELECT d.oid FROM pg_catalog.pg_database d
+                WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
     LEFT JOIN (
         SELECT l.pid
         FROM pg_catalog.pg_locks l

@@ -26,6 +26,7 @@
 #include "compat.h"
 #include "queue/queue_tables.h"
 #include "queue/exporter_guard.h"
+#include "queue/exporter_state.h"
 #include "queue/worker_start.h"
 #include "settings.h"
 #include "queue/quiet_heap.h"
@@ -39,33 +40,6 @@
 
 PG_FUNCTION_INFO_V1(otel_force_flush);
 PG_FUNCTION_INFO_V1(otel_retry_failed);
-
-/*
- * How many spans the exporter has exported in its life, as the snapshot shows it.  The state's
- * row is replaced with every batch, so that it is mostly the last; those before it stay while an
- * old snapshot keeps them.
- */
-static int64
-exported_so_far(Snapshot snapshot)
-{
-	Relation	state = queue_table_open(&exporter_state_table, AccessShareLock);
-	TableScanDesc scan = table_scan_all(state, snapshot);
-	HeapTuple	tuple = heap_getnext(scan, BackwardScanDirection);
-	int64		exported = 0;
-	bool		isnull;
-
-	if (tuple)
-	{
-		Datum		value = heap_getattr(tuple, STATE_EXPORTED + 1, RelationGetDescr(state),
-										 &isnull);
-
-		if (!isnull)
-			exported = DatumGetInt64(value);
-	}
-	table_endscan(scan);
-	table_close(state, AccessShareLock);
-	return exported;
-}
 
 /*
  * Is a row that the snapshot "since" shows still in the queue, at or after *from?  Moves *from to
@@ -146,7 +120,7 @@ otel_force_flush(PG_FUNCTION_ARGS)
 
 	queue = queue_table_open(&span_queue_table, AccessShareLock);
 	since = RegisterSnapshot(GetLatestSnapshot());
-	exported = exported_so_far(since);
+	exported = exporter_state_exported(since);
 
 	exporter_flush_tag(&flush, extension);
 	(void) LockAcquire(&flush, ShareLock, false, false);
@@ -154,7 +128,7 @@ otel_force_flush(PG_FUNCTION_ARGS)
 	LockRelease(&flush, ShareLock, false);
 
 	after = RegisterSnapshot(GetLatestSnapshot());
-	exported = exported_so_far(after) - exported;
+	exported = exporter_state_exported(after) - exported;
 	UnregisterSnapshot(after);
 	UnregisterSnapshot(since);
 	table_close(queue, AccessShareLock);

@@ -58,6 +58,8 @@ static const Column exported_columns[] = {
 };
 
 static const Column state_columns[] = {
+	{"origin_system", INT8OID, NULL, true},
+	{"origin_database", OIDOID, NULL, true},
 	{"exported", INT8OID, NULL, true},
 	{"rejected", INT8OID, NULL, true},
 	{"dropped", INT8OID, NULL, true},

@@ -99,6 +99,8 @@ extern RowType span_event_row_type;
 /* otel.exporter_state */
 enum
 {
+	STATE_ORIGIN_SYSTEM,
+	STATE_ORIGIN_DATABASE,
 	STATE_EXPORTED,
 	STATE_REJECTED,
 	STATE_DROPPED,
