@@ -46,22 +46,29 @@ CREATE TYPE otel.trace_context;
 CREATE FUNCTION otel.trace_context_in(pg_catalog.cstring)
     RETURNS otel.trace_context LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_trace_context_in';
-COMMENT ON FUNCTION otel.trace_context_in(pg_catalog.cstring) IS 'text input of otel.trace_context: a traceparent, then optionally ";" and a tracestate; raises invalid_text_representation with the field that is wrong';
+COMMENT ON FUNCTION otel.trace_context_in(pg_catalog.cstring) IS
+'text input of otel.trace_context: a traceparent, then optionally ";" and a tracestate; raises '
+'invalid_text_representation with the field that is wrong';
 
 CREATE FUNCTION otel.trace_context_out(otel.trace_context)
     RETURNS pg_catalog.cstring LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_trace_context_out';
-COMMENT ON FUNCTION otel.trace_context_out(otel.trace_context) IS 'text output of otel.trace_context: the traceparent with its flags as received, then ";" and the tracestate when there is one';
+COMMENT ON FUNCTION otel.trace_context_out(otel.trace_context) IS
+'text output of otel.trace_context: the traceparent with its flags as received, then ";" and the '
+'tracestate when there is one';
 
 CREATE FUNCTION otel.trace_context_recv(pg_catalog.internal)
     RETURNS otel.trace_context LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_trace_context_recv';
-COMMENT ON FUNCTION otel.trace_context_recv(pg_catalog.internal) IS 'binary input of otel.trace_context: 1 byte flags, 16 trace id, 8 span id, then the tracestate; raises invalid_binary_representation';
+COMMENT ON FUNCTION otel.trace_context_recv(pg_catalog.internal) IS
+'binary input of otel.trace_context: 1 byte flags, 16 trace id, 8 span id, then the tracestate; '
+'raises invalid_binary_representation';
 
 CREATE FUNCTION otel.trace_context_send(otel.trace_context)
     RETURNS pg_catalog.bytea LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_trace_context_send';
-COMMENT ON FUNCTION otel.trace_context_send(otel.trace_context) IS 'binary output of otel.trace_context: 1 byte flags, 16 trace id, 8 span id, then the tracestate';
+COMMENT ON FUNCTION otel.trace_context_send(otel.trace_context) IS
+'binary output of otel.trace_context: 1 byte flags, 16 trace id, 8 span id, then the tracestate';
 
 -- main: it is worth compressing a long tracestate, but hardly ever worth a trip to the toast table.
 CREATE TYPE otel.trace_context (
@@ -73,47 +80,56 @@ CREATE TYPE otel.trace_context (
     ALIGNMENT = pg_catalog.int4,
     STORAGE = main
 );
-COMMENT ON TYPE otel.trace_context IS 'a span context as W3C Trace Context carries it: trace id, span id, flags and tracestate; always valid';
+COMMENT ON TYPE otel.trace_context IS
+'a span context as W3C Trace Context carries it: trace id, span id, flags and tracestate; always '
+'valid';
 
 CREATE FUNCTION otel.trace_context_lt(otel.trace_context, otel.trace_context)
     RETURNS pg_catalog.bool LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_trace_context_lt';
-COMMENT ON FUNCTION otel.trace_context_lt(otel.trace_context, otel.trace_context) IS 'implementation of < operator';
+COMMENT ON FUNCTION otel.trace_context_lt(otel.trace_context, otel.trace_context) IS
+'implementation of < operator';
 
 CREATE FUNCTION otel.trace_context_le(otel.trace_context, otel.trace_context)
     RETURNS pg_catalog.bool LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_trace_context_le';
-COMMENT ON FUNCTION otel.trace_context_le(otel.trace_context, otel.trace_context) IS 'implementation of <= operator';
+COMMENT ON FUNCTION otel.trace_context_le(otel.trace_context, otel.trace_context) IS
+'implementation of <= operator';
 
 CREATE FUNCTION otel.trace_context_eq(otel.trace_context, otel.trace_context)
     RETURNS pg_catalog.bool LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_trace_context_eq';
-COMMENT ON FUNCTION otel.trace_context_eq(otel.trace_context, otel.trace_context) IS 'implementation of = operator';
+COMMENT ON FUNCTION otel.trace_context_eq(otel.trace_context, otel.trace_context) IS
+'implementation of = operator';
 
 CREATE FUNCTION otel.trace_context_ne(otel.trace_context, otel.trace_context)
     RETURNS pg_catalog.bool LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_trace_context_ne';
-COMMENT ON FUNCTION otel.trace_context_ne(otel.trace_context, otel.trace_context) IS 'implementation of <> operator';
+COMMENT ON FUNCTION otel.trace_context_ne(otel.trace_context, otel.trace_context) IS
+'implementation of <> operator';
 
 CREATE FUNCTION otel.trace_context_ge(otel.trace_context, otel.trace_context)
     RETURNS pg_catalog.bool LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_trace_context_ge';
-COMMENT ON FUNCTION otel.trace_context_ge(otel.trace_context, otel.trace_context) IS 'implementation of >= operator';
+COMMENT ON FUNCTION otel.trace_context_ge(otel.trace_context, otel.trace_context) IS
+'implementation of >= operator';
 
 CREATE FUNCTION otel.trace_context_gt(otel.trace_context, otel.trace_context)
     RETURNS pg_catalog.bool LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_trace_context_gt';
-COMMENT ON FUNCTION otel.trace_context_gt(otel.trace_context, otel.trace_context) IS 'implementation of > operator';
+COMMENT ON FUNCTION otel.trace_context_gt(otel.trace_context, otel.trace_context) IS
+'implementation of > operator';
 
--- The operators are in pg_catalog, as those of the built-in types are: IN, USING, NULLIF, IS DISTINCT FROM
--- and every ORM look "=" up by its bare name. They take nothing but this type, so no other expression
--- resolves differently.
+-- The operators are in pg_catalog, as those of the built-in types are: IN, USING, NULLIF, IS
+-- DISTINCT FROM and every ORM look "=" up by its bare name. They take nothing but this type, so no
+-- other expression resolves differently.
 CREATE OPERATOR pg_catalog.< (
     FUNCTION = otel.trace_context_lt, LEFTARG = otel.trace_context, RIGHTARG = otel.trace_context,
     COMMUTATOR = OPERATOR(pg_catalog.>), NEGATOR = OPERATOR(pg_catalog.>=),
     RESTRICT = pg_catalog.scalarltsel, JOIN = pg_catalog.scalarltjoinsel
 );
-COMMENT ON OPERATOR pg_catalog.< (otel.trace_context, otel.trace_context) IS 'less than; the order is trace id, span id, flags, tracestate, bytewise';
+COMMENT ON OPERATOR pg_catalog.< (otel.trace_context, otel.trace_context) IS
+'less than; the order is trace id, span id, flags, tracestate, bytewise';
 
 CREATE OPERATOR pg_catalog.<= (
     FUNCTION = otel.trace_context_le, LEFTARG = otel.trace_context, RIGHTARG = otel.trace_context,
@@ -142,7 +158,8 @@ CREATE OPERATOR pg_catalog.>= (
     COMMUTATOR = OPERATOR(pg_catalog.<=), NEGATOR = OPERATOR(pg_catalog.<),
     RESTRICT = pg_catalog.scalargesel, JOIN = pg_catalog.scalargejoinsel
 );
-COMMENT ON OPERATOR pg_catalog.>= (otel.trace_context, otel.trace_context) IS 'greater than or equal';
+COMMENT ON OPERATOR pg_catalog.>= (otel.trace_context, otel.trace_context) IS
+'greater than or equal';
 
 CREATE OPERATOR pg_catalog.> (
     FUNCTION = otel.trace_context_gt, LEFTARG = otel.trace_context, RIGHTARG = otel.trace_context,
@@ -154,12 +171,14 @@ COMMENT ON OPERATOR pg_catalog.> (otel.trace_context, otel.trace_context) IS 'gr
 CREATE FUNCTION otel.trace_context_cmp(otel.trace_context, otel.trace_context)
     RETURNS pg_catalog.int4 LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_trace_context_cmp';
-COMMENT ON FUNCTION otel.trace_context_cmp(otel.trace_context, otel.trace_context) IS 'less, equal or greater as -, 0 or +; btree support';
+COMMENT ON FUNCTION otel.trace_context_cmp(otel.trace_context, otel.trace_context) IS
+'less, equal or greater as -, 0 or +; btree support';
 
 CREATE FUNCTION otel.trace_context_sortsupport(pg_catalog.internal)
     RETURNS pg_catalog.void LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_trace_context_sortsupport';
-COMMENT ON FUNCTION otel.trace_context_sortsupport(pg_catalog.internal) IS 'sort support with abbreviated keys';
+COMMENT ON FUNCTION otel.trace_context_sortsupport(pg_catalog.internal) IS
+'sort support with abbreviated keys';
 
 CREATE OPERATOR CLASS otel.trace_context_ops DEFAULT FOR TYPE otel.trace_context USING btree AS
     OPERATOR 1 pg_catalog.<,
@@ -171,7 +190,8 @@ CREATE OPERATOR CLASS otel.trace_context_ops DEFAULT FOR TYPE otel.trace_context
     FUNCTION 2 otel.trace_context_sortsupport(pg_catalog.internal),
     FUNCTION 4 pg_catalog.btequalimage(pg_catalog.oid);
 COMMENT ON OPERATOR CLASS otel.trace_context_ops USING btree IS 'btree order of otel.trace_context';
-COMMENT ON OPERATOR FAMILY otel.trace_context_ops USING btree IS 'btree order of otel.trace_context';
+COMMENT ON OPERATOR FAMILY otel.trace_context_ops USING btree IS
+'btree order of otel.trace_context';
 
 CREATE FUNCTION otel.trace_context_hash(otel.trace_context)
     RETURNS pg_catalog.int4 LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
@@ -181,7 +201,8 @@ COMMENT ON FUNCTION otel.trace_context_hash(otel.trace_context) IS 'hash of the 
 CREATE FUNCTION otel.trace_context_hash_extended(otel.trace_context, pg_catalog.int8)
     RETURNS pg_catalog.int8 LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_trace_context_hash_extended';
-COMMENT ON FUNCTION otel.trace_context_hash_extended(otel.trace_context, pg_catalog.int8) IS '64-bit hash of the whole value with a seed';
+COMMENT ON FUNCTION otel.trace_context_hash_extended(otel.trace_context, pg_catalog.int8) IS
+'64-bit hash of the whole value with a seed';
 
 CREATE OPERATOR CLASS otel.trace_context_ops DEFAULT FOR TYPE otel.trace_context USING hash AS
     OPERATOR 1 pg_catalog.=,
@@ -193,22 +214,26 @@ COMMENT ON OPERATOR FAMILY otel.trace_context_ops USING hash IS 'hashing of otel
 CREATE FUNCTION otel.trace_id(context otel.trace_context)
     RETURNS pg_catalog.text LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_trace_id';
-COMMENT ON FUNCTION otel.trace_id(otel.trace_context) IS 'the trace id, 32 lower-case hexadecimal digits; NULL for NULL';
+COMMENT ON FUNCTION otel.trace_id(otel.trace_context) IS
+'the trace id, 32 lower-case hexadecimal digits; NULL for NULL';
 
 CREATE FUNCTION otel.span_id(context otel.trace_context)
     RETURNS pg_catalog.text LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_span_id';
-COMMENT ON FUNCTION otel.span_id(otel.trace_context) IS 'the span id, 16 lower-case hexadecimal digits; NULL for NULL';
+COMMENT ON FUNCTION otel.span_id(otel.trace_context) IS
+'the span id, 16 lower-case hexadecimal digits; NULL for NULL';
 
 CREATE FUNCTION otel.trace_flags(context otel.trace_context)
     RETURNS pg_catalog.int4 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_trace_flags';
-COMMENT ON FUNCTION otel.trace_flags(otel.trace_context) IS 'the trace flags as received, 0 to 255: 1 sampled, 2 random trace id; NULL for NULL';
+COMMENT ON FUNCTION otel.trace_flags(otel.trace_context) IS
+'the trace flags as received, 0 to 255: 1 sampled, 2 random trace id; NULL for NULL';
 
 CREATE FUNCTION otel.trace_state(context otel.trace_context)
     RETURNS pg_catalog.text LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_trace_state';
-COMMENT ON FUNCTION otel.trace_state(otel.trace_context) IS 'the tracestate, normalised; NULL when there is none';
+COMMENT ON FUNCTION otel.trace_state(otel.trace_context) IS
+'the tracestate, normalised; NULL when there is none';
 
 CREATE FUNCTION otel.is_sampled(context otel.trace_context)
     RETURNS pg_catalog.bool LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
@@ -217,9 +242,11 @@ COMMENT ON FUNCTION otel.is_sampled(otel.trace_context) IS 'is the sampled flag 
 
 -- Strings reach columns as text and, from JDBC and the mappers above it, as varchar.
 CREATE CAST (pg_catalog.text AS otel.trace_context) WITH INOUT AS ASSIGNMENT;
-COMMENT ON CAST (pg_catalog.text AS otel.trace_context) IS 'the text form; raises invalid_text_representation with the field that is wrong';
+COMMENT ON CAST (pg_catalog.text AS otel.trace_context) IS
+'the text form; raises invalid_text_representation with the field that is wrong';
 CREATE CAST (pg_catalog.varchar AS otel.trace_context) WITH INOUT AS ASSIGNMENT;
-COMMENT ON CAST (pg_catalog.varchar AS otel.trace_context) IS 'the text form; raises invalid_text_representation with the field that is wrong';
+COMMENT ON CAST (pg_catalog.varchar AS otel.trace_context) IS
+'the text form; raises invalid_text_representation with the field that is wrong';
 
 ----------------------------------------------------------------------------------------------------
 -- Headers and carriers
@@ -262,11 +289,11 @@ CREATE FUNCTION otel.extract(
 ) RETURNS otel.trace_context
 AS 'MODULE_PATHNAME', 'otel_extract' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.extract(pg_catalog.jsonb, pg_catalog.text[]) IS
-'The context in a carrier, a JSON object of header names (in any case) and values. A path of keys, outermost '
-'first, names a carrier that is nested. NULL when the traceparent is missing, invalid, neither a string nor '
-'an array of one, or there in two spellings. A tracestate may be an array of strings; it is left out when it '
-'cannot be used. A list of pairs of name and value is read as well. Never raises. Call it with its schema: '
-'EXTRACT alone is a keyword of SQL';
+'The context in a carrier, a JSON object of header names (in any case) and values. A path of '
+'keys, outermost first, names a carrier that is nested. NULL when the traceparent is missing, '
+'invalid, neither a string nor an array of one, or there in two spellings. A tracestate may be an '
+'array of strings; it is left out when it cannot be used. A list of pairs of name and value is '
+'read as well. Never raises. Call it with its schema: EXTRACT alone is a keyword of SQL';
 
 CREATE FUNCTION otel.extract(
     carrier  pg_catalog.text,
@@ -274,10 +301,10 @@ CREATE FUNCTION otel.extract(
 ) RETURNS otel.trace_context
 AS 'MODULE_PATHNAME', 'otel_extract_text' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.extract(pg_catalog.text, pg_catalog.text[]) IS
-'The context in what applications keep as text. Reads a traceparent, the type''s own text form, a JSON '
-'object of headers, a list of pairs of name and value in JSON (as Active Job keeps it) and '
-'java.util.Properties (traceparent=..., as Debezium keeps it); with a path, JSON only. NULL for everything '
-'else; a tracestate that cannot be used is left out. Never raises';
+'The context in what applications keep as text. Reads a traceparent, the type''s own text form, a '
+'JSON object of headers, a list of pairs of name and value in JSON (as Active Job keeps it) and '
+'java.util.Properties (traceparent=..., as Debezium keeps it); with a path, JSON only. NULL for '
+'everything else; a tracestate that cannot be used is left out. Never raises';
 
 CREATE FUNCTION otel.extract(
     carrier  pg_catalog.json,
@@ -297,15 +324,20 @@ NULL, so that headers || otel.inject(context) is always safe';
 CREATE FUNCTION otel.trace_context(carrier pg_catalog.jsonb)
     RETURNS otel.trace_context LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_trace_context_from_jsonb';
-COMMENT ON FUNCTION otel.trace_context(pg_catalog.jsonb) IS 'the cast from a carrier: as otel.extract(), but raises invalid_text_representation where that leaves something out; NULL for NULL';
+COMMENT ON FUNCTION otel.trace_context(pg_catalog.jsonb) IS
+'the cast from a carrier: as otel.extract(), but raises invalid_text_representation where that '
+'leaves something out; NULL for NULL';
 
 CREATE FUNCTION otel.jsonb(context otel.trace_context)
     RETURNS pg_catalog.jsonb LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_trace_context_to_jsonb';
-COMMENT ON FUNCTION otel.jsonb(otel.trace_context) IS 'the cast to a carrier: as otel.inject(), but NULL for NULL';
+COMMENT ON FUNCTION otel.jsonb(otel.trace_context) IS
+'the cast to a carrier: as otel.inject(), but NULL for NULL';
 
 CREATE CAST (pg_catalog.jsonb AS otel.trace_context) WITH FUNCTION otel.trace_context(pg_catalog.jsonb);
-COMMENT ON CAST (pg_catalog.jsonb AS otel.trace_context) IS 'the context in a carrier; raises invalid_text_representation when a header is missing, ambiguous or invalid';
+COMMENT ON CAST (pg_catalog.jsonb AS otel.trace_context) IS
+'the context in a carrier; raises invalid_text_representation when a header is missing, '
+'ambiguous or invalid';
 CREATE CAST (otel.trace_context AS pg_catalog.jsonb) WITH FUNCTION otel.jsonb(otel.trace_context);
 COMMENT ON CAST (otel.trace_context AS pg_catalog.jsonb) IS 'the carrier of a context';
 
@@ -316,12 +348,13 @@ COMMENT ON CAST (otel.trace_context AS pg_catalog.jsonb) IS 'the carrier of a co
 CREATE FUNCTION otel.current_trace_context() RETURNS otel.trace_context
 AS 'MODULE_PATHNAME', 'otel_current_trace_context' LANGUAGE C STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION otel.current_trace_context() IS
-    'the current context, for a column default. That of the innermost open span, else of the first of these '
-    'that is in otel.context_sources and holds a valid one: transaction (otel.traceparent set in this '
-    'transaction), comment (SQLCommenter, of the running statement), application_name, session '
-    '(otel.traceparent set for the session), postgrest (request.headers) and pg_tracing '
-    '(pg_tracing.trace_context). NULL when none does, when otel.propagators leaves out tracecontext, and '
-    'for the rows that ALTER TABLE fills; never raises';
+    'the current context, for a column default. That of the innermost open span, else of the '
+    'first of these that is in otel.context_sources and holds a valid one: transaction '
+    '(otel.traceparent set in this transaction), comment (SQLCommenter, of the running '
+    'statement), application_name, session (otel.traceparent set for the session), postgrest '
+    '(request.headers) and pg_tracing (pg_tracing.trace_context). NULL when none does, when '
+    'otel.propagators leaves out tracecontext, and for the rows that ALTER TABLE fills; never '
+    'raises';
 
 CREATE FUNCTION otel.trace_context_sources()
     RETURNS TABLE (source pg_catalog.text, value pg_catalog.text, context otel.trace_context,
@@ -329,9 +362,9 @@ CREATE FUNCTION otel.trace_context_sources()
     LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 7
     AS 'MODULE_PATHNAME', 'otel_trace_context_sources';
 COMMENT ON FUNCTION otel.trace_context_sources() IS
-    'why otel.current_trace_context() is NULL, or what it is, in the statement that calls this. One row for each '
-    'source, in their order: what it holds (at most 1,000 bytes), the context in it, whether that is the '
-    'answer, and otherwise the reason';
+    'why otel.current_trace_context() is NULL, or what it is, in the statement that calls this. '
+    'One row for each source, in their order: what it holds (at most 1,000 bytes), the context in '
+    'it, whether that is the answer, and otherwise the reason';
 
 CREATE FUNCTION otel.set_trace_context(
     traceparent  pg_catalog.text,
@@ -351,13 +384,14 @@ CREATE FUNCTION otel.capture_trace_context() RETURNS pg_catalog.trigger
 AS 'MODULE_PATHNAME', 'otel_capture_trace_context' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION otel.capture_trace_context() IS
 'The trigger that puts the current context into a column, BEFORE INSERT or UPDATE, FOR EACH ROW. '
-'otel.capture_into() makes it. Arguments: the column, by default trace_context; keep (the default: a valid '
-'context that is there stays) or replace; and, for a carrier that is nested, the path of its object as text[]. A '
-'column of type otel.trace_context takes the context. In jsonb and json, the carrier is merged into an '
-'object, and takes the place of NULL and of JSON null. In text and varchar, a traceparent takes the place of '
-'NULL, the empty string and a context, and a JSON object gets the carrier. Anything else is left alone, and so is '
-'every row when there is no current context. Raises undefined_column; datatype_mismatch for another type or '
-'a generated column; and invalid_parameter_value for other arguments';
+'otel.capture_into() makes it. Arguments: the column, by default trace_context; keep (the '
+'default: a valid context that is there stays) or replace; and, for a carrier that is nested, the '
+'path of its object as text[]. A column of type otel.trace_context takes the context. In jsonb '
+'and json, the carrier is merged into an object, and takes the place of NULL and of JSON null. In '
+'text and varchar, a traceparent takes the place of NULL, the empty string and a context, and a '
+'JSON object gets the carrier. Anything else is left alone, and so is every row when there is no '
+'current context. Raises undefined_column; datatype_mismatch for another type or a generated '
+'column; and invalid_parameter_value for other arguments';
 
 CREATE FUNCTION otel.add_trace_context(
     table_name   pg_catalog.regclass,
@@ -369,13 +403,14 @@ SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION otel.add_trace_context(
     pg_catalog.regclass, pg_catalog.name, pg_catalog.regtype) IS
 'Adds a column that records the context of the statement that inserts the row. The type is '
-'otel.trace_context; or, for tools that do not know it, text or varchar (the traceparent) or jsonb (the '
-'carrier). The column comes first and its default after it, so existing rows stay NULL and the table is not '
-'rewritten. Partitions and inheriting tables get both. A column and a default that are there already stay, and a '
-'partition that lacks the default gets it, so the call can be repeated. Takes ACCESS EXCLUSIVE locks for a '
-'moment, and none where there is nothing to do: set lock_timeout on a busy table. Raises wrong_object_type for what '
-'is not a table; insufficient_privilege for all but its owner; datatype_mismatch when the column has '
-'another type; and invalid_parameter_value for a type that is not offered';
+'otel.trace_context; or, for tools that do not know it, text or varchar (the traceparent) or '
+'jsonb (the carrier). The column comes first and its default after it, so existing rows stay NULL '
+'and the table is not rewritten. Partitions and inheriting tables get both. A column and a '
+'default that are there already stay, and a partition that lacks the default gets it, so the call '
+'can be repeated. Takes ACCESS EXCLUSIVE locks for a moment, and none where there is nothing to '
+'do: set lock_timeout on a busy table. Raises wrong_object_type for what is not a table; '
+'insufficient_privilege for all but its owner; datatype_mismatch when the column has another '
+'type; and invalid_parameter_value for a type that is not offered';
 
 CREATE FUNCTION otel.capture_into(
     table_name   pg_catalog.regclass,
@@ -388,14 +423,15 @@ AS 'MODULE_PATHNAME', 'otel_capture_into' LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION otel.capture_into(
     pg_catalog.regclass, pg_catalog.name, pg_catalog.text, pg_catalog.text[], pg_catalog.name[]) IS
-'Makes the trigger otel.capture_trace_context() for a column that is there, of a table of one''s own or of a '
-'library''s. The mode is keep or replace, and the path names the object that gets the carrier, as the trigger '
-'has it. The trigger fires for INSERT, and for UPDATE of the columns of update_of: those whose change is a '
-'new request, as when an upsert changes a job''s payload. Partitions get the trigger too, also those that come later. '
-'Repeated, it puts what it is given in the place of what is there. Nothing has to be restarted. Takes a '
-'SHARE ROW EXCLUSIVE lock, which waits for writers: set lock_timeout on a busy table. Raises what '
-'otel.add_trace_context() does, undefined_column when there is no such column, and invalid_parameter_value '
-'for another mode or for a path into a column that is not JSON';
+'Makes the trigger otel.capture_trace_context() for a column that is there, of a table of one''s '
+'own or of a library''s. The mode is keep or replace, and the path names the object that gets the '
+'carrier, as the trigger has it. The trigger fires for INSERT, and for UPDATE of the columns of '
+'update_of: those whose change is a new request, as when an upsert changes a job''s payload. '
+'Partitions get the trigger too, also those that come later. Repeated, it puts what it is given '
+'in the place of what is there. Nothing has to be restarted. Takes a SHARE ROW EXCLUSIVE lock, '
+'which waits for writers: set lock_timeout on a busy table. Raises what otel.add_trace_context() '
+'does, undefined_column when there is no such column, and invalid_parameter_value for another '
+'mode or for a path into a column that is not JSON';
 
 CREATE FUNCTION otel.remove_capture(table_name pg_catalog.regclass, column_name pg_catalog.name)
 RETURNS pg_catalog.void
@@ -403,8 +439,8 @@ AS 'MODULE_PATHNAME', 'otel_remove_capture' LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION otel.remove_capture(pg_catalog.regclass, pg_catalog.name) IS
 'Takes away what captures into a column: its trigger, and its default where that calls '
-'otel.current_trace_context(), of the table and of all its partitions. The column and what it holds stay. Raises '
-'what otel.capture_into() does; a NOTICE says so when there is nothing';
+'otel.current_trace_context(), of the table and of all its partitions. The column and what it '
+'holds stay. Raises what otel.capture_into() does; a NOTICE says so when there is nothing';
 
 ----------------------------------------------------------------------------------------------------
 -- Links

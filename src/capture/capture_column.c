@@ -81,7 +81,10 @@ is_context(const text *value)
 	return trace_context_from_text(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), NULL, 0) != NULL;
 }
 
-/* Only values within it are written to a column with a length: a BEFORE trigger's are not checked again. */
+/*
+ * Only values within it are written to a column with a length: a BEFORE trigger's are not checked
+ * again.
+ */
 static bool
 fits(Form_pg_attribute column, const text *value)
 {

@@ -25,7 +25,10 @@ typedef enum CaptureColumnKind
 #define CAPTURE_COLUMN_TYPES \
 	"otel.trace_context, text, varchar of 55 characters or more, json or jsonb"
 
-/* The kind of a column; NONE also for generated columns and for domains, whose checks we would pass by. */
+/*
+ * The kind of a column; NONE also for generated columns and for domains, whose checks we would pass
+ * by.
+ */
 extern CaptureColumnKind capture_column_kind(Form_pg_attribute column);
 
 /* The type otel.trace_context; InvalidOid where the extension is not installed. */
@@ -35,9 +38,9 @@ extern Oid	capture_column_own_type(void);
 extern bool capture_column_holds(CaptureColumnKind kind, Datum value, const HeaderPath *path);
 
 /*
- * The value with the context in it, in CurrentMemoryContext.  False when it has no place for one, and is to
- * be left alone: text that is neither empty, nor a traceparent, nor a JSON object; JSON that is not an
- * object; a varchar that would become too long.
+ * The value with the context in it, in CurrentMemoryContext.  False when it has no place for one,
+ * and is to be left alone: text that is neither empty, nor a traceparent, nor a JSON object; JSON
+ * that is not an object; a varchar that would become too long.
  */
 extern bool capture_column_put(Form_pg_attribute column, CaptureColumnKind kind,
 							   const struct varlena *context, const HeaderPath *path,

@@ -1,11 +1,11 @@
 /*
- * capture_setup.c: otel.add_trace_context(), otel.capture_into() and otel.remove_capture(), which put
- * capture on a table and take it off again.
+ * capture_setup.c: otel.add_trace_context(), otel.capture_into() and otel.remove_capture(), which
+ * put capture on a table and take it off again.
  *
- * Owns the checks that come before, so that nothing is installed that would fail or do harm when a row
- * comes.  The changes themselves are ordinary DDL, run as the caller: locks, privileges, event triggers and
- * dependencies are PostgreSQL's.  Every call may be repeated, and then mends what is missing: a partition that
- * was attached without the default, say.
+ * Owns the checks that come before, so that nothing is installed that would fail or do harm when a
+ * row comes.  The changes themselves are ordinary DDL, run as the caller: locks, privileges, event
+ * triggers and dependencies are PostgreSQL's.  Every call may be repeated, and then mends what is
+ * missing: a partition that was attached without the default, say.
  */
 #include "postgres.h"
 
@@ -147,8 +147,8 @@ run_ddl(const char *format,...)
 }
 
 /*
- * The first column of a query's first row; NULL when there is none.  Not read-only, so that it sees what we
- * have just changed.
+ * The first column of a query's first row; NULL when there is none.  Not read-only, so that it sees
+ * what we have just changed.
  */
 static char *
 query_text(const char *query, Oid table, const char *column)
@@ -190,19 +190,21 @@ foreign_default(Oid table, const char *column)
 {
 	return query_text("SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid)"
 					  "  FROM pg_catalog.pg_attribute a"
-					  "  JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
+					  "  JOIN pg_catalog.pg_attrdef d"
+					  "    ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
 					  " WHERE a.attrelid = $1 AND a.attname = $2::pg_catalog.name AND NOT EXISTS"
 					  "  (SELECT FROM pg_catalog.pg_depend p"
 					  "    WHERE p.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass"
 					  "      AND p.objid = d.oid"
 					  "      AND p.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass"
 					  "      AND p.refobjid ="
-					  "          'otel.current_trace_context()'::pg_catalog.regprocedure)", table, column);
+					  "          'otel.current_trace_context()'::pg_catalog.regprocedure)",
+					  table, column);
 }
 
 /*
- * Gives a table and all that inherit from it the default, each by itself: a default that is there already
- * stays, and partitions that were attached may lack theirs.
+ * Gives a table and all that inherit from it the default, each by itself: a default that is there
+ * already stays, and partitions that were attached may lack theirs.
  */
 static void
 set_defaults(Oid table, const char *column, const char *expression)
@@ -323,8 +325,8 @@ otel_add_trace_context(PG_FUNCTION_ARGS)
  */
 
 /*
- * Our triggers on a table that fill the column $2.  The operators are pg_catalog's because the functions that
- * ask this have their search_path pinned.
+ * Our triggers on a table that fill the column $2.  The operators are pg_catalog's because the
+ * functions that ask this have their search_path pinned.
  */
 #define OUR_TRIGGERS \
 	" FROM pg_catalog.pg_trigger t," \

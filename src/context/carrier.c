@@ -1,10 +1,10 @@
 /*
  * carrier.c: trace contexts from headers, ids and jsonb carriers, and back into carriers.
  *
- * A carrier is a JSON object of header names and values, as HTTP servers and queue libraries keep them;
- * carriers that are kept as text are carrier_text.c's.  The from_* functions and extract() are lenient:
- * what they cannot use becomes NULL, and a tracestate that they cannot use is left out.  The cast from
- * jsonb is strict: it raises and says why.
+ * A carrier is a JSON object of header names and values, as HTTP servers and queue libraries keep
+ * them; carriers that are kept as text are carrier_text.c's.  The from_* functions and extract()
+ * are lenient: what they cannot use becomes NULL, and a tracestate that they cannot use is left
+ * out.  The cast from jsonb is strict: it raises and says why.
  */
 #include "postgres.h"
 
@@ -31,7 +31,7 @@ typedef struct CarrierHeader
 	int			names;			/* how many spellings of its name there are */
 	const char *value;			/* NULL when there is none that can be used; not NUL-terminated */
 	Size		len;
-	const char *problem;		/* a sentence when something is there that cannot be used, else NULL */
+	const char *problem;		/* a sentence when what is there cannot be used, else NULL */
 } CarrierHeader;
 
 typedef struct CarrierHeaders
@@ -88,7 +88,9 @@ read_traceparent(CarrierHeader *header, const JsonbValue *value)
 	}
 }
 
-/* A string, or an array of strings, which make one list (RFC 9110, section 5.2); JSON null is none. */
+/*
+ * A string, or an array of strings, which make one list (RFC 9110, section 5.2); JSON null is none.
+ */
 static void
 read_tracestate(CarrierHeader *header, const JsonbValue *value)
 {

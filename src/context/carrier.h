@@ -19,9 +19,10 @@ extern struct varlena *carrier_extract(JsonbContainer *carrier);
 extern JsonbContainer *carrier_find(JsonbContainer *document, const HeaderPath *path);
 
 /*
- * A copy of a document (NULL: none) with the headers of a context in the object at a path, in the place of
- * all that it has under these names, in whatever spelling.  Objects that are missing on the way are made; JSON
- * null counts as missing.  NULL when there is no place: the way leads through something else.
+ * A copy of a document (NULL: none) with the headers of a context in the object at a path, in the
+ * place of all that it has under these names, in whatever spelling.  Objects that are missing on
+ * the way are made; JSON null counts as missing.  NULL when there is no place: the way leads
+ * through something else.
  */
 extern Jsonb *carrier_put(Jsonb *document, const HeaderPath *path, const struct varlena *context);
 
@@ -29,8 +30,8 @@ extern Jsonb *carrier_put(Jsonb *document, const HeaderPath *path, const struct 
 extern bool carrier_path_read(ArrayType *array, HeaderPath *path);
 
 /*
- * The same as carrier_extract() for a text: a JSON object or list of pairs (with a path: the one at it), and
- * without a path also a traceparent, the type's text form, or java.util.Properties.
+ * The same as carrier_extract() for a text: a JSON object or list of pairs (with a path: the one at
+ * it), and without a path also a traceparent, the type's text form, or java.util.Properties.
  */
 extern struct varlena *carrier_text_extract(const char *value, Size len, const HeaderPath *path);
 

@@ -1,5 +1,6 @@
 /*
- * carrier_text.c: trace contexts in what applications keep as text or json, and into JSON that is kept so.
+ * carrier_text.c: trace contexts in what applications keep as text or json, and into JSON that is
+ * kept so.
  *
  * The bytes are header_text.c's and json_text.c's; here are the functions of SQL, and memory.
  */

@@ -172,8 +172,8 @@ header_text_read_json(JsonSlice value, char *room, HeaderPair *headers)
 }
 
 /*
- * java.util.Properties: lines of a key, "=", ":" or white space, and a value.  A backslash takes the
- * meaning from the character after it, and joins a line to the next.
+ * java.util.Properties: lines of a key, "=", ":" or white space, and a value.  A backslash takes
+ * the meaning from the character after it, and joins a line to the next.
  */
 
 static bool
@@ -188,7 +188,10 @@ is_line_end(char c)
 	return c == '\n' || c == '\r';
 }
 
-/* One character of a key or value, at a place that is not a line's end; false when it stands for nothing. */
+/*
+ * One character of a key or value, at a place that is not a line's end; false when it stands for
+ * nothing.
+ */
 static bool
 read_property_char(const char **at, const char *end, char *out, bool *escaped)
 {
@@ -212,7 +215,9 @@ read_property_char(const char **at, const char *end, char *out, bool *escaped)
 	}
 	*escaped = true;
 	*out = c == 't' ? '\t' : c == 'n' ? '\n' : c == 'r' ? '\r' : c == 'f' ? '\f' : c;
-	/* a header has no characters that Properties would write as \uXXXX: "u" spoils it, as it should */
+	/*
+	 * a header has no characters that Properties would write as \uXXXX: "u" spoils it, as it should
+	 */
 	return true;
 }
 
@@ -236,7 +241,8 @@ read_property(const char *at, const char *end, char *out, size_t *key_len, size_
 
 			separated = true;
 			*key_len = *len;
-			while (at < end && (is_property_space(*at) || (!has_sign && (*at == '=' || *at == ':'))))
+			while (at < end &&
+				   (is_property_space(*at) || (!has_sign && (*at == '=' || *at == ':'))))
 				has_sign |= !is_property_space(*at++);
 			continue;
 		}
@@ -333,7 +339,9 @@ write_new(Output *output, const HeaderPath *path, int level, JsonSlice members)
 		write_char(output, '}');
 }
 
-/* The object's text up to its last member, and a comma when there is one; returns where that ended. */
+/*
+ * The object's text up to its last member, and a comma when there is one; returns where that ended.
+ */
 static const char *
 write_members(Output *output, JsonSlice object)
 {
@@ -381,7 +389,9 @@ write_merged(Output *output, JsonSlice object, JsonSlice members)
 	write_char(output, '}');
 }
 
-/* Everything before a path's innermost value that is there, then what becomes of it, then the rest. */
+/*
+ * Everything before a path's innermost value that is there, then what becomes of it, then the rest.
+ */
 static bool
 write_along(Output *output, JsonSlice root, const HeaderPath *path, JsonSlice members)
 {

@@ -73,7 +73,10 @@ read_code_unit(const char *at, const char *end)
 	return unit;
 }
 
-/* Each skip_* returns the place after what is at a place, or NULL where that is not what it must be. */
+/*
+ * Each skip_* returns the place after what is at a place, or NULL where that is not what it must
+ * be.
+ */
 
 static const char *
 skip_string(const char *at, const char *end)
@@ -186,7 +189,9 @@ read_key(Reader *reader)
 	return true;
 }
 
-/* After a value: goes out of what ends here, and over a comma.  *done: it was the outermost value. */
+/*
+ * After a value: goes out of what ends here, and over a comma.  *done: it was the outermost value.
+ */
 static bool
 ascend(Reader *reader, bool *done)
 {

@@ -1,10 +1,10 @@
 /*
  * json_text.h: JSON as text, read in place: RFC 8259's grammar, and what members an object has.
  *
- * Owns the grammar and nothing else: no PostgreSQL header, no allocation, every string comes with its
- * length.  It exists because a payload that is kept as text must come back byte for byte, and because
- * PostgreSQL's own readers raise where this one says no.  Any encoding will do in which the bytes of ASCII
- * mean nothing but ASCII, as in all of PostgreSQL's server encodings.
+ * Owns the grammar and nothing else: no PostgreSQL header, no allocation, every string comes with
+ * its length.  It exists because a payload that is kept as text must come back byte for byte, and
+ * because PostgreSQL's own readers raise where this one says no.  Any encoding will do in which the
+ * bytes of ASCII mean nothing but ASCII, as in all of PostgreSQL's server encodings.
  */
 #ifndef OTEL_LINKS_JSON_TEXT_H
 #define OTEL_LINKS_JSON_TEXT_H
@@ -26,8 +26,8 @@ typedef struct JsonMember
 } JsonMember;
 
 /*
- * Is this text one JSON value?  *value is then that value without white space around it.  Values nested
- * more than 1,000 deep are refused.
+ * Is this text one JSON value?  *value is then that value without white space around it.  Values
+ * nested more than 1,000 deep are refused.
  */
 extern bool json_text_read(const char *text, size_t len, JsonSlice *value);
 
@@ -35,8 +35,8 @@ extern bool json_text_read(const char *text, size_t len, JsonSlice *value);
 extern char json_text_kind(JsonSlice value);
 
 /*
- * The members of an object, one a call; false when there are no more.  *position must be NULL at first.
- * The object must have come from here: it is not checked again.
+ * The members of an object, one a call; false when there are no more.  *position must be NULL at
+ * first.  The object must have come from here: it is not checked again.
  */
 extern bool json_text_next_member(JsonSlice object, const char **position, JsonMember *member);
 
@@ -44,12 +44,15 @@ extern bool json_text_next_member(JsonSlice object, const char **position, JsonM
 extern bool json_text_next_element(JsonSlice array, const char **position, JsonSlice *element);
 
 /*
- * A string without its quotes and escapes, into out, which has room for string.len bytes; returns the
- * length.  Escapes beyond ASCII become UTF-8; half a surrogate pair, and \u0000, become "?".
+ * A string without its quotes and escapes, into out, which has room for string.len bytes; returns
+ * the length.  Escapes beyond ASCII become UTF-8; half a surrogate pair, and \u0000, become "?".
  */
 extern size_t json_text_unescape(JsonSlice string, char *out);
 
-/* Is a string, without its escapes, this one?  With ignore_case, letters of ASCII match in either case. */
+/*
+ * Is a string, without its escapes, this one?  With ignore_case, letters of ASCII match in either
+ * case.
+ */
 extern bool json_text_equals(JsonSlice string, const char *other, size_t len, bool ignore_case);
 
 #endif

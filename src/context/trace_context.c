@@ -1,13 +1,14 @@
 /*
  * trace_context.c: the type otel.trace_context.
  *
- * Owns the stored form, text and binary input and output, the one order every operator, index and hash
- * goes by, and the accessors.  What makes a header valid is w3c.c's to say; casts and functions that read
- * headers, carriers and separate ids are in carrier.c.
+ * Owns the stored form, text and binary input and output, the one order every operator, index and
+ * hash goes by, and the accessors.  What makes a header valid is w3c.c's to say; casts and
+ * functions that read headers, carriers and separate ids are in carrier.c.
  *
- * The text form is the traceparent as received and, when there is a tracestate, ";" and the tracestate.
- * The binary form is the stored one: flags (1 byte), trace id (16), span id (8), tracestate (the rest).
- * pg_upgrade carries stored values over, so that this layout can never change.
+ * The text form is the traceparent as received and, when there is a tracestate, ";" and the
+ * tracestate.  The binary form is the stored one: flags (1 byte), trace id (16), span id (8),
+ * tracestate (the rest).  pg_upgrade carries stored values over, so that this layout can never
+ * change.
  */
 #include "postgres.h"
 
@@ -27,7 +28,10 @@
 /* A traceparent and some of the tracestate: enough to find the value, too little to fill a log. */
 #define CLIP_LEN 80
 
-/* trace_context.h's overlay and w3c.h's struct are the same 25 bytes, so one is copied to the other. */
+/*
+ * trace_context.h's overlay and w3c.h's struct are the same 25 bytes, so one is copied to the
+ * other.
+ */
 StaticAssertDecl(sizeof(W3cTraceparent) == TRACE_CONTEXT_SIZE,
 				 "W3cTraceparent is the fixed part of a TraceContext");
 
@@ -142,8 +146,8 @@ trace_context_clip(const char *value, Size len)
 	if (len <= CLIP_LEN)
 		return pnstrdup(value, len);
 	/* the character that straddles the limit needs a few bytes after it to be recognised */
-	return psprintf("%.*s...", pg_mbcliplen(value, (int) Min(len, CLIP_LEN + MAX_MULTIBYTE_CHAR_LEN),
-											CLIP_LEN), value);
+	len = Min(len, CLIP_LEN + MAX_MULTIBYTE_CHAR_LEN);
+	return psprintf("%.*s...", pg_mbcliplen(value, (int) len, CLIP_LEN), value);
 }
 
 /*
@@ -208,7 +212,8 @@ otel_trace_context_recv(PG_FUNCTION_ARGS)
 	const char *detail;
 
 	if (len < TRACE_CONTEXT_SIZE)
-		detail = "It must have 25 bytes (flags, trace-id and parent-id) and may have a tracestate after them.";
+		detail = "It must have 25 bytes (flags, trace-id and parent-id), "
+			"and may have a tracestate after them.";
 	else
 	{
 		const char *payload = pq_getmsgbytes(message, len);
@@ -438,8 +443,9 @@ abbrev_convert(Datum original, SortSupport ssup)
 }
 
 /*
- * Gives abbreviation up where many rows belong to few traces.  The thresholds are those of the built-in
- * uuid: above 100,000 distinct keys it pays whatever follows; below one in 2,000 it does not.
+ * Gives abbreviation up where many rows belong to few traces.  The thresholds are those of the
+ * built-in uuid: above 100,000 distinct keys it pays whatever follows; below one in 2,000 it does
+ * not.
  */
 static bool
 abbrev_abort(int memtupcount, SortSupport ssup)

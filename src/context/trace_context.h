@@ -2,9 +2,9 @@
  * trace_context.h: the layout of otel.trace_context and what C code does with it.
  *
  * A value is a varlena: 25 bytes and, when there is one, the normalised tracestate.  Every value is
- * valid by construction: neither id is all zero, the tracestate fits the grammar.  The payload has no
- * alignment, so that it is read in place from a short-header datum: TraceContext is an overlay for
- * VARDATA_ANY.
+ * valid by construction: neither id is all zero, the tracestate fits the grammar.  The payload has
+ * no alignment, so that it is read in place from a short-header datum: TraceContext is an overlay
+ * for VARDATA_ANY.
  */
 #ifndef OTEL_LINKS_TRACE_CONTEXT_H
 #define OTEL_LINKS_TRACE_CONTEXT_H
@@ -42,21 +42,23 @@ extern struct varlena *trace_context_make(const W3cTraceparent *tp,
 
 /*
  * The lenient reader every from_* function and capture source calls: NULL when the traceparent is
- * invalid; an invalid tracestate is dropped.  tracestate may be NULL.  Never raises (but out of memory).
+ * invalid; an invalid tracestate is dropped.  tracestate may be NULL.  Never raises (but out of
+ * memory).
  */
 extern struct varlena *trace_context_from_headers(const char *traceparent, Size traceparent_len,
 												  const char *tracestate, Size tracestate_len);
 
 /*
- * The same for a text that holds a traceparent, or the type's text form (a traceparent, ";" and a tracestate).
- * tracestate (may be NULL) goes with a traceparent that has none of its own.
+ * The same for a text that holds a traceparent, or the type's text form (a traceparent, ";" and a
+ * tracestate).  tracestate (may be NULL) goes with a traceparent that has none of its own.
  */
 extern struct varlena *trace_context_from_text(const char *value, Size len,
 											   const char *tracestate, Size tracestate_len);
 
 /*
- * The strict reader that input functions and casts call: NULL when either header is invalid, and *error
- * then says what is wrong with which field.  tracestate may be NULL.  Never raises (but out of memory).
+ * The strict reader that input functions and casts call: NULL when either header is invalid, and
+ * *error then says what is wrong with which field.  tracestate may be NULL.  Never raises (but out
+ * of memory).
  */
 extern struct varlena *trace_context_parse(const char *traceparent, Size traceparent_len,
 										   const char *tracestate, Size tracestate_len,
