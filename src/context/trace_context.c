@@ -524,7 +524,7 @@ otel_is_sampled(PG_FUNCTION_ARGS)
 {
 	struct varlena *value = PG_GETARG_TRACE_CONTEXT_PP(0);
 
-	PG_RETURN_BOOL((TRACE_CONTEXT(value)->trace_flags & W3C_FLAG_SAMPLED) != 0);
+	PG_RETURN_BOOL(trace_context_is_sampled(value));
 }
 
 void

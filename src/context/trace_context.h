@@ -73,6 +73,13 @@ extern char *trace_context_clip(const char *value, Size len);
 /* The traceparent to propagate (only the sampled and random flags survive): 55 bytes, no NUL. */
 extern void trace_context_propagated(const TraceContext *ctx, char out[W3C_TRACEPARENT_LEN]);
 
+/* Is the sampled flag set?  Detoasted, short header or not. */
+static inline bool
+trace_context_is_sampled(const struct varlena *value)
+{
+	return (TRACE_CONTEXT(value)->trace_flags & W3C_FLAG_SAMPLED) != 0;
+}
+
 /* Total order: trace id, span id, flags, tracestate, bytewise.  Both detoasted. */
 extern int	trace_context_compare(const struct varlena *a, const struct varlena *b);
 

@@ -246,7 +246,7 @@ link_set_settle(LinkSet *set)
 void
 link_set_add(LinkSet *set, struct varlena *context, Jsonb *attributes)
 {
-	SpanLink	link = {context, attributes};
+	SpanLink	link = {.context = context, .attributes = attributes};
 	uint32		hash = link_hash_value(&link);
 	Size		context_size = INTALIGN(VARSIZE_ANY(context));
 	Size		size = context_size + (attributes == NULL ? 0 : INTALIGN(VARSIZE(attributes)));

@@ -271,12 +271,6 @@ enum
 	KEPT
 };
 
-static inline bool
-link_is_sampled(const SpanLink *link)
-{
-	return (TRACE_CONTEXT(link->context)->trace_flags & W3C_FLAG_SAMPLED) != 0;
-}
-
 /* The round of each link: the first sampled link stands for its trace, else the first. */
 static uint8 *
 rank_links(SpanLink *links, int nlinks)
@@ -288,7 +282,7 @@ rank_links(SpanLink *links, int nlinks)
 	for (int i = 0; i < nlinks; i++)
 	{
 		bool		found;
-		bool		sampled = link_is_sampled(&links[i]);
+		bool		sampled = trace_context_is_sampled(links[i].context);
 		TraceEntry *entry = trace_insert(traces, i, &found);
 
 		if (found)

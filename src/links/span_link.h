@@ -27,6 +27,7 @@ typedef struct SpanLink
 {
 	struct varlena *context;	/* otel.trace_context, detoasted, short header or not; never NULL */
 	Jsonb	   *attributes;		/* detoasted object, or NULL */
+	bool		is_local;		/* of a span's links only: it leads to the session's own span */
 } SpanLink;
 
 /* Raises invalid_parameter_value, naming what it got, when attributes are no JSON object. */

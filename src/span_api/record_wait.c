@@ -75,7 +75,7 @@ otel_record_wait(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_VOID();
 	start.parent = span_arg_context(fcinfo, 0);
-	if ((TRACE_CONTEXT(start.parent)->trace_flags & W3C_FLAG_SAMPLED) == 0 ||
+	if (!trace_context_is_sampled(start.parent) ||
 		(processing = processing_span()) == NULL)
 		PG_RETURN_VOID();
 

@@ -93,6 +93,7 @@ attributes_from_strings(int n, const char *const *keys, const char *const *value
 {
 	Datum	   *texts = palloc(2 * n * sizeof(Datum));
 	int			ntexts = 0;
+	ArrayType  *array;
 
 	for (int i = 0; i < n; i++)
 	{
@@ -101,7 +102,6 @@ attributes_from_strings(int n, const char *const *keys, const char *const *value
 		texts[ntexts++] = CStringGetTextDatum(keys[i]);
 		texts[ntexts++] = CStringGetTextDatum(values[i]);
 	}
-	return DatumGetJsonbP(DirectFunctionCall1(jsonb_object,
-											  PointerGetDatum(construct_array(texts, ntexts, TEXTOID,
-																			  -1, false, TYPALIGN_INT))));
+	array = construct_array(texts, ntexts, TEXTOID, -1, false, TYPALIGN_INT);
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_object, PointerGetDatum(array)));
 }

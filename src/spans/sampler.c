@@ -1,9 +1,10 @@
 /*
  * sampler.c: is a new span recorded?
  *
- * The samplers of the OpenTelemetry SDK specification.  The ratio is decided by the 56 bits of randomness
- * that every participant of a trace sees alike: the tracestate's ot=rv:… when there is one, else the
- * last seven bytes of the trace id (OpenTelemetry, "TraceState: Probability Sampling").
+ * The samplers of the OpenTelemetry SDK specification.  The ratio is decided by the 56 bits of
+ * randomness that every participant of a trace sees alike: the tracestate's ot=rv:… when there is
+ * one, else the last seven bytes of the trace id (OpenTelemetry, "TraceState: Probability
+ * Sampling").
  */
 #include "postgres.h"
 
@@ -13,7 +14,7 @@
 #define RANDOMNESS_BITS 56
 #define RANDOMNESS_HEX_DIGITS 14
 
-/* The value of a sub-key ("rv:") of the tracestate's member "ot", 14 hex digits; false when absent. */
+/* The sub-key "rv:" of the tracestate's member "ot", 14 hex digits; false when absent. */
 static bool
 explicit_randomness(const struct varlena *context, uint64 *randomness)
 {
@@ -68,12 +69,6 @@ ratio_decides(const uint8 *trace_id, const struct varlena *parent)
 	return otel_sampler_ratio > 0.0 && randomness >= threshold;
 }
 
-static bool
-is_sampled(const struct varlena *context)
-{
-	return (TRACE_CONTEXT(context)->trace_flags & W3C_FLAG_SAMPLED) != 0;
-}
-
 bool
 sampler_decide(const uint8 *trace_id, const struct varlena *parent,
 			   const SpanLink *links, int nlinks)
@@ -87,20 +82,20 @@ sampler_decide(const uint8 *trace_id, const struct varlena *parent,
 		case SAMPLER_TRACEIDRATIO:
 			return ratio_decides(trace_id, parent);
 		case SAMPLER_PARENTBASED_ALWAYS_ON:
-			return parent ? is_sampled(parent) : true;
+			return parent ? trace_context_is_sampled(parent) : true;
 		case SAMPLER_PARENTBASED_ALWAYS_OFF:
-			return parent ? is_sampled(parent) : false;
+			return parent ? trace_context_is_sampled(parent) : false;
 		case SAMPLER_PARENTBASED_TRACEIDRATIO:
-			return parent ? is_sampled(parent) : ratio_decides(trace_id, NULL);
+			return parent ? trace_context_is_sampled(parent) : ratio_decides(trace_id, NULL);
 		case SAMPLER_LINKSBASED_PARENTBASED_ALWAYS_ON:
 			for (int i = 0; i < nlinks; i++)
 			{
-				if (is_sampled(links[i].context))
+				if (trace_context_is_sampled(links[i].context))
 					return true;
 			}
 			if (nlinks > 0)
 				return false;
-			return parent ? is_sampled(parent) : true;
+			return parent ? trace_context_is_sampled(parent) : true;
 	}
 	return true;
 }

@@ -1,33 +1,25 @@
 /*
- * span.c: the spans of a session: the two lists, ids, and what can be done to one span.
+ * span.c: the spans of a session: the two lists, and what can be done to one span.
  */
 #include "postgres.h"
 
-#include "common/hashfn.h"
-#include "common/pg_prng.h"
+#include "access/xact.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
-#include "access/xact.h"
 
 #include "spans/attribute_limits.h"
 #include "spans/sampler.h"
 #include "settings.h"
 #include "spans/span.h"
 #include "spans/span_exit.h"
+#include "spans/span_ids.h"
 
 /*
- * Spans a session may have open.  A job nests a handful; a session that never ends what it starts would
- * grow without end, so the oldest is then ended for it.
+ * Spans a session may have open.  A job nests a handful; a session that never ends what it starts
+ * would grow without end, so the oldest is then ended for it.
  */
 #define SPAN_MAX_OPEN 1000
-
-/*
- * Of how many of its own span ids a session remembers that they are its own, for the is-remote flag of
- * links and parents.  A job links to what it made itself within as many spans or not at all.
- */
-#define SPAN_OWN_IDS 2048
 
 dlist_head	span_open = DLIST_STATIC_INIT(span_open);
 dlist_head	span_waiting = DLIST_STATIC_INIT(span_waiting);
@@ -37,62 +29,14 @@ Size		span_waiting_size = 0;
 static int	open_count = 0;
 static uint64 last_serial = 0;
 static MemoryContext span_memory = NULL;
-static HTAB *own_ids = NULL;
-static uint64 *own_ring = NULL;
-static int	own_next = 0;
 
-/* ---- ids ---- */
-
-/*
- * Random bytes are taken from the system 512 at a time: one call costs as much as the rest of a span's
- * start.  Where it has none to give, PostgreSQL's own generator serves: telemetry never breaks the work.
- */
-void
-span_random_id(uint8 *id, Size size)
+/* Is the span id that of an open span of this session, or one that it made lately? */
+static bool
+is_own(const uint8 *span_id)
 {
-	static uint8 pool[512];
-	static Size left = 0;
-
-	do
-	{
-		if (left < size)
-		{
-			if (!pg_strong_random(pool, sizeof(pool)))
-			{
-				for (Size i = 0; i < sizeof(pool); i++)
-					pool[i] = (uint8) pg_prng_uint32(&pg_global_prng_state);
-			}
-			left = sizeof(pool);
-		}
-		left -= size;
-		memcpy(id, pool + left, size);
-	} while (w3c_is_zero(id, size));
-}
-
-static void
-remember_own(const uint8 *span_id)
-{
-	uint64		id;
-	bool		found;
-
-	memcpy(&id, span_id, sizeof(id));
-	if (own_ring[own_next] != 0)
-		(void) hash_search(own_ids, &own_ring[own_next], HASH_REMOVE, NULL);
-	own_ring[own_next] = id;
-	own_next = (own_next + 1) % SPAN_OWN_IDS;
-	(void) hash_search(own_ids, &id, HASH_ENTER, &found);
-}
-
-bool
-span_is_own(const uint8 *span_id)
-{
-	uint64		id;
 	dlist_iter	iter;
 
-	if (own_ids == NULL)
-		return false;
-	memcpy(&id, span_id, sizeof(id));
-	if (hash_search(own_ids, &id, HASH_FIND, NULL) != NULL)
+	if (span_ids_made(span_id))
 		return true;
 
 	/* A job's own span is older than the thousands that it starts within it. */
@@ -113,19 +57,9 @@ span_is_own(const uint8 *span_id)
 static void
 ensure_session(void)
 {
-	HASHCTL		info = {0};
-
 	if (span_memory == NULL)
 		span_memory = AllocSetContextCreate(TopMemoryContext, "otel spans", ALLOCSET_DEFAULT_SIZES);
-	if (own_ring == NULL)
-		own_ring = MemoryContextAllocZero(span_memory, SPAN_OWN_IDS * sizeof(uint64));
-	if (own_ids == NULL)
-	{
-		info.keysize = sizeof(uint64);
-		info.entrysize = sizeof(uint64);
-		info.hcxt = span_memory;
-		own_ids = hash_create("otel own span ids", 256, &info, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
+	span_ids_init(span_memory);
 	span_exit_init();
 }
 
@@ -265,24 +199,24 @@ make_context(Span *span, const SpanStart *start)
 		own.trace_flags = p->trace_flags & W3C_FLAG_RANDOM;
 		span->has_parent = true;
 		memcpy(span->parent_span_id, p->span_id, sizeof(span->parent_span_id));
-		span->parent_is_remote = !span_is_own(p->span_id);
+		span->parent_is_remote = !is_own(p->span_id);
 	}
 	else
 	{
-		span_random_id(own.trace_id, sizeof(own.trace_id));
+		span_ids_random(own.trace_id, sizeof(own.trace_id));
 		own.trace_flags = W3C_FLAG_RANDOM;
 	}
-	span_random_id(own.span_id, sizeof(own.span_id));
+	span_ids_random(own.span_id, sizeof(own.span_id));
 	span->recording = sampler_decide(own.trace_id, parent, start->links, start->nlinks);
 	if (span->recording)
 		own.trace_flags |= W3C_FLAG_SAMPLED;
 	span->context = trace_context_make(&own, parent ? TRACE_CONTEXT(parent)->trace_state : NULL,
 									   parent ? TRACE_STATE_LEN(parent) : 0);
 	if (!start->anonymous)
-		remember_own(own.span_id);
+		span_ids_remember(own.span_id);
 }
 
-/* The oldest open span is given up, so that the newest has room.  One warning a session is enough. */
+/* Gives up the oldest open span, to make room for the newest.  One warning a session is enough. */
 static void
 end_oldest(void)
 {
@@ -293,7 +227,9 @@ end_oldest(void)
 	{
 		warned = true;
 		ereport(WARNING,
-				(errmsg("ending span \"%s\": the session has %d spans open", oldest->name, SPAN_MAX_OPEN),
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("ending span \"%s\": the session has %d spans open",
+						oldest->name, SPAN_MAX_OPEN),
 				 errdetail("From now on the oldest is ended whenever another one is started."),
 				 errhint("End spans with otel.end_span or otel.discard_span.")));
 	}
@@ -324,10 +260,10 @@ span_start(const SpanStart *start, bool push)
 	span->start_time = start->start_time;
 	span->start_subid = GetCurrentSubTransactionId();
 	span->name = pstrdup(start->name);
-	if (start->no_op)
-		span->context = parent ? (struct varlena *) PG_DETOAST_DATUM_COPY(PointerGetDatum(parent)) : NULL;
-	else
+	if (!start->no_op)
 		make_context(span, start);
+	else if (parent)
+		span->context = (struct varlena *) PG_DETOAST_DATUM_COPY(PointerGetDatum(parent));
 	MemoryContextSwitchTo(caller);
 	if (span->recording)
 	{
@@ -397,8 +333,8 @@ span_end_by_scope(Span *span, TimestampTz now)
 /* ---- changes ---- */
 
 /*
- * A span can live as long as its session, so nothing but what it keeps is put into its memory: values are
- * computed in the caller's and then copied.
+ * A span can live as long as its session, so nothing but what it keeps is put into its memory:
+ * values are computed in the caller's and then copied.
  */
 static Jsonb *
 copy_jsonb(Span *span, const Jsonb *value)
@@ -439,7 +375,10 @@ enlarge_links(Span *span, int nmore)
 	span->maxlinks = room;
 }
 
-/* The contexts and attributes of all links go into one piece of memory. */
+/*
+ * The contexts and attributes of all links go into one piece of memory.  Which of them lead to the
+ * session's own spans is known now; later their ids may have been forgotten.
+ */
 void
 span_add_links(Span *span, const SpanLink *links, int nlinks)
 {
@@ -464,6 +403,7 @@ span_add_links(Span *span, const SpanLink *links, int nlinks)
 		memcpy(copy, links[i].context, VARSIZE_ANY(links[i].context));
 		copy += MAXALIGN(VARSIZE_ANY(links[i].context));
 		link->attributes = NULL;
+		link->is_local = is_own(TRACE_CONTEXT(link->context)->span_id);
 		if (links[i].attributes)
 		{
 			link->attributes = (Jsonb *) copy;
@@ -499,8 +439,7 @@ enlarge_events(Span *span)
 }
 
 /*
- * Above the limit the oldest event goes, as in most SDKs: the last one is the one that tells how the
- * span ended.
+ * Above the limit the oldest event goes, as in most SDKs: the last one tells how the span ended.
  */
 void
 span_add_event(Span *span, const char *name, TimestampTz time, Jsonb *attributes)
@@ -514,18 +453,20 @@ span_add_event(Span *span, const char *name, TimestampTz time, Jsonb *attributes
 	}
 	event.time = time;
 	if (attributes)
-		event.attributes = copy_jsonb(span,
-									  attributes_merge(NULL, attributes, otel_event_attribute_count_limit,
-													   otel_effective_attribute_value_length_limit(),
-													   &event.dropped_attributes));
+	{
+		attributes = attributes_merge(NULL, attributes, otel_event_attribute_count_limit,
+									  otel_effective_attribute_value_length_limit(),
+									  &event.dropped_attributes);
+		event.attributes = copy_jsonb(span, attributes);
+	}
 	event.name = MemoryContextStrdup(span->memory, name);
 	enlarge_events(span);
 	span->events[span->nevents++] = event;
 }
 
 /*
- * OpenTelemetry, Set Status: Ok is final, Unset is ignored, a description counts only with Error.  After
- * Error only another Error or Ok may come.
+ * OpenTelemetry, Set Status: Ok is final, Unset is ignored, a description counts only with Error.
+ * After Error only another Error or Ok may come.
  */
 void
 span_set_status(Span *span, SpanStatus status, const char *message)

@@ -2,11 +2,12 @@
  * span.h: the spans of a session, in its memory.
  *
  * A span is in exactly one of two lists.  *Open* ones have not been ended; those of them that are
- * on the stack can be the current context, innermost last.  *Waiting* ones are over and become rows of
- * the queue when a transaction commits (span_scope.c).  Every span owns a memory context, a child of one
- * that lives as long as the session.
+ * on the stack can be the current context, innermost last.  *Waiting* ones are over and become rows
+ * of the queue when a transaction commits (span_scope.c).  Every span owns a memory context, a
+ * child of one that lives as long as the session.
  *
- *	span.c				the lists, ids, and what can be done to one span
+ *	span.c				the lists, and what can be done to one span
+ *	span_ids.c			ids
  *	span_scope.c		transactions and scopes
  *	span_flush.c		the way into the queue, late_interrupts.c what may not disturb it
  *	span_row.c			a row of the queue
@@ -44,7 +45,7 @@ typedef enum SpanStatus
 
 typedef enum SpanScope
 {
-	SPAN_SCOPE_TRANSACTION,		/* its transaction or its top-level statement, whichever is longer */
+	SPAN_SCOPE_TRANSACTION,		/* its transaction or top-level statement, whichever is longer */
 	SPAN_SCOPE_SESSION
 } SpanScope;
 
@@ -67,7 +68,7 @@ typedef struct Span
 	bool		recording;		/* sampled, and so queued when it is over */
 	bool		on_stack;		/* open, and a candidate for the current context */
 	bool		ended;			/* in the waiting list */
-	bool		ended_by_scope; /* ... put there by its scope's end: end_span() may still complete it */
+	bool		ended_by_scope; /* ... by its scope's end: end_span() may still complete it */
 	SpanScope	scope;
 
 	/* What it is about */
@@ -110,7 +111,7 @@ typedef struct SpanStart
 	int			nlinks;
 	Jsonb	   *attributes;		/* an object, or NULL */
 	bool		no_op;			/* nothing is to be recorded, whatever the sampler says */
-	bool		anonymous;		/* nobody learns its id, so it need not be known as the session's own */
+	bool		anonymous;		/* nobody learns its id, so it need not be remembered */
 } SpanStart;
 
 extern dlist_head span_open;	/* in order of their start */
@@ -137,12 +138,13 @@ extern Span *span_find_serial(uint64 serial);
 extern Span *span_start(const SpanStart *start, bool push);
 
 /*
- * Ends a span: off the stack, with what is above it, and on to the waiting ones.  One that is not recorded
- * is gone afterwards.  One that its scope ended gets another end.  Warns when it ends before it starts.
+ * Ends a span: off the stack, with what is above it, and on to the waiting ones.  One that is not
+ * recorded is gone afterwards.  One that its scope ended gets another end.  Warns when it ends
+ * before it starts.
  */
 extern void span_end(Span *span, TimestampTz end_time);
 
-/* Ends an open span whose scope is over; what is above it stays.  Cannot fail: abort callbacks call it. */
+/* Ends an open span whose scope is over; what is above it stays.  Cannot fail: aborts call it. */
 extern void span_end_by_scope(Span *span, TimestampTz now);
 
 /* Takes an open span off the stack, with what is above it. */
@@ -157,11 +159,5 @@ extern void span_add_links(Span *span, const SpanLink *links, int nlinks);
 extern void span_add_event(Span *span, const char *name, TimestampTz time, Jsonb *attributes);
 extern void span_set_status(Span *span, SpanStatus status, const char *message);
 extern void span_set_name(Span *span, const char *name);
-
-/* Is the span id of an open span of this session, or lately (SPAN_OWN_IDS) made by it? */
-extern bool span_is_own(const uint8 *span_id);
-
-/* size random bytes, not all of them zero */
-extern void span_random_id(uint8 *id, Size size);
 
 #endif

@@ -19,6 +19,7 @@
 #include "queue/span_queue.h"
 #include "settings.h"
 #include "spans/attribute_limits.h"
+#include "spans/span_ids.h"
 #include "spans/span_row.h"
 
 /* A row in the making. */
@@ -105,8 +106,7 @@ set_links(SpanRow *row, const SpanLink *links, int nlinks)
 	row->nulls[QUEUE_ONLY_LINK] = true;
 	if (nlinks == 0)
 		return;
-	if (nlinks == 1 && links->attributes == NULL &&
-		span_is_own(TRACE_CONTEXT(links->context)->span_id))
+	if (nlinks == 1 && links->attributes == NULL && links->is_local)
 	{
 		row->nulls[QUEUE_LINKS] = true;
 		row->nulls[QUEUE_ONLY_LINK] = false;
@@ -128,7 +128,7 @@ set_links(SpanRow *row, const SpanLink *links, int nlinks)
 										otel_effective_attribute_value_length_limit(), &ndropped);
 		dropped[i] = Int32GetDatum(ndropped);
 		any_dropped |= ndropped > 0;
-		if (span_is_own(TRACE_CONTEXT(kept[i].context)->span_id))
+		if (kept[i].is_local)
 			local[nlocal++] = Int32GetDatum(i + 1);
 	}
 	row->values[QUEUE_LINKS] = PointerGetDatum(span_link_build_array(kept, nlinks));
@@ -217,11 +217,12 @@ append_parts(Relation queue, const Span *span, SpanRow *row)
 		{
 			uint8		id[W3C_SPAN_ID_SIZE];
 
-			span_random_id(id, sizeof(id));
+			span_ids_random(id, sizeof(id));
 			row->values[QUEUE_PARENT_SPAN_ID] =
 				hex_text(TRACE_CONTEXT(span->context)->span_id, sizeof(id));
 			row->values[QUEUE_SPAN_ID] = hex_text(id, sizeof(id));
-			set_text(row, QUEUE_NAME, psprintf("%s (links, part %d of %d)", span->name, part, count));
+			set_text(row, QUEUE_NAME,
+					 psprintf("%s (links, part %d of %d)", span->name, part, count));
 			row->values[QUEUE_PARENT_IS_REMOTE] = BoolGetDatum(false);
 			row->values[QUEUE_ATTRIBUTES] = JsonbPGetDatum(marks);
 			row->values[QUEUE_DROPPED_ATTRIBUTES_COUNT] = Int32GetDatum(0);
