@@ -9,11 +9,13 @@
 - A C file includes headers of its own room and of those below it, with the room in the path.
 - No two headers have one name, and no two C files.
 - No test is ok(1), which cannot fail.
+- test/README.md names every test file beside what it proves.
 
 Files listed in scripts/style-exempt may still have long lines; the list only ever gets shorter.
 """
 
 import collections
+import fnmatch
 import os
 import pathlib
 import re
@@ -119,6 +121,16 @@ def certain_tests(paths):
                 yield f"{path}:{number}: {line.strip()}"
 
 
+def tests_without_a_place(paths):
+    """A test is found by what it proves: test/README.md names its file, or a pattern for it."""
+    readme = (ROOT / "test" / "README.md").read_text(encoding="utf-8")
+    patterns = [name for name in re.findall(r"`([^`]+)`", readme) if "/" in name]
+    for path in paths:
+        if re.match(r"test/(t/.*\.pl|pgtap/.*|sql/.*|specs/.*|unit/.*|fuzz/.*\.c)$", path):
+            if not any(fnmatch.fnmatch(path, "test/" + pattern) for pattern in patterns):
+                yield path
+
+
 def main():
     paths = files()
     text = [path for path in paths if is_text(path)]
@@ -132,7 +144,8 @@ def main():
          [found for path in text if path not in allowed for found in long_lines(path)]),
         ("every include stays in its room or goes down", list(arrows(sources))),
         ("no two headers and no two C files have one name", same_names(sources)),
-        ("every test can fail", list(certain_tests(paths)))]
+        ("every test can fail", list(certain_tests(paths))),
+        ("test/README.md says what each test file proves", list(tests_without_a_place(paths)))]
     for number, (sentence, against) in enumerate(checks, 1):
         print(f"{'not ok' if against else 'ok'} {number} - {sentence}")
         for found in against:
