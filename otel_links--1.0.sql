@@ -804,13 +804,10 @@ CREATE TABLE otel.span_queue (
     dropped_links_count             pg_catalog.int4         NOT NULL,
     kind                            pg_catalog.int2         NOT NULL,
     status_code                     pg_catalog.int2         NOT NULL,
-    trace_flags                     pg_catalog.int2         NOT NULL,
     parent_is_remote                pg_catalog.bool         NOT NULL,
-    trace_id                        pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
-    span_id                         pg_catalog.text COLLATE pg_catalog."C" NOT NULL,
+    context                         otel.trace_context      NOT NULL,
     parent_span_id                  pg_catalog.text COLLATE pg_catalog."C",
     name                            pg_catalog.text         NOT NULL,
-    trace_state                     pg_catalog.text,
     status_message                  pg_catalog.text,
     attributes                      pg_catalog.jsonb,
     events                          otel.span_event[],
@@ -826,7 +823,7 @@ COMMENT ON COLUMN otel.span_queue.origin_system IS 'the system identifier of the
 COMMENT ON COLUMN otel.span_queue.origin_database IS 'the oid of the database in which the span was recorded; rows that came with a copied database are not exported again';
 COMMENT ON COLUMN otel.span_queue.kind IS 'SpanKind: 1 internal, 2 server, 3 client, 4 producer, 5 consumer';
 COMMENT ON COLUMN otel.span_queue.status_code IS 'StatusCode: 0 unset, 1 ok, 2 error';
-COMMENT ON COLUMN otel.span_queue.trace_flags IS 'the W3C trace flags of the span itself (8 bits)';
+COMMENT ON COLUMN otel.span_queue.context IS 'the span''s own context: trace id, span id, flags and tracestate';
 COMMENT ON COLUMN otel.span_queue.parent_is_remote IS 'did the parent context come from another process?';
 COMMENT ON COLUMN otel.span_queue.link_dropped_attributes_counts IS 'dropped_attributes_count of each link, in the order of links; NULL when all are 0';
 COMMENT ON COLUMN otel.span_queue.local_links IS 'positions, from 1, of the links whose context is a span of the recording session itself (not remote); NULL when there is none';
@@ -1041,8 +1038,7 @@ BEGIN
     PERFORM otel.links_to('{}', $1);            -- raises when it is no trace id
 
     SELECT string_agg(
-               format('SELECT %L AS state, '
-                      'otel.from_ids(trace_id, span_id, trace_flags, trace_state) AS context, '
+               format('SELECT %L AS state, context, '
                       'parent_span_id, name, start_time, end_time, status_code, status_message, '
                       'attributes, CASE WHEN only_link IS NULL THEN links '
                       'ELSE ARRAY[otel.span_link(only_link)] END AS links FROM otel.%I',

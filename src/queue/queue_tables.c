@@ -29,13 +29,10 @@
 	{"dropped_links_count", INT4OID, NULL, true}, \
 	{"kind", INT2OID, NULL, true}, \
 	{"status_code", INT2OID, NULL, true}, \
-	{"trace_flags", INT2OID, NULL, true}, \
 	{"parent_is_remote", BOOLOID, NULL, true}, \
-	{"trace_id", TEXTOID, NULL, true}, \
-	{"span_id", TEXTOID, NULL, true}, \
+	{"context", InvalidOid, "otel.trace_context", true}, \
 	{"parent_span_id", TEXTOID, NULL, false}, \
 	{"name", TEXTOID, NULL, true}, \
-	{"trace_state", TEXTOID, NULL, false}, \
 	{"status_message", TEXTOID, NULL, false}, \
 	{"attributes", JSONBOID, NULL, false}, \
 	{"events", InvalidOid, "otel.span_event[]", false}, \

@@ -16,9 +16,9 @@ typedef enum QueueOpenResult
 } QueueOpenResult;
 
 /*
- * Opens the queue for appending, waiting a millisecond at most for each lock that appending needs:
- * those of the table, of its TOAST table, and of the indexes of both.  *extension is the extension's
- * oid.  The locks are held to the transaction's end.
+ * Opens the queue for appending, waiting a millisecond at most for each lock that appending
+ * needs: those of the table, of its TOAST table, and of the indexes of both.  *extension is the
+ * extension's oid.  The locks are held to the transaction's end.
  */
 extern QueueOpenResult queue_open(Relation *queue, Oid *extension);
 

@@ -144,8 +144,6 @@ set_links(SpanRow *row, const SpanLink *links, int nlinks)
 static void
 set_span(Relation queue, SpanRow *row, const Span *span)
 {
-	const TraceContext *own = TRACE_CONTEXT(span->context);
-	Size		state_len = TRACE_STATE_LEN(span->context);
 	bool		failed = span->rolled_back && span->status != SPAN_STATUS_ERROR;
 
 	memset(row, 0, sizeof(*row));
@@ -158,18 +156,12 @@ set_span(Relation queue, SpanRow *row, const Span *span)
 	row->values[QUEUE_KIND] = Int16GetDatum((int16) span->kind);
 	row->values[QUEUE_STATUS_CODE] =
 		Int16GetDatum(failed ? SPAN_STATUS_ERROR : (int16) span->status);
-	row->values[QUEUE_TRACE_FLAGS] = Int16GetDatum(own->trace_flags);
 	row->values[QUEUE_PARENT_IS_REMOTE] = BoolGetDatum(span->parent_is_remote);
-	row->values[QUEUE_TRACE_ID] = hex_text(own->trace_id, W3C_TRACE_ID_SIZE);
-	row->values[QUEUE_SPAN_ID] = hex_text(own->span_id, W3C_SPAN_ID_SIZE);
+	row->values[QUEUE_CONTEXT] = PointerGetDatum(span->context);
 	row->nulls[QUEUE_PARENT_SPAN_ID] = !span->has_parent;
 	if (span->has_parent)
 		row->values[QUEUE_PARENT_SPAN_ID] = hex_text(span->parent_span_id, W3C_SPAN_ID_SIZE);
 	set_text(row, QUEUE_NAME, span->name);
-	row->nulls[QUEUE_TRACE_STATE] = state_len == 0;
-	if (state_len > 0)
-		row->values[QUEUE_TRACE_STATE] =
-			PointerGetDatum(cstring_to_text_with_len(own->trace_state, state_len));
 	set_text(row, QUEUE_STATUS_MESSAGE, failed ? "transaction rolled back" : span->status_message);
 	row->nulls[QUEUE_ATTRIBUTES] = span->attributes == NULL;
 	row->values[QUEUE_ATTRIBUTES] = PointerGetDatum(span->attributes);
@@ -188,6 +180,20 @@ part_attributes(int index, int count)
 								  index, count);
 
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(object)));
+}
+
+/* A context of its own, in the same trace. */
+static Datum
+part_context(const struct varlena *whole)
+{
+	const TraceContext *context = TRACE_CONTEXT(whole);
+	W3cTraceparent part;
+
+	part.trace_flags = context->trace_flags;
+	memcpy(part.trace_id, context->trace_id, sizeof(part.trace_id));
+	span_ids_random(part.span_id, sizeof(part.span_id));
+	return PointerGetDatum(trace_context_make(&part, context->trace_state,
+											  TRACE_STATE_LEN(whole)));
 }
 
 /*
@@ -215,12 +221,10 @@ append_parts(Relation queue, const Span *span, SpanRow *row)
 		}
 		else
 		{
-			uint8		id[W3C_SPAN_ID_SIZE];
+			const TraceContext *whole = TRACE_CONTEXT(span->context);
 
-			span_ids_random(id, sizeof(id));
-			row->values[QUEUE_PARENT_SPAN_ID] =
-				hex_text(TRACE_CONTEXT(span->context)->span_id, sizeof(id));
-			row->values[QUEUE_SPAN_ID] = hex_text(id, sizeof(id));
+			row->values[QUEUE_PARENT_SPAN_ID] = hex_text(whole->span_id, W3C_SPAN_ID_SIZE);
+			row->values[QUEUE_CONTEXT] = part_context(span->context);
 			set_text(row, QUEUE_NAME,
 					 psprintf("%s (links, part %d of %d)", span->name, part, count));
 			row->values[QUEUE_PARENT_IS_REMOTE] = BoolGetDatum(false);
@@ -241,7 +245,7 @@ append_parts(Relation queue, const Span *span, SpanRow *row)
 void
 span_row_append(Relation queue, const Span *span)
 {
-	SpanRow	row;
+	SpanRow		row;
 	SpanLink   *links = span->links;
 	int			limit = otel_span_link_count_limit;
 	int			nkept = span->nlinks;

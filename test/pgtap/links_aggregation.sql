@@ -43,7 +43,8 @@ SELECT is(attributes, '{"session.id": "anna", "search.count": 4}', 'one span for
   FROM otel.span_queue WHERE name = 'search session';
 SELECT results_eq(
     $$SELECT s.attributes ->> 'search.query', l.attributes
-        FROM otel.span_queue AS q, otel.span_links(q.links) AS l JOIN otel.span_queue AS s USING (trace_id, span_id)
+        FROM otel.span_queue AS q, otel.span_links(q.links) AS l JOIN otel.span_queue AS s
+          ON l.trace_id = otel.trace_id(s.context) AND l.span_id = otel.span_id(s.context)
        WHERE q.name = 'search session' ORDER BY s.start_time$$,
     $$VALUES ('red shoes', '{"link.type": "aggregated_from", "search.query": "red shoes"}'::jsonb),
              ('red shoes 39', '{"link.type": "aggregated_from", "search.query": "red shoes 39"}'),

@@ -55,8 +55,8 @@ CALL send_next('webhook');
 
 SELECT results_eq('SELECT name FROM otel.span_queue ORDER BY start_time',
     $$VALUES ('send email'), ('send sms'), ('send push'), ('send webhook')$$, 'four spans');
-SELECT is(count(DISTINCT trace_id), 4::bigint, 'in four traces') FROM otel.span_queue;
-SELECT ok(bool_and(trace_id <> '0af7651916cd43dd8448eb211c80319c'), 'none of them the request''s') FROM otel.span_queue;
+SELECT is(count(DISTINCT otel.trace_id(context)), 4::bigint, 'in four traces') FROM otel.span_queue;
+SELECT ok(bool_and(otel.trace_id(context) <> '0af7651916cd43dd8448eb211c80319c'), 'none of them the request''s') FROM otel.span_queue;
 SELECT ok(bool_and(parent_span_id IS NULL), 'and none with a parent') FROM otel.span_queue;
 SELECT results_eq(
     'SELECT DISTINCT l.* FROM otel.span_queue, otel.span_links(links) AS l',

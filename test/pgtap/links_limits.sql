@@ -64,9 +64,9 @@ SELECT is(array_agg(i ORDER BY part, o), (SELECT array_agg(i) FROM generate_seri
   FROM result, unnest(items) WITH ORDINALITY AS u (i, o);
 SELECT is(max(cardinality(items)), 128, 'no part has more than the limit') FROM result;
 SELECT is(sum(dropped), 0::bigint, 'nothing counts as dropped') FROM result;
-SELECT is(count(DISTINCT (span).span_id), 8::bigint, 'each part has a span id of its own') FROM result;
-SELECT is(count(DISTINCT (span).trace_id), 1::bigint, 'in one trace') FROM result;
-SELECT is(array_agg(DISTINCT (span).parent_span_id), (SELECT array_agg((span).span_id) FROM result WHERE part = 1),
+SELECT is(count(DISTINCT otel.span_id((span).context)), 8::bigint, 'each part has a span id of its own') FROM result;
+SELECT is(count(DISTINCT otel.trace_id((span).context)), 1::bigint, 'in one trace') FROM result;
+SELECT is(array_agg(DISTINCT (span).parent_span_id), (SELECT array_agg(otel.span_id((span).context)) FROM result WHERE part = 1),
           'the further parts are children of the batch span') FROM result WHERE part > 1;
 SELECT is(count(DISTINCT ((span).kind, (span).start_time, (span).end_time)), 1::bigint,
           'of the same kind and times') FROM result;

@@ -83,7 +83,8 @@ SELECT is(jsonb_typeof(l.attributes -> 'messaging.kafka.offset'), 'number', 'the
 SELECT is(jsonb_typeof(l.attributes -> 'messaging.destination.partition.id'), 'string', 'the partition is a string')
   FROM otel.span_queue, otel.span_links(links, 1) AS l;
 SELECT is((SELECT count(*) FROM orders JOIN otel.span_queue AS q
-              ON otel.trace_id(trace_context) = q.trace_id AND otel.span_id(trace_context) = q.span_id), 5::bigint,
+              ON otel.trace_id(trace_context) = otel.trace_id(q.context)
+             AND otel.span_id(trace_context) = otel.span_id(q.context)), 5::bigint,
           'the rows that the batch inserts belong to its span: whoever processes them links to it');
 SELECT is((SELECT array_agg(topic) FROM inbox WHERE processed_at IS NULL), '{refunds}', 'the other topic waits');
 

@@ -59,7 +59,7 @@ SELECT results_eq(
     $$SELECT l.span_id, l.attributes FROM otel.span_queue, otel.span_links(links) AS l WHERE name = 'make_reports'$$,
     $$VALUES ('000000000000000a', '{"report.id": 1}'::jsonb), ('000000000000000b', '{"report.id": 2}'), ('000000000000000c', '{"report.id": 3}')$$,
     'the job is linked to all requests, also to that which failed');
-SELECT is(array_agg(DISTINCT parent_span_id), (SELECT array_agg(span_id) FROM otel.span_queue WHERE name = 'make_reports'),
+SELECT is(array_agg(DISTINCT parent_span_id), (SELECT array_agg(otel.span_id(context)) FROM otel.span_queue WHERE name = 'make_reports'),
           'the reports'' spans are children of the job''s')
   FROM otel.span_queue WHERE name = 'make_report';
 SELECT results_eq(

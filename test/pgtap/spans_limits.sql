@@ -127,7 +127,7 @@ SELECT is(array_agg(attributes ORDER BY ctid), ARRAY['{"a": 1, "otel_links.part.
           'part.index and part.count are on each') FROM otel.span_queue;
 SELECT is(array_agg(coalesce(parent_span_id, 'none') ORDER BY ctid), ARRAY['none', otel.span_id(:'split'), otel.span_id(:'split')],
           'the further parts are children of the span') FROM otel.span_queue;
-SELECT ok(count(DISTINCT span_id) = 3 AND count(DISTINCT trace_id) = 1 AND NOT bool_or(parent_is_remote), 'with ids of their own, in its trace') FROM otel.span_queue;
+SELECT ok(count(DISTINCT otel.span_id(context)) = 3 AND count(DISTINCT otel.trace_id(context)) = 1 AND NOT bool_or(parent_is_remote), 'with ids of their own, in its trace') FROM otel.span_queue;
 SELECT is(array_agg(format('%s %s %s', status_code, status_message, cardinality(events)) ORDER BY ctid), ARRAY['2 failed 1', '0  ', '0  '],
           'status and events are told once') FROM otel.span_queue;
 TRUNCATE otel.span_queue;

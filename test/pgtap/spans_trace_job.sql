@@ -13,7 +13,7 @@ CREATE TABLE t (id int, trace_context otel.trace_context DEFAULT otel.current_tr
 CALL otel.trace_job('insert', 'INSERT INTO t VALUES (1)', ARRAY[otel.span_link('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01')],
                     '{"cron.job": 7}', 'consumer');
 SELECT is(format('%s %s %s %s %s', name, kind, status_code, attributes, cardinality(links)), 'insert 5 0 {"cron.job": 7} 1', 'a job''s span, as it was told') FROM otel.span_queue;
-SELECT is(otel.span_id(t.trace_context), q.span_id, 'is current while the job runs') FROM t, otel.span_queue q;
+SELECT is(otel.span_id(t.trace_context), otel.span_id(q.context), 'is current while the job runs') FROM t, otel.span_queue q;
 SELECT is(current_trace_context(), NULL, 'and not afterwards');
 TRUNCATE otel.span_queue, t;
 
@@ -99,7 +99,7 @@ BEGIN
     END;
 END $$;
 SELECT is(attributes, '{"d": "the detail", "h": "the hint", "t": "printer"}', 'detail, hint and the rest of the error are the original ones') FROM otel.span_queue WHERE name = 'around';
-SELECT is(q.parent_span_id, a.span_id, 'jobs nest, and a handler finds the outer span current') FROM otel.span_queue q, otel.span_queue a WHERE q.name = 'fails' AND a.name = 'around';
+SELECT is(q.parent_span_id, otel.span_id(a.context), 'jobs nest, and a handler finds the outer span current') FROM otel.span_queue q, otel.span_queue a WHERE q.name = 'fails' AND a.name = 'around';
 TRUNCATE otel.span_queue;
 
 -- a job that fails after it committed

@@ -12,8 +12,9 @@ SELECT plan(40);
 
 -- the spans of the queue; context and parent as otel.trace_context, links as array of contexts
 CREATE VIEW spans AS
-SELECT q.*, otel.from_ids(trace_id, span_id, trace_flags, trace_state) AS span,
-       otel.from_ids(trace_id, parent_span_id, trace_flags, trace_state) AS parent,
+SELECT q.*, context AS span,
+       otel.from_ids(otel.trace_id(context), parent_span_id, otel.trace_flags(context),
+                     otel.trace_state(context)) AS parent,
        coalesce((SELECT array_agg((l).context) FROM unnest(links) l),
                 array_remove(ARRAY[only_link], NULL)) AS linked
   FROM otel.span_queue q;

@@ -13,10 +13,14 @@ CREATE EXTENSION otel_links;
 
 -- ids are random: rows name them by their places
 CREATE TEMPORARY VIEW spans AS
-SELECT q.name, coalesce(p.name, '-') AS parent, q.kind, q.status_code AS status, q.status_message AS message,
-       q.attributes, cardinality(q.links) AS links, cardinality(q.events) AS events, q.trace_flags AS flags,
+SELECT q.name, coalesce(
+           (SELECT p.name FROM otel.span_queue p
+             WHERE otel.trace_id(p.context) = otel.trace_id(q.context)
+               AND otel.span_id(p.context) = q.parent_span_id), '-') AS parent, q.kind, q.status_code AS status, q.status_message AS message,
+       q.attributes, cardinality(q.links) AS links, cardinality(q.events) AS events,
+       otel.trace_flags(q.context) AS flags,
        q.parent_is_remote AS remote
-  FROM otel.span_queue q LEFT JOIN otel.span_queue p ON p.trace_id = q.trace_id AND p.span_id = q.parent_span_id;
+  FROM otel.span_queue q;
 
 -- a scheduled job: one span, linked to what waits, around the work
 CREATE TABLE report_request (id int, trace_context otel.trace_context);
@@ -43,7 +47,7 @@ TRUNCATE otel.span_queue;
 SELECT record_span('import', '2026-01-02 03:04:05+00', '2026-01-02 03:04:06+00', status => 'error',
                    message => 'no file', kind => 'client',
                    parent => '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01;vendor=1') IS NOT NULL AS recorded;
-SELECT name, trace_id, parent_span_id, trace_state, start_time AT TIME ZONE 'UTC' AS start_time,
+SELECT name, otel.trace_id(context), parent_span_id, otel.trace_state(context), start_time AT TIME ZONE 'UTC' AS start_time,
        end_time AT TIME ZONE 'UTC' AS end_time, kind, status_code, status_message, parent_is_remote
   FROM otel.span_queue;
 TRUNCATE otel.span_queue;

@@ -42,15 +42,15 @@ $node->safe_psql('postgres', q{
 	SELECT otel.record_span('sound-1', now());
 	COMMIT;
 	INSERT INTO otel.span_queue
-	SELECT (SELECT system_identifier FROM pg_control_system()), now(), now(), (SELECT oid
-		FROM pg_database WHERE datname = current_database()),
-	       0, 0, 0, 1, 0, 1, false, 'no id', 'no id', NULL, 'damaged';
+	SELECT (SELECT system_identifier FROM pg_control_system()), now(), now(),
+	       (SELECT oid FROM pg_database WHERE datname = current_database()),
+	       0, 0, 0, 1, 0, false, otel.from_ids(md5('a'), left(md5('b'), 16), 1), 'no id', 'damaged';
 	SELECT otel.record_span('sound-2', now())});
 OtelExport::wait_drained($node);
 is_deeply([ $receiver->span_names(qr/^sound/) ], [ OtelExport::names('sound', 2) ],
 	'spans before and after a damaged row arrive');
 is($node->safe_psql('postgres', 'SELECT name || \': \' || error FROM otel.failed_spans'),
-	'damaged: traceId in the queue has 5 characters instead of 32',
+	'damaged: parentSpanId in the queue has 5 characters instead of 16',
 		'a damaged row is set aside with its error');
 
 # An old snapshot keeps every deleted row: the exporter walks over them once, not once a batch

@@ -21,7 +21,7 @@ my $session = Session->new($node, 'postgres');
 $session->ask(q{SELECT otel.record_span('older', now())});
 $node->safe_psql('postgres', qq{
 	CREATE INDEX ON otel.$_ (name);
-	CREATE INDEX ON otel.$_ USING hash (trace_id);
+	CREATE INDEX ON otel.$_ USING hash (context);
 	CREATE INDEX ON otel.$_ USING brin (start_time);
 	CREATE INDEX ON otel.$_ (lower(name));
 	CREATE INDEX ON otel.$_ (name) INCLUDE (kind) WHERE kind = 5}) foreach @tables;
@@ -43,8 +43,8 @@ sub right
 	is($found, join("\n", $count, $count, $count, $consumers, $consumers), "$table: $test");
 	my $by_hash = $node->safe_psql('postgres', qq{
 		SET enable_seqscan = off; SET enable_material = off;
-		SELECT count(*) FROM (SELECT trace_id AS wanted FROM otel.$table OFFSET 0) s,
-			LATERAL (SELECT 1 FROM otel.$table WHERE trace_id = wanted OFFSET 0) t});
+		SELECT count(*) FROM (SELECT context AS wanted FROM otel.$table OFFSET 0) s,
+			LATERAL (SELECT 1 FROM otel.$table WHERE context = wanted OFFSET 0) t});
 	is($by_hash, $count, '… by hash as well');
 	$node->safe_psql('postgres', qq{
 		SELECT bt_index_check(indexrelid, true)

@@ -1,8 +1,8 @@
 /*
  * otlp_span.c: rows of the queue as OTLP spans (trace.proto).
  *
- * Measured on one core with spans of 128 links, two attributes each (bench/export): nearly all time goes
- * into the links, so they are read from the array in place.
+ * Measured on one core with spans of 128 links, two attributes each (bench/export): nearly all
+ * time goes into the links, so they are read from the array in place.
  */
 #include "postgres.h"
 
@@ -82,6 +82,19 @@ put_hex_id(Writer *w, Field f, Datum value, int size)
 						f.name, (size_t) VARSIZE_ANY_EXHDR(t), size * 2)));
 	hex_decode(VARDATA_ANY(t), size * 2, (char *) id);
 	put_id(w, f, id, size);
+}
+
+static void
+put_context(Writer *w, struct varlena *context, Field trace_id, Field span_id, Field trace_state)
+{
+	const TraceContext *fields = TRACE_CONTEXT(context);
+	const char *state = fields->trace_state;
+	int			state_len = TRACE_STATE_LEN(context);
+
+	put_id(w, trace_id, fields->trace_id, W3C_TRACE_ID_SIZE);
+	put_id(w, span_id, fields->span_id, W3C_SPAN_ID_SIZE);
+	utf8_convert_lossy(&state, &state_len);
+	put_string(w, trace_state, state, state_len);
 }
 
 static void
@@ -177,19 +190,13 @@ int_array(Datum array, bool isnull, int *n)
 static void
 put_link(Writer *w, struct varlena *context, Jsonb *attributes, uint32 dropped, bool is_remote)
 {
-	const TraceContext *ctx = TRACE_CONTEXT(context);
-	const char *state = ctx->trace_state;
-	int			state_len = TRACE_STATE_LEN(context);
 	size_t		start = begin_item(w, SPAN_LINKS);
 
-	put_id(w, LINK_TRACE_ID, ctx->trace_id, W3C_TRACE_ID_SIZE);
-	put_id(w, LINK_SPAN_ID, ctx->span_id, W3C_SPAN_ID_SIZE);
-	utf8_convert_lossy(&state, &state_len);
-	put_string(w, LINK_TRACE_STATE, state, state_len);
+	put_context(w, context, LINK_TRACE_ID, LINK_SPAN_ID, LINK_TRACE_STATE);
 	if (attributes)
 		put_attributes(w, LINK_ATTRIBUTES, attributes);
 	put_uint32(w, LINK_DROPPED_ATTRIBUTES, dropped);
-	put_fixed32(w, LINK_FLAGS, ctx->trace_flags | SPAN_FLAGS_HAS_IS_REMOTE |
+	put_fixed32(w, LINK_FLAGS, TRACE_CONTEXT(context)->trace_flags | SPAN_FLAGS_HAS_IS_REMOTE |
 				(is_remote ? SPAN_FLAGS_IS_REMOTE : 0));
 	end_message(w, start);
 }
@@ -248,10 +255,9 @@ put_links(Writer *w, TupleDesc desc, Datum *values, bool *nulls)
 static void
 put_scalars(Writer *w, Datum *values, bool *nulls)
 {
-	put_hex_id(w, SPAN_TRACE_ID, values[QUEUE_TRACE_ID], W3C_TRACE_ID_SIZE);
-	put_hex_id(w, SPAN_SPAN_ID, values[QUEUE_SPAN_ID], W3C_SPAN_ID_SIZE);
-	if (!nulls[QUEUE_TRACE_STATE])
-		put_text(w, SPAN_TRACE_STATE, values[QUEUE_TRACE_STATE]);
+	struct varlena *own = DatumGetTraceContextPP(values[QUEUE_CONTEXT]);
+
+	put_context(w, own, SPAN_TRACE_ID, SPAN_SPAN_ID, SPAN_TRACE_STATE);
 	if (!nulls[QUEUE_PARENT_SPAN_ID])
 		put_hex_id(w, SPAN_PARENT_SPAN_ID, values[QUEUE_PARENT_SPAN_ID], W3C_SPAN_ID_SIZE);
 	put_text(w, SPAN_NAME, values[QUEUE_NAME]);
@@ -262,7 +268,7 @@ put_scalars(Writer *w, Datum *values, bool *nulls)
 	put_uint32(w, SPAN_DROPPED_EVENTS, DatumGetInt32(values[QUEUE_DROPPED_EVENTS_COUNT]));
 	put_uint32(w, SPAN_DROPPED_LINKS, DatumGetInt32(values[QUEUE_DROPPED_LINKS_COUNT]));
 	put_status(w, values, nulls);
-	put_fixed32(w, SPAN_FLAGS, (DatumGetInt16(values[QUEUE_TRACE_FLAGS]) & 0xff) |
+	put_fixed32(w, SPAN_FLAGS, TRACE_CONTEXT(own)->trace_flags |
 				SPAN_FLAGS_HAS_IS_REMOTE |
 				(DatumGetBool(values[QUEUE_PARENT_IS_REMOTE]) ? SPAN_FLAGS_IS_REMOTE : 0));
 }
