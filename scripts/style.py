@@ -2,7 +2,7 @@
 """style: what a reader and a reviewer may rely on, checked.  Prints TAP.
 
     scripts/style.py            the check
-    scripts/style.py --long     lists every line of more than 100 columns, also of the files that may
+    scripts/style.py --long     lists every long line, also those of files that may have them
 
 - No line of C, SQL, shell, Perl, Python or prose has more than 100 columns; a tab goes to the next
   multiple of 4.  Exceptions: rows of Markdown tables, and words that cannot be broken.

@@ -1,7 +1,7 @@
 """What the storm's clients did, and what must be true afterwards.
 
-A Part is one transaction: its rows, its spans and how it ended as far as its client was told.  Nothing here
-asks the server; verdict.py compares a journal with what is there.
+A Part is one transaction: its rows, its spans and how it ended as far as its client was told.
+Nothing here asks the server; verdict.py compares a journal with what is there.
 """
 
 COMMITTED = "committed"         # the client was told so
@@ -11,8 +11,8 @@ UNKNOWN = "unknown"             # the connection broke before COMMIT was answere
 
 class Row:
     """A row that was inserted.  expected is the text of the context that it must have, None, or
-    "span NAME" where the client cannot know it: that of the span of that name.  allowed are others that it
-    may have, where the server may refuse to trust a comment."""
+    "span NAME" where the client cannot know it: that of the span of that name.  allowed are others
+    that it may have, where the server may refuse to trust a comment."""
 
     __slots__ = ("id", "expected", "allowed", "undone")
 
@@ -24,7 +24,8 @@ class Row:
 
 
 class Span:
-    """A span that was started.  undone: a rollback undid its start or its end, so its status is Error."""
+    """A span that was started.  undone: a rollback undid its start or its end, so its status is
+    Error."""
 
     __slots__ = ("name", "context", "undone")
 
@@ -48,7 +49,7 @@ class Part:
         self.name = name
         self.move = move        # the method of Session that made it
         self.error = None       # what it or the next two failed with, to find out why
-        self.effects = []       # in the order of time; a span twice, when it begins and when it ends
+        self.effects = []       # in order of time; a span twice, when it begins and when it ends
         self.spans = []
         self.outcome = ROLLED_BACK
         self.was_prepared = False
@@ -87,7 +88,8 @@ class Part:
             effect.undone = True
 
     def __str__(self):
-        return f"{self.name}, {self.move}, {self.outcome}" + (f", {self.error}" if self.error else "")
+        error = f", {self.error}" if self.error else ""
+        return f"{self.name}, {self.move}, {self.outcome}{error}"
 
     @property
     def rows(self):

@@ -1,7 +1,7 @@
 """One of the storm's sessions: random transactions, each noted in a journal as it goes.
 
-The choices come from the session's own seeded generator, so that a seed gives each session the same script
-of transactions; how the sessions interleave is the machine's affair.
+The choices come from the session's own seeded generator, so that a seed gives each session the same
+script of transactions; how the sessions interleave is the machine's affair.
 """
 
 import random
@@ -17,8 +17,8 @@ ISOLATION = ["READ COMMITTED"] * 4 + ["REPEATABLE READ", "SERIALIZABLE", "SERIAL
 
 
 class Session(threading.Thread):
-    """pid is the server process to cancel or terminate, or None.  parts is the journal, and errors counts
-    the SQLSTATEs of what failed."""
+    """pid is the server process to cancel or terminate, or None.  parts is the journal, and errors
+    counts the SQLSTATEs of what failed."""
 
     def __init__(self, number, seed, conninfo, until, prepare_transactions):
         super().__init__(name=f"session {number}", daemon=True)
@@ -106,7 +106,9 @@ class Session(threading.Thread):
     # ---- words of the language ----
 
     def _context(self):
-        return f"00-{self.random.getrandbits(128) or 1:032x}-{self.random.getrandbits(64) or 1:016x}-01"
+        trace_id = self.random.getrandbits(128) or 1
+        span_id = self.random.getrandbits(64) or 1
+        return f"00-{trace_id:032x}-{span_id:016x}-01"
 
     def _part(self):
         self._transactions += 1
@@ -133,7 +135,8 @@ class Session(threading.Thread):
         return self.connection.execute(self._commented(sql, comment), parameters, prepare=prepare)
 
     def _commit(self, part, sql="COMMIT", parameters=None):
-        """Runs what commits, alone or at its end.  An error that leaves the connection alive is a rollback."""
+        """Runs what commits, alone or at its end.  An error that leaves the connection alive is a
+        rollback."""
         part.outcome = UNKNOWN
         try:
             self.connection.execute(sql, parameters)
@@ -149,9 +152,11 @@ class Session(threading.Thread):
 
     def _start_span(self, part, scope="transaction"):
         span = part.begin_span()
-        links = "ARRAY[otel.span_link(%s::otel.trace_context)]" if self.random.random() < 0.3 else "%s"
-        attributes = ("jsonb_build_object('text', repeat('x', 20000))" if self.random.random() < 0.05
-                      else "'{\"storm\": true}'")
+        links, attributes = "%s", "'{\"storm\": true}'"
+        if self.random.random() < 0.3:
+            links = "ARRAY[otel.span_link(%s::otel.trace_context)]"
+        if self.random.random() < 0.05:
+            attributes = "jsonb_build_object('text', repeat('x', 20000))"
         link = self._context() if links != "%s" else None
         answer = self._run(f"SELECT otel.start_span(%s, {links}, scope => '{scope}',"
                            f" attributes => {attributes})::text", None, (span.name, link))
@@ -206,10 +211,11 @@ class Session(threading.Thread):
 
     def _work(self, part, steps=None):
         steps = steps or [
-            self._insert, self._insert, self._insert, self._insert_many, self._copy, self._pipeline,
-            self._prepared, self._set_local, self._span, self._span, self._savepoint, self._savepoint,
-            self._bump, self._bump, self._cursor, self._temporary_table, self._listen, self._exceptions,
-            self._insert_deferred, self._timeout]
+            self._insert, self._insert, self._insert, self._insert_many, self._copy,
+            self._pipeline, self._prepared, self._set_local, self._span, self._span,
+            self._savepoint, self._savepoint, self._bump, self._bump, self._cursor,
+            self._temporary_table, self._listen, self._exceptions, self._insert_deferred,
+            self._timeout]
         # the first row tells how a transaction ended whose client does not know
         self._insert(part)
         for _ in range(self.random.randint(1, 6)):
@@ -223,8 +229,8 @@ class Session(threading.Thread):
         if self.random.random() < 0.5:
             self._run("INSERT INTO work VALUES (%s, %s)", comment, (row.id, row.expected))
         else:
-            self._run(f"INSERT INTO work VALUES ({self._literal(row.id)}, {self._literal(row.expected)})",
-                      comment)
+            self._run("INSERT INTO work VALUES "
+                      f"({self._literal(row.id)}, {self._literal(row.expected)})", comment)
 
     @staticmethod
     def _literal(text):
@@ -285,25 +291,27 @@ class Session(threading.Thread):
             return
         self._start_span(part)
         if self.random.random() < 0.3:
-            self._run("SELECT otel.set_attributes(%s), otel.add_event('event')", None, ('{"b": 2}',))
+            self._run("SELECT otel.set_attributes(%s), otel.add_event('event')", None,
+                      ('{"b": 2}',))
         if self.random.random() < 0.2:
-            self._run("SELECT otel.record_span(%s, clock_timestamp())", None, (part.whole_span().name,))
+            self._run("SELECT otel.record_span(%s, clock_timestamp())", None,
+                      (part.whole_span().name,))
 
     def _end_span(self, part):
-        # in this order: a cancelled statement ends nothing, and its transaction is undone either way
+        # in this order: a cancelled statement ends nothing, and its transaction is undone anyway
         self._run("SELECT otel.end_span()")
         part.end_span(self.spans.pop())
 
     def _savepoint(self, part):
-        """Some work, which is kept, undone, or undone by an error.  Spans stay on the stack through it."""
+        """Some work, which is kept, undone, or undone by an error.  Spans stay on the stack."""
         place = len(part.effects)
         before = self.transaction_context
         self._savepoints += 1
         name = f"s{self._savepoints}"
         self._run(f"SAVEPOINT {name}")
         for _ in range(self.random.randint(1, 3)):
-            self.random.choice([self._insert, self._span, self._bump, self._set_local, self._savepoint,
-                                self._insert_many])(part)
+            self.random.choice([self._insert, self._span, self._bump, self._set_local,
+                                self._savepoint, self._insert_many])(part)
         end = self.random.random()
         if end < 0.4:
             self._run(f"RELEASE {name}")
@@ -337,7 +345,8 @@ class Session(threading.Thread):
         comment = self._comment()
         row = part.row(self._expected(comment))
         table = "t" + row.id.replace("-", "_").replace(".", "_")
-        drop = self.random.choice(["ON COMMIT DROP", "ON COMMIT DELETE ROWS", "ON COMMIT PRESERVE ROWS"])
+        drop = self.random.choice(
+            ["ON COMMIT DROP", "ON COMMIT DELETE ROWS", "ON COMMIT PRESERVE ROWS"])
         self._run(f"CREATE TEMPORARY TABLE {table} (id text, expected text) {drop}")
         self._run(f"INSERT INTO {table} VALUES (%s, %s)", None, (row.id, row.expected))
         self._run(f"INSERT INTO work SELECT * FROM {table}", comment)
@@ -370,7 +379,7 @@ class Session(threading.Thread):
     # ---- one message, or one statement, which commits by itself ----
 
     def one_message(self):
-        """A transaction in one message of the simple protocol, whose one comment speaks for all of it."""
+        """A transaction in one message of the simple protocol, whose one comment speaks for it."""
         part = self._part()
         comment = self._context()
         given = self._expected(comment)
@@ -404,7 +413,7 @@ class Session(threading.Thread):
         self._call_steps(lambda job, given: f"CALL steps('{job}', {self._literal(given)})")
 
     def _call_steps(self, call, commented=True):
-        """The procedure's three transactions; those that the client heard nothing of are unknown."""
+        """The procedure's three transactions; what the client heard nothing of is unknown."""
         comment = self._comment() if commented else None
         given = self._expected(comment)
         first = self._part()
@@ -449,8 +458,8 @@ class Session(threading.Thread):
         outer.outcome = UNKNOWN     # its span has no row of its own: its end is that of the steps
         spans, self.spans = self.spans, [type(outer.spans[0])(name, f"span {name}")]
         try:
-            self._call_steps(lambda job, given: f"CALL otel.trace_job('{name}', $$CALL steps('{job}', "
-                             f"'{given}')$$)", commented=False)
+            self._call_steps(lambda job, given: f"CALL otel.trace_job('{name}', "
+                             f"$$CALL steps('{job}', '{given}')$$)", commented=False)
         finally:
             self.spans = spans
         outer.outcome = COMMITTED
@@ -470,7 +479,8 @@ class Session(threading.Thread):
         self._run("BEGIN")
         self._insert(part)
         names = [part.whole_span().name for _ in range(3)]
-        self._run("DECLARE held CURSOR WITH HOLD FOR SELECT otel.record_span(name, clock_timestamp())"
+        self._run("DECLARE held CURSOR WITH HOLD FOR"
+                  " SELECT otel.record_span(name, clock_timestamp())"
                   f" FROM unnest('{{{','.join(names)}}}'::text[]) name")
         self._commit(part)
         self._run("FETCH ALL FROM held")
@@ -497,7 +507,7 @@ class Session(threading.Thread):
                 self.spans.pop()
                 self.session_spans = 0
             else:
-                # the part that ends it answers for it: cut off, it stays open until the session ends
+                # the part that ends it answers for it; cut off, it is open until the session ends
                 self._start_span(Part(part.name, part.move), "session")
                 self.session_spans = 1
         except psycopg.Error:

@@ -1,12 +1,12 @@
-"""A storm: sessions that run random transactions on a publisher while they are cancelled and terminated.
+"""A storm: sessions run random transactions on a publisher while they are cancelled and terminated.
 
     storm.py --publisher CONNINFO --subscriber CONNINFO --receiver DIR --seed N [--seconds N]
              [--sessions N] [--pace N] [--prepare-transactions]
 
-Both servers have test/storm/schema.sql, a subscription between them and exporters that send to the receiver
-whose files are in DIR.  When the time is over and both sides are at rest it prints one JSON object: how many
-transactions, rows and spans there were, what failed by SQLSTATE, what the exporters counted, and under
-"against" a list for each check of verdict.py, empty when all is well.
+Both servers have test/storm/schema.sql, a subscription between them and exporters that send to the
+receiver whose files are in DIR.  When the time is over and both sides are at rest it prints a JSON
+object: how many transactions, rows and spans there were, what failed by SQLSTATE, what the
+exporters counted, and under "against" a list for each check of verdict.py, empty when all is well.
 """
 
 import argparse
@@ -26,8 +26,8 @@ AT_REST_SECONDS = 600
 
 
 class Disturbance(threading.Thread):
-    """Does something to the servers at random moments.  act(random) is called again and again, with pauses of
-    at most so many seconds; errors are part of the storm."""
+    """Does something to the servers at random moments.  act(random) is called again and again, with
+    pauses of at most so many seconds; errors are part of the storm."""
 
     def __init__(self, name, options, until, pause, act):
         super().__init__(name=name, daemon=True)
@@ -56,7 +56,8 @@ class Storm:
         self.exporters_ended = 0
         self.connections = {}
         self.sessions = [
-            Session(number, options.seed, options.publisher, self.until, options.prepare_transactions)
+            Session(number, options.seed, options.publisher, self.until,
+                    options.prepare_transactions)
             for number in range(1, options.sessions + 1)]
         self.disturbances = [
             Disturbance("signals", options, self.until, 0.01, self.signal),
@@ -165,7 +166,8 @@ class Storm:
         rows = "SELECT id, expected, context::text FROM work"
         published = {id: rest for id, *rest in self.run_sql("publisher", rows)}
         replicated = {id: rest for id, *rest in self.run_sql("subscriber", rows)}
-        hot = self.run_sql("publisher", "SELECT id, n, expected, context::text FROM hot ORDER BY id")
+        hot = self.run_sql("publisher",
+                           "SELECT id, n, expected, context::text FROM hot ORDER BY id")
         parts = [part for session in self.sessions for part in session.parts]
         spans = verdict.Spans(f"{self.options.receiver}/spans")
         against = verdict.judge(parts, published, replicated, hot, spans)
@@ -188,7 +190,8 @@ class Storm:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--publisher", required=True)
     parser.add_argument("--subscriber", required=True)
     parser.add_argument("--receiver", required=True)

@@ -32,8 +32,8 @@ class Spans:
 
 
 def settle_unknown(parts, published):
-    """A transaction whose client does not know how it ended has all of its rows or none.  Returns those
-    that have some."""
+    """A transaction whose client does not know how it ended has all of its rows or none.  Returns
+    those that have some."""
     torn = []
     for part in parts:
         if part.outcome != UNKNOWN:
@@ -95,7 +95,7 @@ def check_spans(parts, spans):
                 if not undone and spans.arrived(span.name, True):
                     told_wrong.append(f"{span.name} of {part}")
             elif spans.arrived(span.name, not undone):
-                # where the queue was locked at PREPARE, they were queued by the session's next commit
+                # where the queue was locked at PREPARE, the session's next commit queued them
                 if not part.was_prepared:
                     (invented if undone else told_wrong).append(f"{span.name} of {part}")
             elif part.outcome == COMMITTED:
