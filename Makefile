@@ -1,4 +1,5 @@
-# Two modules from one tree: otel_links (here) and otel_links_http (src/http), which alone needs libcurl.
+# Two modules from one tree: otel_links (here) and otel_links_http (src/http), which alone needs
+# libcurl.
 #
 # demo, check and the others below are scripts that need nothing installed, so not PGXS either.
 COMMANDS     = demo bench check check-interop check-matrix check-assert check-upgrade \

@@ -3,14 +3,15 @@
 --     scripts/bench spans
 --     scripts/cluster -c otel.traces_exporter=none psql -X -v rounds=9 -f bench/spans.sql
 --
--- A span is otel.start_span(), otel.end_span() and its share of the commit, which writes the row; the INSERT
--- is one by a plpgsql procedure into a table like otel.span_queue, without any index, of a row that a span
--- made (as variables: nothing of it is computed); "narrow" is one of a bigint and a text, together as wide,
--- into a table with a primary key.  Once many in a transaction, and once a transaction each,
--- which a COMMIT does not make wait for the disk.  They take turns, and the best round counts, so it is
--- the same neighbours that disturb all.
+-- A span is otel.start_span(), otel.end_span() and its share of the commit, which writes the row;
+-- the INSERT is one by a plpgsql procedure into a table like otel.span_queue, without any index,
+-- of a row that a span made (as variables: nothing of it is computed); "narrow" is one of a
+-- bigint and a text, together as wide, into a table with a primary key.  Once many in a
+-- transaction, and once a transaction each, which a COMMIT does not make wait for the disk.  They
+-- take turns, and the best round counts, so it is the same neighbours that disturb all.
 --
--- Goals: at most 2 times the INSERT without links, at most 300 µs with 128 links and their attributes.
+-- Goals: at most 2 times the INSERT without links, at most 300 µs with 128 links and their
+-- attributes.
 \set QUIET on
 \if :{?rounds}
 \else

@@ -3,10 +3,10 @@
 --     scripts/cluster psql -X -f bench/type.sql           1,000,000 values
 --     scripts/cluster psql -X -v rows=100000 -f bench/type.sql
 --
--- A context has 25 bytes, a uuid 16: "per byte" is the context's time over the uuid's, each divided by its
--- bytes.  What is compared takes turns, seven times, and the best time of each counts: so it is the same
--- neighbours that disturb both.  Where a table is scanned, a scan that does nothing else is taken off.
--- Needs a superuser: COPY writes a file beside the data.
+-- A context has 25 bytes, a uuid 16: "per byte" is the context's time over the uuid's, each
+-- divided by its bytes.  What is compared takes turns, seven times, and the best time of each
+-- counts: so it is the same neighbours that disturb both.  Where a table is scanned, a scan that
+-- does nothing else is taken off. Needs a superuser: COPY writes a file beside the data.
 \set QUIET on
 \if :{?rows}
 \else
@@ -32,7 +32,8 @@ CREATE TEMPORARY TABLE copied_contexts (v trace_context);
 CREATE TEMPORARY TABLE copied_uuids (v uuid);
 ANALYZE contexts, uuids, context_texts, context_texts_c, uuid_texts;
 
--- The best time of each statement, in milliseconds; before each execution, untimed, what prepares it.
+-- The best time of each statement, in milliseconds; before each execution, untimed, what prepares
+-- it.
 CREATE FUNCTION pg_temp.race(preparation text, VARIADIC statements text[]) RETURNS float8[] LANGUAGE plpgsql AS $$
 DECLARE
     best float8[] := array_fill('infinity'::float8, ARRAY[cardinality(statements)]);

@@ -1,5 +1,6 @@
 /*
- * post.c: libcurl posting ready-made bodies over one connection: what no exporter built on it can beat.
+ * post.c: libcurl posting ready-made bodies over one connection: what no exporter built on it can
+ * beat.
  *
  *	post URL BYTES COUNT
  *

@@ -1,9 +1,10 @@
-// OpenTelemetry's SDK for Node.js: makes spans with links and exports them by its batch span processor.
+// OpenTelemetry's SDK for Node.js: makes spans with links and exports them by its batch span
+// processor.
 //
 //     sdk.js ENDPOINT LINKS SECONDS
 //
-// Prints {"spans": …, "seconds": …, "cpu_seconds": …}, a first round, in which the compiler warms up, not
-// counted.
+// Prints {"spans": …, "seconds": …, "cpu_seconds": …}, a first round, in which the compiler warms
+// up, not counted.
 'use strict';
 
 const { OTLPTraceExporter } = require('@opentelemetry/exporter-trace-otlp-proto');

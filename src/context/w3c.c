@@ -1,8 +1,8 @@
 /*
  * w3c.c: the grammar of the headers traceparent and tracestate, W3C Trace Context Level 2.
  *
- * Section numbers are those of the recommendation.  No byte outside the lengths given is read, so that
- * the same code reads a datum, a piece of a query comment and a message from a client.
+ * Section numbers are those of the recommendation.  No byte outside the lengths given is read, so
+ * that the same code reads a datum, a piece of a query comment and a message from a client.
  */
 #include "context/w3c.h"
 
@@ -172,8 +172,9 @@ read_key(const char *member, size_t len, size_t *key_len)
 }
 
 /*
- * Reads a value up to the comma or the end.  Spaces before and within it belong to it; spaces and tabs
- * after it do not, so a tab may only be followed by more of them.  *value_len is what belongs to it,
+ * Reads a value up to the comma or the end.  Spaces before and within it belong to it; spaces and
+ * tabs after it do not, so a tab may only be followed by more of them.  *value_len is what
+ * belongs to it,
  * *consumed what was read.
  */
 static W3cError

@@ -1,8 +1,8 @@
 /*
  * w3c.h: the grammar of the headers traceparent and tracestate, W3C Trace Context Level 2.
  *
- * Owns the grammar and nothing else: no PostgreSQL header, no allocation, every string comes with its
- * length (none needs a NUL), one pass.  Everything that reads a traceparent calls it.
+ * Owns the grammar and nothing else: no PostgreSQL header, no allocation, every string comes with
+ * its length (none needs a NUL), one pass.  Everything that reads a traceparent calls it.
  */
 #ifndef OTEL_LINKS_W3C_H
 #define OTEL_LINKS_W3C_H
@@ -20,7 +20,10 @@
 #define W3C_FLAG_RANDOM 0x02
 #define W3C_FLAGS_KNOWN (W3C_FLAG_SAMPLED | W3C_FLAG_RANDOM)
 
-/* 32 members of a 256-byte key, "=" and a 256-byte value, and 31 commas (sections 3.3.1.1 to 3.3.1.3) */
+/*
+ * 32 members of a 256-byte key, "=" and a 256-byte value, and 31 commas (sections 3.3.1.1 to
+ * 3.3.1.3)
+ */
 #define W3C_TRACESTATE_MAX_MEMBERS 32
 #define W3C_TRACESTATE_MAX_LEN 16447
 
@@ -53,8 +56,9 @@ typedef enum W3cError
 extern const char *w3c_error_detail(W3cError error);
 
 /*
- * Reads a traceparent (section 3.2).  Surrounding spaces and tabs are skipped.  Of a version above 00
- * only the sampled and random bits of the flags are kept.  *out is defined only with W3C_OK.
+ * Reads a traceparent (section 3.2).  Surrounding spaces and tabs are skipped.  Of a version
+ * above 00 only the sampled and random bits of the flags are kept.  *out is defined only with
+ * W3C_OK.
  */
 extern W3cError w3c_parse_traceparent(const char *value, size_t len, W3cTraceparent *out);
 
@@ -62,10 +66,10 @@ extern W3cError w3c_parse_traceparent(const char *value, size_t len, W3cTracepar
 extern void w3c_format_traceparent(const W3cTraceparent *tp, char out[W3C_TRACEPARENT_LEN]);
 
 /*
- * Reads a tracestate (section 3.3) and writes it normalised: no white space around members, no empty
- * members, of duplicate keys the first.  out has room for len or W3C_TRACESTATE_MAX_LEN bytes, whichever
- * is less, and may be the value itself (which is spoilt when it is invalid); *out_len is defined only
- * with W3C_OK, and 0 for a list without members.
+ * Reads a tracestate (section 3.3) and writes it normalised: no white space around members, no
+ * empty members, of duplicate keys the first.  out has room for len or W3C_TRACESTATE_MAX_LEN
+ * bytes, whichever is less, and may be the value itself (which is spoilt when it is invalid);
+ * *out_len is defined only with W3C_OK, and 0 for a list without members.
  */
 extern W3cError w3c_normalize_tracestate(const char *value, size_t len, char *out, size_t *out_len);
 

@@ -53,7 +53,8 @@ EXPECTED = """
       FROM report_request WHERE trace_context IS NOT NULL ORDER BY id
 """
 
-# What an SDK's exporter leaves out of links.  Exactly that: when it learns to send it, this must change.
+# What an SDK's exporter leaves out of links.  Exactly that: when it learns to send it, this must
+# change.
 NOT_EXPORTED = {
     "go": {"trace_state"},
     "python": {"trace_state", "trace_flags"},

@@ -1,5 +1,6 @@
--- otel.current_trace_context(): which context each way to insert a row records, and from which source.
--- A context is shown as the last digit of its trace id; :from_1 is a comment that holds context 1.
+-- otel.current_trace_context(): which context each way to insert a row records, and from which
+-- source. A context is shown as the last digit of its trace id; :from_1 is a comment that holds
+-- context 1.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS otel_links;
 SET search_path = public, otel;
@@ -110,7 +111,8 @@ BEGIN\; INSERT INTO items VALUES (2) :from_1\; COMMIT :from_2;
 BEGIN\; INSERT INTO items VALUES (2) :from_1\; INSERT INTO jobs (how) VALUES ('before COMMIT') :from_3\; COMMIT;
 TABLE recorded;
 
--- rules: an action has the comment of its statement; one in the place of a statement of several has none
+-- rules: an action has the comment of its statement; one in the place of a statement of several
+-- has none
 TRUNCATE jobs;
 CREATE TABLE ruled (n int);
 INSERT INTO ruled VALUES (1);

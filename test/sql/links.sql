@@ -64,7 +64,8 @@ CREATE TABLE batch (links otel.span_link[]);
 INSERT INTO batch SELECT otel.link_agg(trace_context, attributes ORDER BY id) FROM pending;
 SELECT links::text::otel.span_link[] = links AS same FROM batch;
 
--- arrays are merged: what is NULL is skipped, each link is there once, in the order of its first appearance
+-- arrays are merged: what is NULL is skipped, each link is there once, in the order of its first
+-- appearance
 SELECT otel.link_agg(links ORDER BY n) FROM (
     SELECT 1 AS n, links[2:3] AS links FROM batch UNION ALL SELECT 2, NULL UNION ALL SELECT 3, '{}'
     UNION ALL SELECT 4, ARRAY[links[1], NULL, ROW(NULL, '{}')::otel.span_link, links[3]] FROM batch) AS shard;
@@ -97,8 +98,8 @@ SELECT (otel.span_links(links)).span_id FROM batch LIMIT 2;
 --
 -- the limit
 --
--- Six rows of three traces.  First one link per trace, the sampled traces before the others, and for
--- each trace its first sampled link; then the rest; the links kept stay in their order.
+-- Six rows of three traces.  First one link per trace, the sampled traces before the others, and
+-- for each trace its first sampled link; then the rest; the links kept stay in their order.
 CREATE TABLE crowded (id int, c otel.trace_context);
 INSERT INTO crowded VALUES
     (1, '00-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-0000000000000001-00'),
@@ -133,7 +134,8 @@ SELECT * FROM otel.span_links('{}', -1);
 --
 -- large tables: a parallel plan gives the same links
 --
--- 20,000 contexts, each of them twice, a third of them with attributes the second time; and long ones
+-- 20,000 contexts, each of them twice, a third of them with attributes the second time; and long
+-- ones
 CREATE TABLE many AS
 SELECT i AS id, otel.from_ids(md5((i % 20000)::text), lpad(to_hex(i % 20000 + 1), 16, '0'), 1, 'k=' || i % 20000) AS c,
        CASE WHEN i % 3 = 0 THEN jsonb_build_object('messaging.message.id', (i % 20000)::text) END AS a

@@ -1,6 +1,7 @@
--- Spans: what a job says about its run, what waits in the queue afterwards, and what misuse is told.
--- Each rule by itself is in test/pgtap/spans_*.sql, transactions and sessions are in test/t/04*.pl.
--- A database of its own, from which nothing is sent, so that the spans can be read.
+-- Spans: what a job says about its run, what waits in the queue afterwards, and what misuse is
+-- told. Each rule by itself is in test/pgtap/spans_*.sql, transactions and sessions are in
+-- test/t/04*.pl. A database of its own, from which nothing is sent, so that the spans can be
+-- read.
 SET client_min_messages = warning;
 DROP DATABASE IF EXISTS regress_otel_links_spans;
 CREATE DATABASE regress_otel_links_spans TEMPLATE template0;

@@ -1,5 +1,5 @@
--- otel.trace_context: text form, errors, operators, indexes, casts, accessors, headers and carriers.
--- The clauses of the grammar one by one are in test/pgtap/w3c_*.sql.
+-- otel.trace_context: text form, errors, operators, indexes, casts, accessors, headers and
+-- carriers. The clauses of the grammar one by one are in test/pgtap/w3c_*.sql.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS otel_links;
 RESET client_min_messages;

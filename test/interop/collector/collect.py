@@ -79,7 +79,8 @@ ATTRIBUTES = {
     "no members": {},
 }
 
-# Context, attributes, and the flags that OTLP has for the link: W3C's, and that the context is remote.
+# Context, attributes, and the flags that OTLP has for the link: W3C's, and that the context is
+# remote.
 LINKS = [
     ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", {"report.id": 1}, 0x301),
     ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203332-00", None, 0x300),

@@ -1,7 +1,8 @@
-// An OpenTelemetry Collector of the two parts that the test needs: the OTLP receiver and the file exporter.
+// An OpenTelemetry Collector of the two parts that the test needs: the OTLP receiver and the file
+// exporter.
 //
-// It is what the Collector's own builder would generate for that list, without the providers and extensions
-// that nothing here configures.
+// It is what the Collector's own builder would generate for that list, without the providers and
+// extensions that nothing here configures.
 package main
 
 import (

@@ -1,7 +1,8 @@
-// A job in Go: claims the pending report requests, makes the reports, and exports one span that is linked
-// to the trace of every request.
+// A job in Go: claims the pending report requests, makes the reports, and exports one span that
+// is linked to the trace of every request.
 //
-// The database is named by PGHOST, PGDATABASE and so on, the collector by OTEL_EXPORTER_OTLP_ENDPOINT.
+// The database is named by PGHOST, PGDATABASE and so on, the collector by
+// OTEL_EXPORTER_OTLP_ENDPOINT.
 package main
 
 import (

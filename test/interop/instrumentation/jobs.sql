@@ -1,4 +1,5 @@
--- Each row says how it was inserted; what that recorded is compared with the span of the same statement.
+-- Each row says how it was inserted; what that recorded is compared with the span of the same
+-- statement.
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS otel_links;
 DROP TABLE IF EXISTS instrumented_jobs;

@@ -21,8 +21,8 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * A job in Java: claims the pending report requests, makes the reports, and exports one span that is
- * linked to the trace of every request.
+ * A job in Java: claims the pending report requests, makes the reports, and exports one span that
+ * is linked to the trace of every request.
  *
  * <p>The database is named by PGHOST, PGPORT, PGUSER and PGDATABASE, the collector by
  * OTEL_EXPORTER_OTLP_ENDPOINT.

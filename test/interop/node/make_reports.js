@@ -1,7 +1,8 @@
-// A job in Node.js: claims the pending report requests, makes the reports, and exports one span that is
-// linked to the trace of every request.
+// A job in Node.js: claims the pending report requests, makes the reports, and exports one span
+// that is linked to the trace of every request.
 //
-// The database is named by PGHOST, PGDATABASE and so on, the collector by OTEL_EXPORTER_OTLP_ENDPOINT.
+// The database is named by PGHOST, PGDATABASE and so on, the collector by
+// OTEL_EXPORTER_OTLP_ENDPOINT.
 
 'use strict';
 
@@ -22,7 +23,8 @@ const CLAIM_AND_LINK = `
                trace_context, attributes || jsonb_build_object('report.id', id) ORDER BY id)) AS links
       FROM claimed`;
 
-// otel.links_json() has the shape of the SDK's links, but for the tracestate, which is an object there.
+// otel.links_json() has the shape of the SDK's links, but for the tracestate, which is an object
+// there.
 function toLink({ context, attributes }) {
     const { traceState } = context;
     return { context: { ...context, traceState: traceState && createTraceState(traceState) }, attributes };

@@ -1,5 +1,5 @@
-// pg-boss 10: retries and archives by DELETE and INSERT, so the context travels in the job's data.  Prints
-// TAP lines.
+// pg-boss 10: retries and archives by DELETE and INSERT, so the context travels in the job's
+// data.  Prints TAP lines.
 'use strict';
 
 const { documented, is, main, request, until } = require('./harness');

@@ -1,5 +1,5 @@
-// pg-boss 12: has a column trace_context of type jsonb, and fills it when its own telemetry propagates.
-// Prints TAP lines.
+// pg-boss 12: has a column trace_context of type jsonb, and fills it when its own telemetry
+// propagates. Prints TAP lines.
 'use strict';
 
 const { documented, is, main, request } = require('./harness');

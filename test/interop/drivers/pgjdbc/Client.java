@@ -105,7 +105,8 @@ public class Client {
             Object value = rows.getObject(1);
             is(value instanceof PGobject, true, "getObject reads a PGobject");
             is(((PGobject) value).getValue(), STATE, "whose value is the text form");
-            // with the schema, and quoted, until the driver has looked the name up for a setObject()
+            // with the schema, and quoted, until the driver has looked the name up for a
+            // setObject()
             is(((PGobject) value).getType().replace("\"", "").replace("otel.", ""), "trace_context", "and whose type is trace_context");
             rows.next();
             is(rows.getObject(1), null, "getObject reads null");
