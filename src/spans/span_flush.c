@@ -13,7 +13,7 @@
  * misses what deferred triggers, procedures and replication workers record, and errors would
  * still have to be caught.  Catching them without a subtransaction would need a copy of
  * AbortSubTransaction(), another one for each major version.  The subtransaction costs a second
- * transaction id and 0.4 µs; docs/spans.md has what it means for Citus.
+ * transaction id and 0.6 µs; docs/spans.md has what it means for Citus.
  */
 #include "postgres.h"
 
