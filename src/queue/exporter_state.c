@@ -1,10 +1,10 @@
 /*
  * exporter_state.c: the row of otel.exporter_state.
  *
- * Rows are replaced by delete and insert (quiet_heap.h).  Each change leaves a deleted row, which stays while
- * somebody holds an old snapshot.  So the place of the live one is remembered: where it was looked for from
- * the table's start, batches of one span went at 3,400 a second, and after 100,000 of them at 600; now at
- * 12,000 and more throughout.
+ * Rows are replaced by delete and insert (quiet_heap.h).  Each change leaves a deleted row, which
+ * stays while somebody holds an old snapshot.  So the place of the live one is remembered: where it
+ * was looked for from the table's start, batches of one span went at 3,400 a second, and after
+ * 100,000 of them at 600; now at 12,000 and more throughout.
  */
 #include "postgres.h"
 
@@ -91,11 +91,17 @@ find_state(Relation state, ItemPointerData first, TupleTableSlot *slot)
 }
 
 static void
+add_to(Datum *count, int64 more)
+{
+	*count = Int64GetDatum(DatumGetInt64(*count) + more);
+}
+
+static void
 apply_change(const ExporterStateChange *change, Datum *values, bool *nulls)
 {
-	values[STATE_EXPORTED] = Int64GetDatum(DatumGetInt64(values[STATE_EXPORTED]) + change->exported);
-	values[STATE_REJECTED] = Int64GetDatum(DatumGetInt64(values[STATE_REJECTED]) + change->rejected);
-	values[STATE_DROPPED] = Int64GetDatum(DatumGetInt64(values[STATE_DROPPED]) + change->dropped);
+	add_to(&values[STATE_EXPORTED], change->exported);
+	add_to(&values[STATE_REJECTED], change->rejected);
+	add_to(&values[STATE_DROPPED], change->dropped);
 	if (change->started)
 		values[STATE_START_FAILURES_SEEN] = Int64GetDatum(start_failures());
 	if (change->success)
@@ -157,8 +163,8 @@ exporter_state_change(const ExporterStateChange *change)
 }
 
 /*
- * The row is replaced with every batch, so that it is mostly the last; those before it stay while an old
- * snapshot keeps them.
+ * The row is replaced with every batch, so that it is mostly the last; those before it stay while
+ * an old snapshot keeps them.
  */
 int64
 exporter_state_exported(Snapshot snapshot)

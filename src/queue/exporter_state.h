@@ -1,8 +1,9 @@
 /*
  * exporter_state.h: the row of otel.exporter_state, which says how export goes in this database.
  *
- * It carries its origin, as the queue's rows do: the initial copy of a subscription, or a database made from
- * a template, brings another's along, which is neither read nor changed.  Only the exporter writes it.
+ * It carries its origin, as the queue's rows do: the initial copy of a subscription, or a database
+ * made from a template, brings another's along, which is neither read nor changed.  Only the
+ * exporter writes it.
  */
 #ifndef OTEL_LINKS_EXPORTER_STATE_H
 #define OTEL_LINKS_EXPORTER_STATE_H

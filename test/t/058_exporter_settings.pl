@@ -10,7 +10,8 @@ use Test::More;
 my $receiver = OtelExport->receiver;
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
-OtelExport::configure($node, $receiver);
+# Each exporter that is ended keeps its worker slot for five seconds.
+OtelExport::configure($node, $receiver, 'max_worker_processes = 40');
 my %environment = (
 	OTEL_EXPORTER_OTLP_PROTOCOL => 'grpc',
 	OTEL_TRACES_EXPORTER => 'otlp,console',
@@ -106,6 +107,7 @@ is($span->{resource}{attributes}{'key.200'}, "value\n200",
 OtelExport::record($node, 'second', 1, 'second');
 OtelExport::wait_drained($node, 'second');
 my ($other) = grep { $_->{name} eq 'second-1' } $receiver->spans;
+ok($other, 'spans of a second database arrive');
 isnt($other->{resource}{attributes}{'service.instance.id'},
 	$span->{resource}{attributes}{'service.instance.id'},
 	'each database has a service.instance.id of its own');

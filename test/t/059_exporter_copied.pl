@@ -1,5 +1,5 @@
-# The initial copy of a subscription brings another server's state and spans along: the exporter of the
-# subscriber goes on as if they were not there.
+# The initial copy of a subscription brings another server's state and spans along: the exporter of
+# the subscriber goes on as if they were not there.
 use strict;
 use warnings;
 use OtelExport;
@@ -29,7 +29,8 @@ arrived('before', 'the subscriber exports before it subscribes');
 my $exported = OtelExport::status($subscriber, 'exported');
 
 my $connection = $publisher->connstr('postgres') =~ s/'/''/gr;
-$subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION everything CONNECTION '$connection' PUBLICATION everything");
+$subscriber->safe_psql('postgres',
+	"CREATE SUBSCRIPTION everything CONNECTION '$connection' PUBLICATION everything");
 ok(OtelExport::wait_sql($subscriber, 'SELECT count(*) = 2 FROM otel.exporter_state'),
 	"the initial copy brings the publisher's state along");
 is($subscriber->safe_psql('postgres', 'SELECT count(*) FROM otel.export_status'), 1,
@@ -37,11 +38,14 @@ is($subscriber->safe_psql('postgres', 'SELECT count(*) FROM otel.export_status')
 is(OtelExport::status($subscriber, 'exported'), $exported,
 	"export_status counts what this server has exported, not what the other has");
 arrived('after', "the exporter goes on beside a copy of another server's state");
-$subscriber->safe_psql('postgres', q{SELECT pg_terminate_backend(exporter_pid) FROM otel.export_status});
+$subscriber->safe_psql('postgres',
+	'SELECT pg_terminate_backend(exporter_pid) FROM otel.export_status');
 arrived('restarted', "an exporter starts beside a copy of another server's state");
-is(OtelExport::status($subscriber, 'exported'), $exported + 2, 'spans are counted in the state of their own server');
+is(OtelExport::status($subscriber, 'exported'), $exported + 2,
+	'spans are counted in the state of their own server');
 OtelExport::wait_drained($subscriber);
-is_deeply([ $receiver->span_names(qr/^waiting/) ], [], "the publisher's waiting spans are not exported by the subscriber");
+is_deeply([ $receiver->span_names(qr/^waiting/) ], [],
+	"the publisher's waiting spans are not exported by the subscriber");
 is($subscriber->safe_psql('postgres', 'SELECT DISTINCT error FROM otel.failed_spans'),
 	'recorded by another server or database, of which this one is a copy',
 	"the publisher's waiting spans are set aside with the reason");
