@@ -1,5 +1,5 @@
-# A queue that its owner has made unlogged: spans are exported as ever, a crash of the server empties
-# it, and what is recorded afterwards is exported.
+# A queue that its owner has made unlogged: spans are exported as ever, a crash of the server
+# empties it, and what is recorded afterwards is exported.
 use strict;
 use warnings;
 use OtelExport;
