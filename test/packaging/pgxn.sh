@@ -25,7 +25,9 @@ ok()
 installed() { find "$("$bindir/pg_config" --sharedir)" "$("$bindir/pg_config" --pkglibdir)" \
 	-name 'otel_links*' ! -path '*/bitcode/*'; }
 
-python3 -m venv "$work/venv" && "$work/venv/bin/pip" --quiet install pgxnclient==1.3.2 >"$log" 2>&1
+# a cached wheel of it would name the interpreter of the run that built it
+python3 -m venv "$work/venv" &&
+	"$work/venv/bin/pip" --quiet install --no-cache-dir pgxnclient==1.3.2 >"$log" 2>&1
 ok $? 'pgxnclient installs'
 
 archive=$(make -s dist 2>"$log" | tail -n 1)
