@@ -469,8 +469,8 @@ abbrev_abort(int memtupcount, SortSupport ssup)
  * Accessors
  */
 
-static text *
-hex_text(const uint8 *bytes, Size size)
+text *
+trace_context_hex_text(const uint8 *bytes, Size size)
 {
 	text	   *result = palloc(VARHDRSZ + 2 * size);
 
@@ -485,7 +485,7 @@ otel_trace_id(PG_FUNCTION_ARGS)
 {
 	struct varlena *value = PG_GETARG_TRACE_CONTEXT_PP(0);
 
-	PG_RETURN_TEXT_P(hex_text(TRACE_CONTEXT(value)->trace_id, W3C_TRACE_ID_SIZE));
+	PG_RETURN_TEXT_P(trace_context_hex_text(TRACE_CONTEXT(value)->trace_id, W3C_TRACE_ID_SIZE));
 }
 
 PG_FUNCTION_INFO_V1(otel_span_id);
@@ -494,7 +494,7 @@ otel_span_id(PG_FUNCTION_ARGS)
 {
 	struct varlena *value = PG_GETARG_TRACE_CONTEXT_PP(0);
 
-	PG_RETURN_TEXT_P(hex_text(TRACE_CONTEXT(value)->span_id, W3C_SPAN_ID_SIZE));
+	PG_RETURN_TEXT_P(trace_context_hex_text(TRACE_CONTEXT(value)->span_id, W3C_SPAN_ID_SIZE));
 }
 
 PG_FUNCTION_INFO_V1(otel_trace_flags);

@@ -67,6 +67,9 @@ extern struct varlena *trace_context_parse(const char *traceparent, Size tracepa
 /* The traceparent to propagate as text, in CurrentMemoryContext. */
 extern text *trace_context_traceparent(const struct varlena *value);
 
+/* An id, or any bytes, as lower-case hexadecimal digits, in CurrentMemoryContext. */
+extern text *trace_context_hex_text(const uint8 *bytes, Size size);
+
 /* A palloc'd copy of a value for an error message, cut to a few dozen bytes between characters. */
 extern char *trace_context_clip(const char *value, Size len);
 

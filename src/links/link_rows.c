@@ -11,6 +11,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
+#include "links/link_limit.h"
 #include "links/link_set.h"
 #include "settings.h"
 
@@ -42,16 +43,6 @@ max_links_arg(FunctionCallInfo fcinfo, int n)
 	return max;
 }
 
-static text *
-hex_text(const uint8 *bytes, int size)
-{
-	text	   *result = palloc(VARHDRSZ + 2 * size);
-
-	SET_VARSIZE(result, VARHDRSZ + 2 * size);
-	w3c_format_hex(bytes, size, VARDATA(result));
-	return result;
-}
-
 /*
  * One row.  A context that was stored came from elsewhere, so is_remote is true, as an SDK says of
  * every context that it extracts from a carrier.
@@ -64,8 +55,8 @@ link_row(const SpanLink *link, TupleDesc tupdesc)
 	Datum		values[MAX_COLUMNS];
 	bool		isnull[MAX_COLUMNS] = {false};
 
-	values[0] = PointerGetDatum(hex_text(context->trace_id, W3C_TRACE_ID_SIZE));
-	values[1] = PointerGetDatum(hex_text(context->span_id, W3C_SPAN_ID_SIZE));
+	values[0] = PointerGetDatum(trace_context_hex_text(context->trace_id, W3C_TRACE_ID_SIZE));
+	values[1] = PointerGetDatum(trace_context_hex_text(context->span_id, W3C_SPAN_ID_SIZE));
 	values[2] = Int32GetDatum(context->trace_flags);
 	isnull[3] = trace_state_len == 0;
 	values[3] = isnull[3] ? (Datum) 0 :
@@ -92,7 +83,7 @@ link_rows_begin(FunctionCallInfo fcinfo, SpanLink *links, int nlinks)
 						"that cannot accept type record")));
 	funcctx->tuple_desc = BlessTupleDesc(tupdesc);
 	rows->links = links;
-	rows->nlinks = span_link_apply_limit(links, nlinks, max_links_arg(fcinfo, 1));
+	rows->nlinks = link_limit_apply(links, nlinks, max_links_arg(fcinfo, 1));
 	funcctx->user_fctx = rows;
 }
 

@@ -1,8 +1,7 @@
 /*
  * span_link.h: links in memory, and otel.span_link[] made of them.
  *
- * Owns the composite type otel.span_link (context, attributes), reading and building arrays of it,
- * and the choice of which links stay under a limit.
+ * Owns the composite type otel.span_link (context, attributes), reading and building arrays of it.
  */
 #ifndef OTEL_LINKS_SPAN_LINK_H
 #define OTEL_LINKS_SPAN_LINK_H
@@ -47,12 +46,5 @@ extern SpanLink *span_link_read_array(ArrayType *array, int *nlinks, int *nbad);
  * they need more than an array can hold (1 GB: some 19 million links without attributes).
  */
 extern ArrayType *span_link_build_array(const SpanLink *links, int nlinks);
-
-/*
- * Which links stay when there may be max of them: first one link per trace, with sampled contexts
- * before unsampled, then the rest in order.  Moves the links kept, in their order, to the front and
- * returns how many they are (nlinks minus that are dropped).
- */
-extern int	span_link_apply_limit(SpanLink *links, int nlinks, int max);
 
 #endif

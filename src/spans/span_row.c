@@ -15,6 +15,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "links/link_limit.h"
 #include "queue/queue_tables.h"
 #include "queue/span_queue.h"
 #include "settings.h"
@@ -30,16 +31,6 @@ typedef struct SpanRow
 } SpanRow;
 
 /* ---- one row ---- */
-
-static Datum
-hex_text(const uint8 *bytes, Size size)
-{
-	text	   *result = palloc(VARHDRSZ + 2 * size);
-
-	SET_VARSIZE(result, VARHDRSZ + 2 * size);
-	w3c_format_hex(bytes, size, VARDATA(result));
-	return PointerGetDatum(result);
-}
 
 static void
 set_text(SpanRow *row, int column, const char *value)
@@ -160,7 +151,8 @@ set_span(Relation queue, SpanRow *row, const Span *span)
 	row->values[QUEUE_CONTEXT] = PointerGetDatum(span->context);
 	row->nulls[QUEUE_PARENT_SPAN_ID] = !span->has_parent;
 	if (span->has_parent)
-		row->values[QUEUE_PARENT_SPAN_ID] = hex_text(span->parent_span_id, W3C_SPAN_ID_SIZE);
+		row->values[QUEUE_PARENT_SPAN_ID] =
+			PointerGetDatum(trace_context_hex_text(span->parent_span_id, W3C_SPAN_ID_SIZE));
 	set_text(row, QUEUE_NAME, span->name);
 	set_text(row, QUEUE_STATUS_MESSAGE, failed ? "transaction rolled back" : span->status_message);
 	row->nulls[QUEUE_ATTRIBUTES] = span->attributes == NULL;
@@ -223,7 +215,8 @@ append_parts(Relation queue, const Span *span, SpanRow *row)
 		{
 			const TraceContext *whole = TRACE_CONTEXT(span->context);
 
-			row->values[QUEUE_PARENT_SPAN_ID] = hex_text(whole->span_id, W3C_SPAN_ID_SIZE);
+			row->values[QUEUE_PARENT_SPAN_ID] =
+				PointerGetDatum(trace_context_hex_text(whole->span_id, W3C_SPAN_ID_SIZE));
 			row->values[QUEUE_CONTEXT] = part_context(span->context);
 			set_text(row, QUEUE_NAME,
 					 psprintf("%s (links, part %d of %d)", span->name, part, count));
@@ -261,7 +254,7 @@ span_row_append(Relation queue, const Span *span)
 		/* The choice is made in a copy: this attempt may be rolled back. */
 		links = MemoryContextAllocHuge(CurrentMemoryContext, span->nlinks * sizeof(SpanLink));
 		memcpy(links, span->links, span->nlinks * sizeof(SpanLink));
-		nkept = span_link_apply_limit(links, span->nlinks, limit);
+		nkept = link_limit_apply(links, span->nlinks, limit);
 	}
 	row.values[QUEUE_DROPPED_LINKS_COUNT] = Int32GetDatum(span->nlinks - nkept);
 	set_links(&row, links, nkept);
