@@ -63,35 +63,36 @@ columns_mismatch(TupleDesc desc, const Column *columns, int ncolumns)
 }
 
 /*
- * The columns of a composite type; NULL, with the reason in *mismatch, when they are not as
- * expected.  Naming types reads catalogs, which may bring the news of another change: so a copy is
- * compared, and the type looked at again afterwards.
+ * The columns of a composite type, pinned; NULL, with the reason in *mismatch, when they are not as
+ * expected.  Naming types reads catalogs, which may bring the news of another change.  What was
+ * compared is pinned, so it is what the caller gets: looking again until nothing changes might
+ * never end, as with debug_discard_caches.
  */
 static TupleDesc
 find_row_type(RowType *expected, Oid type, char **mismatch)
 {
-	for (;;)
+	TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_TUPDESC);
+	uint64		version = entry->tupDesc_identifier;
+	TupleDesc	desc = entry->tupDesc;
+
+	if (desc == NULL)
 	{
-		TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_TUPDESC);
-		uint64		version = entry->tupDesc_identifier;
-		TupleDesc	copy;
-
-		if (entry->tupDesc == NULL)
-		{
-			*mismatch = pstrdup(_("It is not a composite type."));
-			return NULL;
-		}
-		if (type == expected->checked_type && version == expected->checked_version)
-			return entry->tupDesc;
-
-		copy = CreateTupleDescCopy(entry->tupDesc);
-		*mismatch = columns_mismatch(copy, expected->columns, expected->ncolumns);
-		FreeTupleDesc(copy);
-		if (*mismatch)
-			return NULL;
-		expected->checked_type = type;
-		expected->checked_version = version;
+		*mismatch = pstrdup(_("It is not a composite type."));
+		return NULL;
 	}
+	PinTupleDesc(desc);
+	if (type == expected->checked_type && version == expected->checked_version)
+		return desc;
+
+	*mismatch = columns_mismatch(desc, expected->columns, expected->ncolumns);
+	if (*mismatch)
+	{
+		ReleaseTupleDesc(desc);
+		return NULL;
+	}
+	expected->checked_type = type;
+	expected->checked_version = version;
+	return desc;
 }
 
 TupleDesc
@@ -106,7 +107,6 @@ row_type_open(RowType *expected, Oid type)
 				 errmsg("type \"%s\" was altered", expected->name),
 				 errdetail_internal("%s", mismatch),
 				 errhint("%s", altered_hint())));
-	PinTupleDesc(desc);
 	return desc;
 }
 
@@ -114,8 +114,12 @@ char *
 row_type_mismatch(RowType *expected, Oid type)
 {
 	char	   *mismatch;
+	TupleDesc	desc = find_row_type(expected, type, &mismatch);
 
-	return find_row_type(expected, type, &mismatch) ? NULL : mismatch;
+	if (desc == NULL)
+		return mismatch;
+	ReleaseTupleDesc(desc);
+	return NULL;
 }
 
 const char *
