@@ -608,7 +608,7 @@ static const IntSetting int_settings[] = {
 	"How long exported spans are kept in otel.exported_spans; 0 keeps none."},
 	{"otel.queue_max_size", &otel_queue_max_size, 1024 * 1024, 64, INT_MAX, PGC_SUSET, GUC_UNIT_KB, false,
 	"Size of the queue above which the oldest spans are dropped."},
-	{"otel.exporter_max_concurrent_requests", &otel_exporter_max_concurrent_requests, 8, 1, 64,
+	{"otel.exporter_max_concurrent_requests", &otel_exporter_max_concurrent_requests, 16, 1, 64,
 		PGC_SUSET, 0, false,
 	"Requests to the collector that may be under way at the same time."},
 	{"otel.exporter_max_request_size", &otel_exporter_max_request_size, 64 * 1024, 1, 256 * 1024,

@@ -38,7 +38,7 @@
 #define STEP_MS 500
 
 /* All batches under way may have so many bytes, unless one alone has more. */
-#define MAX_BYTES_UNDER_WAY (16 * 1024 * 1024)
+#define MAX_BYTES_UNDER_WAY (8 * 1024 * 1024)
 
 /* How many requests of one batch may get a 400, and how many while none of it was taken. */
 #define MAX_BAD_REQUESTS 64
