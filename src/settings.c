@@ -1,26 +1,28 @@
 /*
- * settings.c: defines every setting but those of capture (capture/capture_settings.c), and reads the
- * server's environment for them.
+ * settings.c: defines every setting but those of capture (capture/capture_settings.c), and reads
+ * the server's environment for them.
  *
- * The rule is that the OpenTelemetry variable OTEL_FOO_BAR is the setting otel.foo_bar, with the same
- * default, units and accepted values, and that the server's environment variable of that name is its
- * default (GucSource PGC_S_ENV_VAR, so the configuration file wins).  An empty variable is an unset one.
- * Settings without an OpenTelemetry name have no variable.
+ * The rule is that the OpenTelemetry variable OTEL_FOO_BAR is the setting otel.foo_bar, with the
+ * same default, units and accepted values, and that the server's environment variable of that
+ * name is its default (GucSource PGC_S_ENV_VAR, so the configuration file wins).  An empty
+ * variable is an unset one. Settings without an OpenTelemetry name have no variable.
  *
- * Nothing here keeps a server or a session from starting: what a string may not be warns and is replaced
- * by the default, as the OpenTelemetry environment specification asks.  Numbers and choices are
- * PostgreSQL's own integers and enums: nonsense in a configuration file, in ALTER DATABASE … SET or in the
- * environment warns and is as if it were not set; only an interactive SET of such a value is an error.
- * Choices have hidden words, which pg_settings does not list: the empty string, which is as if not set, and
- * what OpenTelemetry knows and we do not offer.
+ * Nothing here keeps a server or a session from starting: what a string may not be warns and is
+ * replaced by the default, as the OpenTelemetry environment specification asks.  Numbers and
+ * choices are PostgreSQL's own integers and enums: nonsense in a configuration file, in ALTER
+ * DATABASE … SET or in the environment warns and is as if it were not set; only an interactive
+ * SET of such a value is an error. Choices have hidden words, which pg_settings does not list:
+ * the empty string, which is as if not set, and what OpenTelemetry knows and we do not offer.
  *
- * Settings that only a superuser may change are those of the exporter.  What the environment has for them
- * and makes no sense is reported by the exporter, never to a client.
+ * Settings that only a superuser may change are those of the exporter.  What the environment has
+ * for them and makes no sense is reported by the exporter, never to a client.
  *
- * The library may be loaded in the middle of a query with parallel workers, when PostgreSQL takes no value
- * for a setting without GUC_ALLOW_IN_PARALLEL, also none that was given before the library was loaded.
+ * The library may be loaded in the middle of a query with parallel workers, when PostgreSQL takes
+ * no value for a setting without GUC_ALLOW_IN_PARALLEL, also none that was given before the
+ * library was loaded.
  *
- * Names that look like ours and are not, such as otel.exporter_oltp_endpoint, warn when the library is loaded.
+ * Names that look like ours and are not, such as otel.exporter_oltp_endpoint, warn when the
+ * library is loaded.
  */
 #include "postgres.h"
 
@@ -85,7 +87,9 @@ static int	attribute_value_length_limit;
 static int	span_attribute_count_limit;
 static int	span_attribute_value_length_limit;
 
-/* The words of the settings that are a choice.  Hidden are those that nobody is advised to write. */
+/*
+ * The words of the settings that are a choice.  Hidden are those that nobody is advised to write.
+ */
 static const struct config_enum_entry sampler_options[] = {
 	{"always_on", SAMPLER_ALWAYS_ON, false},
 	{"always_off", SAMPLER_ALWAYS_OFF, false},
@@ -162,8 +166,8 @@ use_default(const char *setting, char **newval, const char *fallback)
 }
 
 /*
- * gRPC is OpenTelemetry's default in some languages and not offered here.  Where the server's environment
- * names it, the exporter says so.
+ * gRPC is OpenTelemetry's default in some languages and not offered here.  Where the server's
+ * environment names it, the exporter says so.
  */
 static bool
 check_protocol(int *newval, void **extra, GucSource source)
@@ -205,7 +209,10 @@ assign_sampler_arg(const char *newval, void *extra)
 	otel_sampler_ratio = *(double *) extra;
 }
 
-/* A list of propagators: tracecontext is ours, other known names are somebody else's, none stops all. */
+/*
+ * A list of propagators: tracecontext is ours, other known names are somebody else's, none stops
+ * all.
+ */
 static bool
 check_propagators(char **newval, void **extra, GucSource source)
 {
@@ -261,7 +268,8 @@ check_headers(char **newval, void **extra, GucSource source)
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("headers for the exporter are not read from a setting"),
 			 errdetail("They carry keys, and settings can be read by others."),
-			 errhint("Use the environment variable OTEL_EXPORTER_OTLP_HEADERS of the server, or a file "
+			 errhint("Use the environment variable OTEL_EXPORTER_OTLP_HEADERS of the server, "
+					 "or a file "
 					 "named by otel.exporter_otlp_headers_file.")));
 	guc_free(*newval);
 	*newval = empty;
@@ -289,8 +297,8 @@ all_settings(int *count)
 }
 
 /*
- * The setting's entry in PostgreSQL's own table.  It is allocated once and never moves; the search is
- * done once a backend.
+ * The setting's entry in PostgreSQL's own table.  It is allocated once and never moves; the
+ * search is done once a backend.
  */
 static struct config_generic *
 find_setting(const char *name)
@@ -311,8 +319,9 @@ find_setting(const char *name)
 }
 
 /*
- * A setting has a stack of former values as long as the transaction that changed it runs; it goes with
- * the transaction, and it is carried over when the value was set before this library was loaded.
+ * A setting has a stack of former values as long as the transaction that changed it runs; it goes
+ * with the transaction, and it is carried over when the value was set before this library was
+ * loaded.
  */
 static bool
 set_in_transaction(struct config_generic **setting, const char *name)
@@ -364,8 +373,8 @@ find_option_value(const struct config_enum_entry *options, const char *word, int
 }
 
 /*
- * Makes a value the one that is left when the setting's line is taken out of the configuration file.
- * PostgreSQL reads the variables of its own settings again then, and knows nothing of ours.
+ * Makes a value the one that is left when the setting's line is taken out of the configuration
+ * file. PostgreSQL reads the variables of its own settings again then, and knows nothing of ours.
  */
 static void
 set_boot_value(struct config_generic *setting, const char *value)
@@ -420,8 +429,8 @@ environment_value(const char *name)
 }
 
 /*
- * May the setting have this value?  Booleans follow OpenTelemetry, not PostgreSQL: only "true" and "false"
- * in any case.  Strings are left to their check hooks, which warn.
+ * May the setting have this value?  Booleans follow OpenTelemetry, not PostgreSQL: only "true"
+ * and "false" in any case.  Strings are left to their check hooks, which warn.
  */
 static bool
 value_is_valid(struct config_generic *setting, const char *value)
@@ -545,27 +554,38 @@ static const StringSetting string_settings[] = {
 	{"otel.traces_sampler_arg", &traces_sampler_arg, "", PGC_USERSET, true,
 		check_sampler_arg, assign_sampler_arg, NULL,
 	"The ratio of the traceidratio samplers, from 0 to 1."},
-	{"otel.exporter_otlp_endpoint", &otel_exporter_otlp_endpoint, OTEL_DEFAULT_ENDPOINT, PGC_SUSET, true, NULL, NULL, NULL,
+	{"otel.exporter_otlp_endpoint", &otel_exporter_otlp_endpoint, OTEL_DEFAULT_ENDPOINT,
+		PGC_SUSET, true, NULL, NULL, NULL,
 	"Base URL of the collector; v1/traces is appended to its path."},
-	{"otel.exporter_otlp_traces_endpoint", &otel_exporter_otlp_traces_endpoint, "", PGC_SUSET, true, NULL, NULL, NULL,
+	{"otel.exporter_otlp_traces_endpoint", &otel_exporter_otlp_traces_endpoint, "", PGC_SUSET,
+		true, NULL, NULL, NULL,
 	"URL for traces, used as it is."},
-	{"otel.exporter_otlp_headers", &unread_headers, "", PGC_SUSET, false, check_headers, NULL, show_nothing,
+	{"otel.exporter_otlp_headers", &unread_headers, "", PGC_SUSET, false, check_headers, NULL,
+		show_nothing,
 	"Not read: headers come from the server's environment or otel.exporter_otlp_headers_file."},
-	{"otel.exporter_otlp_traces_headers", &unread_traces_headers, "", PGC_SUSET, false, check_headers, NULL, show_nothing,
+	{"otel.exporter_otlp_traces_headers", &unread_traces_headers, "", PGC_SUSET, false,
+		check_headers, NULL, show_nothing,
 	"Not read: headers come from the server's environment or otel.exporter_otlp_headers_file."},
-	{"otel.exporter_otlp_headers_file", &otel_exporter_otlp_headers_file, "", PGC_SUSET, false, NULL, NULL, NULL,
+	{"otel.exporter_otlp_headers_file", &otel_exporter_otlp_headers_file, "", PGC_SUSET,
+		false, NULL, NULL, NULL,
 	"File with request headers, key=value, one a line."},
-	{"otel.exporter_otlp_certificate", &otel_exporter_otlp_certificate, "", PGC_SUSET, true, NULL, NULL, NULL,
+	{"otel.exporter_otlp_certificate", &otel_exporter_otlp_certificate, "", PGC_SUSET, true,
+		NULL, NULL, NULL,
 	"File with the CA certificates that the collector's certificate is verified with."},
-	{"otel.exporter_otlp_traces_certificate", &otel_exporter_otlp_traces_certificate, "", PGC_SUSET, true, NULL, NULL, NULL,
+	{"otel.exporter_otlp_traces_certificate", &otel_exporter_otlp_traces_certificate, "",
+		PGC_SUSET, true, NULL, NULL, NULL,
 	"The CA certificates for traces, before otel.exporter_otlp_certificate."},
-	{"otel.exporter_otlp_client_certificate", &otel_exporter_otlp_client_certificate, "", PGC_SUSET, true, NULL, NULL, NULL,
+	{"otel.exporter_otlp_client_certificate", &otel_exporter_otlp_client_certificate, "",
+		PGC_SUSET, true, NULL, NULL, NULL,
 	"File with the client certificate."},
-	{"otel.exporter_otlp_traces_client_certificate", &otel_exporter_otlp_traces_client_certificate, "", PGC_SUSET, true, NULL, NULL, NULL,
+	{"otel.exporter_otlp_traces_client_certificate",
+		&otel_exporter_otlp_traces_client_certificate, "", PGC_SUSET, true, NULL, NULL, NULL,
 	"The client certificate for traces, before otel.exporter_otlp_client_certificate."},
-	{"otel.exporter_otlp_client_key", &otel_exporter_otlp_client_key, "", PGC_SUSET, true, NULL, NULL, NULL,
+	{"otel.exporter_otlp_client_key", &otel_exporter_otlp_client_key, "", PGC_SUSET, true,
+		NULL, NULL, NULL,
 	"File with the client certificate's key."},
-	{"otel.exporter_otlp_traces_client_key", &otel_exporter_otlp_traces_client_key, "", PGC_SUSET, true, NULL, NULL, NULL,
+	{"otel.exporter_otlp_traces_client_key", &otel_exporter_otlp_traces_client_key, "",
+		PGC_SUSET, true, NULL, NULL, NULL,
 	"The client key for traces, before otel.exporter_otlp_client_key."},
 	{"otel.service_name", &otel_service_name, "", PGC_SUSET, true, NULL, NULL, NULL,
 	"The resource's service.name."},
@@ -576,37 +596,50 @@ static const StringSetting string_settings[] = {
 static const IntSetting int_settings[] = {
 	{"otel.attribute_count_limit", &attribute_count_limit, 128, 0, INT_MAX, PGC_USERSET, 0, true,
 	"Attributes a span may have; events and links have limits of their own."},
-	{"otel.attribute_value_length_limit", &attribute_value_length_limit, -1, -1, INT_MAX, PGC_USERSET, 0, true,
+	{"otel.attribute_value_length_limit", &attribute_value_length_limit, -1, -1, INT_MAX,
+		PGC_USERSET, 0, true,
 	"Characters a string in an attribute may have; -1 is no limit."},
-	{"otel.span_attribute_count_limit", &span_attribute_count_limit, -1, -1, INT_MAX, PGC_USERSET, 0, true,
+	{"otel.span_attribute_count_limit", &span_attribute_count_limit, -1, -1, INT_MAX,
+		PGC_USERSET, 0, true,
 	"Attributes a span may have; -1 leaves it to otel.attribute_count_limit."},
 	{"otel.span_attribute_value_length_limit", &span_attribute_value_length_limit, -1, -1, INT_MAX,
 		PGC_USERSET, 0, true,
 	"Characters a string in an attribute of a span, or of its events and links, may have; "
 	"-1 leaves it to otel.attribute_value_length_limit."},
-	{"otel.span_event_count_limit", &otel_span_event_count_limit, 128, 0, INT_MAX, PGC_USERSET, 0, true,
+	{"otel.span_event_count_limit", &otel_span_event_count_limit, 128, 0, INT_MAX,
+		PGC_USERSET, 0, true,
 	"Events a span may have."},
-	{"otel.span_link_count_limit", &otel_span_link_count_limit, 128, 0, INT_MAX, PGC_USERSET, 0, true,
+	{"otel.span_link_count_limit", &otel_span_link_count_limit, 128, 0, INT_MAX, PGC_USERSET,
+		0, true,
 	"Links a span may have."},
-	{"otel.event_attribute_count_limit", &otel_event_attribute_count_limit, 128, 0, INT_MAX, PGC_USERSET, 0, true,
+	{"otel.event_attribute_count_limit", &otel_event_attribute_count_limit, 128, 0, INT_MAX,
+		PGC_USERSET, 0, true,
 	"Attributes an event may have."},
-	{"otel.link_attribute_count_limit", &otel_link_attribute_count_limit, 128, 0, INT_MAX, PGC_USERSET, 0, true,
+	{"otel.link_attribute_count_limit", &otel_link_attribute_count_limit, 128, 0, INT_MAX,
+		PGC_USERSET, 0, true,
 	"Attributes a link may have."},
-	{"otel.exporter_otlp_timeout", &otel_exporter_otlp_timeout, 10000, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS, true,
+	{"otel.exporter_otlp_timeout", &otel_exporter_otlp_timeout, 10000, 0, INT_MAX, PGC_SUSET,
+		GUC_UNIT_MS, true,
 	"How long one request to the collector may take."},
-	{"otel.exporter_otlp_traces_timeout", &otel_exporter_otlp_traces_timeout, -1, -1, INT_MAX, PGC_SUSET, GUC_UNIT_MS, true,
+	{"otel.exporter_otlp_traces_timeout", &otel_exporter_otlp_traces_timeout, -1, -1, INT_MAX,
+		PGC_SUSET, GUC_UNIT_MS, true,
 	"The same for traces; -1 leaves it to otel.exporter_otlp_timeout."},
-	{"otel.bsp_schedule_delay", &otel_bsp_schedule_delay, 5000, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS, true,
+	{"otel.bsp_schedule_delay", &otel_bsp_schedule_delay, 5000, 0, INT_MAX, PGC_SUSET,
+		GUC_UNIT_MS, true,
 	"How long the exporter waits between two looks at the queue."},
-	{"otel.bsp_export_timeout", &otel_bsp_export_timeout, 30000, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS, true,
+	{"otel.bsp_export_timeout", &otel_bsp_export_timeout, 30000, 0, INT_MAX, PGC_SUSET,
+		GUC_UNIT_MS, true,
 	"How long the export of one batch may take."},
-	{"otel.bsp_max_export_batch_size", &otel_bsp_max_export_batch_size, 512, 1, INT_MAX, PGC_SUSET, 0, true,
+	{"otel.bsp_max_export_batch_size", &otel_bsp_max_export_batch_size, 512, 1, INT_MAX,
+		PGC_SUSET, 0, true,
 	"Spans in one request at most."},
-	{"otel.exporter_idle_timeout", &otel_exporter_idle_timeout, 30000, 0, INT_MAX, PGC_SUSET, GUC_UNIT_MS, false,
+	{"otel.exporter_idle_timeout", &otel_exporter_idle_timeout, 30000, 0, INT_MAX, PGC_SUSET,
+		GUC_UNIT_MS, false,
 	"How long the exporter stays without work."},
 	{"otel.retention", &otel_retention, 0, 0, INT_MAX, PGC_SUSET, GUC_UNIT_S, false,
 	"How long exported spans are kept in otel.exported_spans; 0 keeps none."},
-	{"otel.queue_max_size", &otel_queue_max_size, 1024 * 1024, 64, INT_MAX, PGC_SUSET, GUC_UNIT_KB, false,
+	{"otel.queue_max_size", &otel_queue_max_size, 1024 * 1024, 64, INT_MAX, PGC_SUSET,
+		GUC_UNIT_KB, false,
 	"Size of the queue above which the oldest spans are dropped."},
 	{"otel.exporter_max_concurrent_requests", &otel_exporter_max_concurrent_requests, 16, 1, 64,
 		PGC_SUSET, 0, false,
@@ -621,10 +654,12 @@ define_booleans(void)
 {
 	DefineCustomBoolVariable("otel.strict",
 							 "Makes misuse of the span functions an error instead of a warning.",
-							 NULL, &otel_strict, false, PGC_USERSET, GUC_ALLOW_IN_PARALLEL, NULL, NULL, NULL);
+							 NULL, &otel_strict, false, PGC_USERSET, GUC_ALLOW_IN_PARALLEL, NULL,
+							 NULL, NULL);
 	DefineCustomBoolVariable("otel.sdk_disabled",
 							 "Makes spans no-ops; capture and propagation go on.",
-							 NULL, &otel_sdk_disabled, false, PGC_USERSET, GUC_ALLOW_IN_PARALLEL, NULL, NULL, NULL);
+							 NULL, &otel_sdk_disabled, false, PGC_USERSET, GUC_ALLOW_IN_PARALLEL,
+							 NULL, NULL, NULL);
 	apply_environment("otel.sdk_disabled");
 }
 
@@ -687,7 +722,10 @@ is_in_our_families(const char *name)
 	return false;
 }
 
-/* Not in background workers: parallel ones come with every query, and the exporter with every job. */
+/*
+ * Not in background workers: parallel ones come with every query, and the exporter with every
+ * job.
+ */
 static void
 warn_unknown_names(void)
 {
@@ -737,7 +775,8 @@ settings_report_environment(void (*report) (const char *message))
 			report_environment_of(int_settings[i].name, report);
 	}
 	if (file && *file)
-		report("ignoring environment variable OTEL_CONFIG_FILE: configuration files of OpenTelemetry "
+		report("ignoring environment variable OTEL_CONFIG_FILE: "
+			   "configuration files of OpenTelemetry "
 			   "are not read");
 }
 

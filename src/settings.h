@@ -1,9 +1,9 @@
 /*
- * settings.h: every setting of the extension.  The setting otel.foo_bar is the C variable otel_foo_bar
- * (or otel_foo_bar_setting, where a SQL function has the name).
+ * settings.h: every setting of the extension.  The setting otel.foo_bar is the C variable
+ * otel_foo_bar (or otel_foo_bar_setting, where a SQL function has the name).
  *
- * Settings that choose among a few words are enum settings; their variables are ints, as PostgreSQL wants
- * them, and hold one of the values of the enum named beside them.
+ * Settings that choose among a few words are enum settings; their variables are ints, as
+ * PostgreSQL wants them, and hold one of the values of the enum named beside them.
  */
 #ifndef OTEL_LINKS_SETTINGS_H
 #define OTEL_LINKS_SETTINGS_H
@@ -99,12 +99,16 @@ extern char *otel_resource_attributes;
 extern int	otel_effective_attribute_count_limit(void);
 extern int	otel_effective_attribute_value_length_limit(void);
 
-/* Raised by every change of a setting that current_trace_context() depends on (current_context.h). */
+/*
+ * Raised by every change of a setting that current_trace_context() depends on
+ * (current_context.h).
+ */
 extern uint64 otel_capture_generation;
 
 /*
- * Was the setting changed in the transaction that is running (SET, SET LOCAL, set_config, a function's
- * SET clause), as opposed to earlier in the session, by the connection, or in a configuration file?
+ * Was the setting changed in the transaction that is running (SET, SET LOCAL, set_config, a
+ * function's SET clause), as opposed to earlier in the session, by the connection, or in a
+ * configuration file?
  */
 extern bool otel_traceparent_set_in_transaction(void);
 extern bool otel_tracestate_set_in_transaction(void);
@@ -116,8 +120,9 @@ extern bool otel_literals_changed_in_transaction(void);
 extern void settings_define(void);
 
 /*
- * Reports each variable of the server's environment that only the exporter reads and whose value it does not
- * follow, as a message for people.  Clients never hear of those: they are the exporter's to report.
+ * Reports each variable of the server's environment that only the exporter reads and whose value
+ * it does not follow, as a message for people.  Clients never hear of those: they are the
+ * exporter's to report.
  */
 extern void settings_report_environment(void (*report) (const char *message));
 

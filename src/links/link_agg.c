@@ -1,5 +1,6 @@
 /*
- * link_agg.c: the aggregate otel.link_agg, of (context [, attributes]) or of (links otel.span_link[]).
+ * link_agg.c: the aggregate otel.link_agg, of (context [, attributes]) or of (links
+ * otel.span_link[]).
  *
  * Its state is a LinkSet in the aggregate's memory context.  The final function only reads it, so
  * it may be called again and again, as a window does.

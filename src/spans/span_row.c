@@ -79,9 +79,9 @@ int4_array(Datum *elements, int nelements)
 /*
  * Links that stay, after their attributes' limits, and the two arrays that go beside them.
  *
- * One link to the session's own span, without attributes, has a column of its own instead: that is
- * all a wait has, and there is one for each item of a batch.  It makes such a row 100 bytes shorter,
- * of 290, and costs the exporter no array to take apart (bench/waits.sql).
+ * One link to the session's own span, without attributes, has a column of its own instead: that
+ * is all a wait has, and there is one for each item of a batch.  It makes such a row 100 bytes
+ * shorter, of 290, and costs the exporter no array to take apart (bench/waits.sql).
  */
 static void
 set_links(SpanRow *row, const SpanLink *links, int nlinks)
