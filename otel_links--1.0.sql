@@ -2,9 +2,9 @@
 
 \echo Use "CREATE EXTENSION otel_links" to load this file. \quit
 
--- The script makes the schema itself, so that it owns what it fills. A schema of that name that somebody
--- uses makes it fail; an empty one of a superuser is taken over, because Rails' schema.rb creates all
--- schemas before the extensions.
+-- The script makes the schema itself, so that it owns what it fills. A schema of that name that
+-- somebody uses makes it fail; an empty one of a superuser is taken over, because Rails'
+-- schema.rb creates all schemas before the extensions.
 DO $take_over$
 DECLARE
     owner record;
@@ -268,9 +268,10 @@ COMMENT ON FUNCTION otel.from_traceparent(pg_catalog.text, pg_catalog.text) IS
 'The context that two header values carry. NULL when the traceparent cannot be used; never raises.
 Turns a text column that holds traceparents into contexts, for every function that takes them.
 traceparent: the header, or the text form of the type
-tracestate: the header; it is left out when it is NULL or invalid, and when the traceparent has one';
+tracestate: the header; it is left out when it is NULL or invalid, or when traceparent has one';
 
-CREATE FUNCTION otel.from_ids(trace_id pg_catalog.text, span_id pg_catalog.text, trace_flags pg_catalog.int4,
+CREATE FUNCTION otel.from_ids(trace_id pg_catalog.text, span_id pg_catalog.text,
+        trace_flags pg_catalog.int4,
                               trace_state pg_catalog.text DEFAULT NULL)
     RETURNS otel.trace_context LANGUAGE c IMMUTABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_from_ids';
@@ -334,7 +335,8 @@ CREATE FUNCTION otel.jsonb(context otel.trace_context)
 COMMENT ON FUNCTION otel.jsonb(otel.trace_context) IS
 'the cast to a carrier: as otel.inject(), but NULL for NULL';
 
-CREATE CAST (pg_catalog.jsonb AS otel.trace_context) WITH FUNCTION otel.trace_context(pg_catalog.jsonb);
+CREATE CAST (pg_catalog.jsonb AS otel.trace_context)
+    WITH FUNCTION otel.trace_context(pg_catalog.jsonb);
 COMMENT ON CAST (pg_catalog.jsonb AS otel.trace_context) IS
 'the context in a carrier; raises invalid_text_representation when a header is missing, '
 'ambiguous or invalid';
@@ -450,7 +452,8 @@ CREATE TYPE otel.span_link AS (
     context     otel.trace_context,
     attributes  pg_catalog.jsonb
 );
-COMMENT ON TYPE otel.span_link IS 'a span link: the context it points to, and attributes (a JSON object or NULL)';
+COMMENT ON TYPE otel.span_link
+    IS 'a span link: the context it points to, and attributes (a JSON object or NULL)';
 
 CREATE FUNCTION otel.span_link(context otel.trace_context, attributes pg_catalog.jsonb DEFAULT NULL)
     RETURNS otel.span_link LANGUAGE c IMMUTABLE PARALLEL SAFE
@@ -462,12 +465,15 @@ attributes: a JSON object or NULL; raises invalid_parameter_value for anything e
 CREATE FUNCTION otel.link_agg_transfn(state pg_catalog.internal, context otel.trace_context)
     RETURNS pg_catalog.internal LANGUAGE c IMMUTABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_link_agg_transfn';
-COMMENT ON FUNCTION otel.link_agg_transfn(pg_catalog.internal, otel.trace_context) IS 'aggregate transition function of otel.link_agg';
+COMMENT ON FUNCTION otel.link_agg_transfn(pg_catalog.internal, otel.trace_context)
+    IS 'aggregate transition function of otel.link_agg';
 
-CREATE FUNCTION otel.link_agg_transfn(state pg_catalog.internal, context otel.trace_context, attributes pg_catalog.jsonb)
+CREATE FUNCTION otel.link_agg_transfn(state pg_catalog.internal, context otel.trace_context,
+        attributes pg_catalog.jsonb)
     RETURNS pg_catalog.internal LANGUAGE c IMMUTABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_link_agg_transfn';
-COMMENT ON FUNCTION otel.link_agg_transfn(pg_catalog.internal, otel.trace_context, pg_catalog.jsonb) IS 'aggregate transition function of otel.link_agg';
+COMMENT ON FUNCTION otel.link_agg_transfn(pg_catalog.internal, otel.trace_context, pg_catalog.jsonb)
+    IS 'aggregate transition function of otel.link_agg';
 
 CREATE FUNCTION otel.link_agg_merge_transfn(state pg_catalog.internal, links otel.span_link[])
     RETURNS pg_catalog.internal LANGUAGE c IMMUTABLE PARALLEL SAFE
@@ -478,22 +484,26 @@ COMMENT ON FUNCTION otel.link_agg_merge_transfn(pg_catalog.internal, otel.span_l
 CREATE FUNCTION otel.link_agg_combine(state pg_catalog.internal, other pg_catalog.internal)
     RETURNS pg_catalog.internal LANGUAGE c IMMUTABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_link_agg_combine';
-COMMENT ON FUNCTION otel.link_agg_combine(pg_catalog.internal, pg_catalog.internal) IS 'aggregate combine function of otel.link_agg';
+COMMENT ON FUNCTION otel.link_agg_combine(pg_catalog.internal, pg_catalog.internal)
+    IS 'aggregate combine function of otel.link_agg';
 
 CREATE FUNCTION otel.link_agg_serialize(state pg_catalog.internal)
     RETURNS pg_catalog.bytea LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_link_agg_serialize';
-COMMENT ON FUNCTION otel.link_agg_serialize(pg_catalog.internal) IS 'aggregate serial function of otel.link_agg';
+COMMENT ON FUNCTION otel.link_agg_serialize(pg_catalog.internal)
+    IS 'aggregate serial function of otel.link_agg';
 
 CREATE FUNCTION otel.link_agg_deserialize(bytes pg_catalog.bytea, pg_catalog.internal)
     RETURNS pg_catalog.internal LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_link_agg_deserialize';
-COMMENT ON FUNCTION otel.link_agg_deserialize(pg_catalog.bytea, pg_catalog.internal) IS 'aggregate deserial function of otel.link_agg';
+COMMENT ON FUNCTION otel.link_agg_deserialize(pg_catalog.bytea, pg_catalog.internal)
+    IS 'aggregate deserial function of otel.link_agg';
 
 CREATE FUNCTION otel.link_agg_finalfn(state pg_catalog.internal)
     RETURNS otel.span_link[] LANGUAGE c IMMUTABLE PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'otel_link_agg_finalfn';
-COMMENT ON FUNCTION otel.link_agg_finalfn(pg_catalog.internal) IS 'aggregate final function of otel.link_agg';
+COMMENT ON FUNCTION otel.link_agg_finalfn(pg_catalog.internal)
+    IS 'aggregate final function of otel.link_agg';
 
 CREATE AGGREGATE otel.link_agg(context otel.trace_context) (
     SFUNC = otel.link_agg_transfn,
@@ -533,22 +543,27 @@ CREATE AGGREGATE otel.link_agg(links otel.span_link[]) (
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE otel.link_agg(otel.span_link[])
-    IS 'the distinct links of several arrays, as of shards or replicas, in the order of the input; NULL arrays, NULL elements and links without a context are skipped; NULL when there is none; raises invalid_parameter_value when attributes are neither NULL nor a JSON object';
+    IS
+'the distinct links of several arrays, as of shards or replicas, in the order of the input; NULL '
+'arrays, NULL elements and links without a context are skipped; NULL when there is none; raises '
+'invalid_parameter_value when attributes are neither NULL nor a JSON object';
 
-CREATE FUNCTION otel.span_contexts(contexts otel.trace_context[], max_links pg_catalog.int4 DEFAULT NULL,
+CREATE FUNCTION otel.span_contexts(contexts otel.trace_context[],
+        max_links pg_catalog.int4 DEFAULT NULL,
         OUT trace_id pg_catalog.text, OUT span_id pg_catalog.text, OUT trace_flags pg_catalog.int4,
         OUT trace_state pg_catalog.text, OUT is_remote pg_catalog.bool)
     RETURNS SETOF pg_catalog.record LANGUAGE c STABLE PARALLEL SAFE ROWS 128
     AS 'MODULE_PATHNAME', 'otel_span_contexts';
 COMMENT ON FUNCTION otel.span_contexts(otel.trace_context[], pg_catalog.int4) IS
-'The fields of each distinct context, in order of first appearance. trace_state is NULL when there is
-none; is_remote is always true. No rows for NULL.
+'The fields of each distinct context, in order of first appearance. trace_state is NULL when there
+is none; is_remote is always true. No rows for NULL.
 max_links: at most so many rows, first one of each trace, sampled ones before others; NULL is
 otel.span_link_count_limit; raises invalid_parameter_value when it is negative';
 
 CREATE FUNCTION otel.span_links(links otel.span_link[], max_links pg_catalog.int4 DEFAULT NULL,
         OUT trace_id pg_catalog.text, OUT span_id pg_catalog.text, OUT trace_flags pg_catalog.int4,
-        OUT trace_state pg_catalog.text, OUT is_remote pg_catalog.bool, OUT attributes pg_catalog.jsonb)
+        OUT trace_state pg_catalog.text, OUT is_remote pg_catalog.bool,
+        OUT attributes pg_catalog.jsonb)
     RETURNS SETOF pg_catalog.record LANGUAGE c STABLE PARALLEL SAFE ROWS 128
     AS 'MODULE_PATHNAME', 'otel_span_links';
 COMMENT ON FUNCTION otel.span_links(otel.span_link[], pg_catalog.int4) IS
@@ -620,10 +635,10 @@ AS 'MODULE_PATHNAME', 'otel_end_span' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION otel.end_span(
     pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, otel.trace_context,
     pg_catalog.timestamptz) IS
-'Ends a span. It is queued for export when the transaction commits; after a rollback it is queued all
-the same, with status error, by the session''s next transaction that can write or when the session
-ends. Spans started inside it stay open, but are no longer current. Without an open span it warns,
-and raises with otel.strict.
+'Ends a span. It is queued for export when the transaction commits; after a rollback it is queued
+all the same, with status error, by the session''s next transaction that can write or when the
+session ends. Spans started inside it stay open, but are no longer current. Without an open span it
+warns, and raises with otel.strict.
 status: ok or error; NULL and unset leave it as it is
 message: what went wrong, for the status error
 attributes: a JSON object, added to those that are there
@@ -786,14 +801,17 @@ CREATE TYPE otel.span_event AS (
     attributes                pg_catalog.jsonb,
     dropped_attributes_count  pg_catalog.int4
 );
-COMMENT ON TYPE otel.span_event IS 'an event of a span in the queue: when, its name, attributes (a JSON object or NULL) and how many more there were';
+COMMENT ON TYPE otel.span_event IS
+'an event of a span in the queue: when, its name, attributes (a JSON object or NULL) and how many '
+'more there were';
 
 ----------------------------------------------------------------------------------------------------
 -- The queue
 ----------------------------------------------------------------------------------------------------
 
--- No index on purpose: backends append with heap_insert, the exporter reads by TID (src/queue/span_queue.c).
--- Columns of fixed width come first, so that reading them needs no walk over the others.
+-- No index on purpose: backends append with heap_insert, the exporter reads by TID
+-- (src/queue/span_queue.c). Columns of fixed width come first, so that reading them needs no walk
+-- over the others.
 CREATE TABLE otel.span_queue (
     origin_system                   pg_catalog.int8         NOT NULL,
     start_time                      pg_catalog.timestamptz  NOT NULL,
@@ -818,23 +836,35 @@ CREATE TABLE otel.span_queue (
 ) USING heap;
 ALTER TABLE otel.span_queue REPLICA IDENTITY NOTHING;
 REVOKE ALL ON otel.span_queue FROM PUBLIC;
-COMMENT ON TABLE otel.span_queue IS 'finished spans that wait for the exporter, one column per field of the OTLP Span message';
-COMMENT ON COLUMN otel.span_queue.origin_system IS 'the system identifier of the server that recorded the span';
-COMMENT ON COLUMN otel.span_queue.origin_database IS 'the oid of the database in which the span was recorded; rows that came with a copied database are not exported again';
-COMMENT ON COLUMN otel.span_queue.kind IS 'SpanKind: 1 internal, 2 server, 3 client, 4 producer, 5 consumer';
+COMMENT ON TABLE otel.span_queue
+    IS 'finished spans that wait for the exporter, one column per field of the OTLP Span message';
+COMMENT ON COLUMN otel.span_queue.origin_system
+    IS 'the system identifier of the server that recorded the span';
+COMMENT ON COLUMN otel.span_queue.origin_database IS
+'the oid of the database in which the span was recorded; rows that came with a copied database are '
+'not exported again';
+COMMENT ON COLUMN otel.span_queue.kind
+    IS 'SpanKind: 1 internal, 2 server, 3 client, 4 producer, 5 consumer';
 COMMENT ON COLUMN otel.span_queue.status_code IS 'StatusCode: 0 unset, 1 ok, 2 error';
-COMMENT ON COLUMN otel.span_queue.context IS 'the span''s own context: trace id, span id, flags and tracestate';
-COMMENT ON COLUMN otel.span_queue.parent_is_remote IS 'did the parent context come from another process?';
-COMMENT ON COLUMN otel.span_queue.link_dropped_attributes_counts IS 'dropped_attributes_count of each link, in the order of links; NULL when all are 0';
-COMMENT ON COLUMN otel.span_queue.local_links IS 'positions, from 1, of the links whose context is a span of the recording session itself (not remote); NULL when there is none';
+COMMENT ON COLUMN otel.span_queue.context
+    IS 'the span''s own context: trace id, span id, flags and tracestate';
+COMMENT ON COLUMN otel.span_queue.parent_is_remote
+    IS 'did the parent context come from another process?';
+COMMENT ON COLUMN otel.span_queue.link_dropped_attributes_counts
+    IS 'dropped_attributes_count of each link, in the order of links; NULL when all are 0';
+COMMENT ON COLUMN otel.span_queue.local_links IS
+'positions, from 1, of the links whose context is a span of the recording session itself (not '
+'remote); NULL when there is none';
 COMMENT ON COLUMN otel.span_queue.only_link IS
-'instead of links, the link of a span that has just one, to a span of the recording session itself and '
-'without attributes, as a wait has; NULL when there are others or none';
+'instead of links, the link of a span that has just one, to a span of the recording session itself '
+'and without attributes, as a wait has; NULL when there are others or none';
 
 -- A sequence: it counts without a lock, and no rollback takes it back.
 CREATE SEQUENCE otel.dropped_spans;
 REVOKE ALL ON SEQUENCE otel.dropped_spans FROM PUBLIC;
-COMMENT ON SEQUENCE otel.dropped_spans IS 'how many spans sessions dropped before they were in the queue: it was full and nothing exports it, or the session could not write';
+COMMENT ON SEQUENCE otel.dropped_spans IS
+'how many spans sessions dropped before they were in the queue: it was full and nothing exports '
+'it, or the session could not write';
 
 -- Long values of the links repeat much: lz4 where the server has it.
 DO $$
@@ -852,8 +882,8 @@ $$;
 -- Export
 ----------------------------------------------------------------------------------------------------
 
--- Rows leave the queue by delete and insert, below the executor, so that logical decoding sees none of it
--- (src/queue/quiet_heap.h): these tables begin with the queue's columns.
+-- Rows leave the queue by delete and insert, below the executor, so that logical decoding sees
+-- none of it (src/queue/quiet_heap.h): these tables begin with the queue's columns.
 CREATE TABLE otel.failed_spans (
     LIKE otel.span_queue INCLUDING COMMENTS INCLUDING COMPRESSION INCLUDING STORAGE,
     failed_at  pg_catalog.timestamptz  NOT NULL,
@@ -861,9 +891,12 @@ CREATE TABLE otel.failed_spans (
 ) USING heap;
 ALTER TABLE otel.failed_spans REPLICA IDENTITY NOTHING;
 REVOKE ALL ON otel.failed_spans FROM PUBLIC;
-COMMENT ON TABLE otel.failed_spans IS 'spans that could not be exported: refused by the collector, unreadable, or from a copied database; otel.retry_failed() puts them back into the queue';
+COMMENT ON TABLE otel.failed_spans IS
+'spans that could not be exported: refused by the collector, unreadable, or from a copied '
+'database; otel.retry_failed() puts them back into the queue';
 COMMENT ON COLUMN otel.failed_spans.failed_at IS 'when the span was set aside';
-COMMENT ON COLUMN otel.failed_spans.error IS 'why it was set aside: mostly what the collector answered';
+COMMENT ON COLUMN otel.failed_spans.error
+    IS 'why it was set aside: mostly what the collector answered';
 
 CREATE TABLE otel.exported_spans (
     LIKE otel.span_queue INCLUDING COMMENTS INCLUDING COMPRESSION INCLUDING STORAGE,
@@ -874,27 +907,30 @@ REVOKE ALL ON otel.exported_spans FROM PUBLIC;
 COMMENT ON TABLE otel.exported_spans IS 'exported spans that otel.retention keeps';
 COMMENT ON COLUMN otel.exported_spans.exported_at IS 'when the collector took the span';
 
--- Autovacuum is what makes room again: it comes after so many spans, however many there are, and does not
--- dawdle.  It gathers no statistics, which nobody plans with, and does not truncate: that takes a lock which
--- writers skip the queue for.
+-- Autovacuum is what makes room again: it comes after so many spans, however many there are, and
+-- does not dawdle.  It gathers no statistics, which nobody plans with, and does not truncate:
+-- that takes a lock which writers skip the queue for.
 ALTER TABLE otel.span_queue SET (
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
-    autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_threshold = 2147483647, vacuum_truncate = false,
+    autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_threshold = 2147483647,
+    vacuum_truncate = false,
     toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 20000,
     toast.autovacuum_vacuum_cost_delay = 0, toast.vacuum_truncate = false);
 ALTER TABLE otel.failed_spans SET (
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
-    autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_threshold = 2147483647, vacuum_truncate = false,
+    autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_threshold = 2147483647,
+    vacuum_truncate = false,
     toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 20000,
     toast.autovacuum_vacuum_cost_delay = 0, toast.vacuum_truncate = false);
 ALTER TABLE otel.exported_spans SET (
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
-    autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_threshold = 2147483647, vacuum_truncate = false,
+    autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_threshold = 2147483647,
+    vacuum_truncate = false,
     toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 20000,
     toast.autovacuum_vacuum_cost_delay = 0, toast.vacuum_truncate = false);
 
--- One row for this database, written by the exporter alone, from its first batch on.  A subscription or a
--- template may have brought others along.
+-- One row for this database, written by the exporter alone, from its first batch on.  A
+-- subscription or a template may have brought others along.
 CREATE TABLE otel.exporter_state (
     origin_system        pg_catalog.int8  NOT NULL,
     origin_database      pg_catalog.oid   NOT NULL,
@@ -907,18 +943,23 @@ CREATE TABLE otel.exporter_state (
     last_error           pg_catalog.text
 ) USING heap;
 ALTER TABLE otel.exporter_state REPLICA IDENTITY NOTHING;
-ALTER TABLE otel.exporter_state SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+ALTER TABLE otel.exporter_state SET (
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 REVOKE ALL ON otel.exporter_state FROM PUBLIC;
-COMMENT ON TABLE otel.exporter_state IS 'what the exporter has counted; read it through otel.export_status';
+COMMENT ON TABLE otel.exporter_state
+    IS 'what the exporter has counted; read it through otel.export_status';
 
 CREATE SEQUENCE otel.exporter_start_failures;
 REVOKE ALL ON otel.exporter_start_failures FROM PUBLIC;
-COMMENT ON SEQUENCE otel.exporter_start_failures IS 'counts how often a session found no free background worker slot for the exporter';
+COMMENT ON SEQUENCE otel.exporter_start_failures
+    IS 'counts how often a session found no free background worker slot for the exporter';
 
 -- Unlogged: after a crash nobody has a claim.
 CREATE UNLOGGED SEQUENCE otel.exporter_starting MINVALUE 0 START 0;
 REVOKE ALL ON otel.exporter_starting FROM PUBLIC;
-COMMENT ON SEQUENCE otel.exporter_starting IS 'not counted in: its value is when a session last asked for an exporter that has not arrived yet, in microseconds since 2000, else 0 (src/queue/start_claim.c)';
+COMMENT ON SEQUENCE otel.exporter_starting IS
+'not counted in: its value is when a session last asked for an exporter that has not arrived yet, '
+'in microseconds since 2000, else 0 (src/queue/start_claim.c)';
 
 CREATE FUNCTION otel.force_flush(timeout_ms pg_catalog.int4 DEFAULT 30000) RETURNS pg_catalog.int8
     LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 1000
@@ -945,7 +986,8 @@ CREATE VIEW otel.export_status AS
            (SELECT pg_catalog.count(*) FROM otel.failed_spans) AS failed,
            COALESCE(s.rejected, 0) AS rejected,
            COALESCE(s.dropped, 0) OPERATOR(pg_catalog.+)
-               (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM otel.dropped_spans) AS dropped,
+               (SELECT CASE WHEN is_called THEN last_value ELSE 0 END
+                  FROM otel.dropped_spans) AS dropped,
            s.last_success,
            s.last_error_at,
            s.last_error,
@@ -954,13 +996,15 @@ CREATE VIEW otel.export_status AS
            CASE
                WHEN e.pid IS NOT NULL OR q.pending OPERATOR(pg_catalog.=) 0 THEN NULL
                WHEN pg_catalog.pg_is_in_recovery() THEN 'the server is a standby'
-               WHEN pg_catalog.current_setting('otel.traces_exporter', true) OPERATOR(pg_catalog.=) 'none'
+               WHEN pg_catalog.current_setting('otel.traces_exporter', true)
+                        OPERATOR(pg_catalog.=) 'none'
                    THEN 'otel.traces_exporter is none'
                WHEN f.start_failures OPERATOR(pg_catalog.>) COALESCE(s.start_failures_seen, 0)
                    THEN 'no background worker slot was free: raise max_worker_processes'
                ELSE 'the next recorded span or otel.force_flush() starts it'
            END AS not_running_because
-    FROM (SELECT pg_catalog.count(*) AS pending, pg_catalog.min(end_time) AS oldest FROM otel.span_queue) q
+    FROM (SELECT pg_catalog.count(*) AS pending, pg_catalog.min(end_time) AS oldest
+            FROM otel.span_queue) q
     CROSS JOIN (SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS start_failures
                 FROM otel.exporter_start_failures) f
     LEFT JOIN otel.exporter_state s
@@ -984,20 +1028,33 @@ CREATE VIEW otel.export_status AS
     ) e ON true;
 REVOKE ALL ON otel.export_status FROM PUBLIC;
 GRANT SELECT ON otel.export_status TO pg_monitor;
-COMMENT ON VIEW otel.export_status IS 'how export goes in this database, one row: good enough to alert on';
+COMMENT ON VIEW otel.export_status
+    IS 'how export goes in this database, one row: good enough to alert on';
 COMMENT ON COLUMN otel.export_status.pending IS 'spans in the queue';
-COMMENT ON COLUMN otel.export_status.queue_bytes IS 'bytes the queue takes on disk; what exported spans leave is freed by vacuum';
-COMMENT ON COLUMN otel.export_status.oldest_age IS 'how long ago the oldest pending span ended; NULL when none is pending';
-COMMENT ON COLUMN otel.export_status.exported IS 'spans that a collector has taken since the extension was installed';
+COMMENT ON COLUMN otel.export_status.queue_bytes
+    IS 'bytes the queue takes on disk; what exported spans leave is freed by vacuum';
+COMMENT ON COLUMN otel.export_status.oldest_age
+    IS 'how long ago the oldest pending span ended; NULL when none is pending';
+COMMENT ON COLUMN otel.export_status.exported
+    IS 'spans that a collector has taken since the extension was installed';
 COMMENT ON COLUMN otel.export_status.failed IS 'spans in otel.failed_spans';
-COMMENT ON COLUMN otel.export_status.rejected IS 'spans that a collector rejected in a partial success';
-COMMENT ON COLUMN otel.export_status.dropped IS 'spans dropped because the queue, or otel.failed_spans, was full (otel.queue_max_size); after a crash of the server up to 32 too many';
-COMMENT ON COLUMN otel.export_status.last_success IS 'when a collector last took spans; NULL when none ever did';
-COMMENT ON COLUMN otel.export_status.last_error_at IS 'when last_error happened; NULL when nothing ever failed';
-COMMENT ON COLUMN otel.export_status.last_error IS 'what last went wrong; it stays when all is well again';
-COMMENT ON COLUMN otel.export_status.exporter_running IS 'does an exporter run?  It leaves when it is idle';
-COMMENT ON COLUMN otel.export_status.exporter_pid IS 'the exporter''s process id; NULL when none runs';
-COMMENT ON COLUMN otel.export_status.not_running_because IS 'why spans are pending while no exporter runs; NULL when that is not so';
+COMMENT ON COLUMN otel.export_status.rejected
+    IS 'spans that a collector rejected in a partial success';
+COMMENT ON COLUMN otel.export_status.dropped IS
+'spans dropped because the queue, or otel.failed_spans, was full (otel.queue_max_size); after a '
+'crash of the server up to 32 too many';
+COMMENT ON COLUMN otel.export_status.last_success
+    IS 'when a collector last took spans; NULL when none ever did';
+COMMENT ON COLUMN otel.export_status.last_error_at
+    IS 'when last_error happened; NULL when nothing ever failed';
+COMMENT ON COLUMN otel.export_status.last_error
+    IS 'what last went wrong; it stays when all is well again';
+COMMENT ON COLUMN otel.export_status.exporter_running
+    IS 'does an exporter run?  It leaves when it is idle';
+COMMENT ON COLUMN otel.export_status.exporter_pid
+    IS 'the exporter''s process id; NULL when none runs';
+COMMENT ON COLUMN otel.export_status.not_running_because
+    IS 'why spans are pending while no exporter runs; NULL when that is not so';
 
 ----------------------------------------------------------------------------------------------------
 -- Looking back
@@ -1340,8 +1397,9 @@ COMMENT ON FUNCTION otel.mermaid(otel.trace_context, pg_catalog.int4) IS
 -- Array types
 ----------------------------------------------------------------------------------------------------
 
--- PostgreSQL 17 makes the array type of a member a member as well. postgres_fdw ships a function only
--- when its result type belongs to an extension of the server, and otel.link_agg() returns an array.
+-- PostgreSQL 17 makes the array type of a member a member as well. postgres_fdw ships a function
+-- only when its result type belongs to an extension of the server, and otel.link_agg() returns an
+-- array.
 DO $array_types$
 DECLARE
     array_type pg_catalog.regtype;

@@ -43,7 +43,8 @@ body_is_json(const HttpAnswer *raw)
 }
 
 /*
- * Is the body a page for people?  A login portal or a proxy answers any request with one, and status 200.
+ * Is the body a page for people?  A login portal or a proxy answers any request with one, and
+ * status 200.
  */
 static bool
 body_is_page(const HttpAnswer *raw)
@@ -52,8 +53,8 @@ body_is_page(const HttpAnswer *raw)
 }
 
 /*
- * Does the answer to a bad request say that its body is too large?  The Collector's HTTP receiver does:
- * "http: request body too large" is Go's, and its status is 400 there.
+ * Does the answer to a bad request say that its body is too large?  The Collector's HTTP receiver
+ * does: "http: request body too large" is Go's, and its status is 400 there.
  */
 static bool
 says_too_large(const HttpAnswer *raw, const char *message)

@@ -1,8 +1,9 @@
 /*
  * batch.c: reading rows of the queue.
  *
- * The queue has no index.  It is read by TID range from where the last batch ended, so that a backlog is
- * walked once, however many rows that are already deleted an old snapshot keeps in front of it.
+ * The queue has no index.  It is read by TID range from where the last batch ended, so that a
+ * backlog is walked once, however many rows that are already deleted an old snapshot keeps in
+ * front of it.
  */
 #include "postgres.h"
 
@@ -52,7 +53,10 @@ find_skipped(const BatchRow *row)
 	return NULL;
 }
 
-/* An entry to be filled in; the place of one that was postponed longest ago when there is no other. */
+/*
+ * An entry to be filled in; the place of one that was postponed longest ago when there is no
+ * other.
+ */
 static SkippedRow *
 new_skipped(const BatchRow *row)
 {
@@ -120,7 +124,8 @@ row_of_slot(TupleTableSlot *slot)
 	bool		isnull;
 
 	row.tid = slot->tts_tid;
-	row.xmin = DatumGetTransactionId(slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull));
+	row.xmin = DatumGetTransactionId(slot_getsysattr(slot, MinTransactionIdAttributeNumber,
+													 &isnull));
 	row.end = 0;
 	return row;
 }

@@ -42,10 +42,10 @@ typedef struct Batch
 #define BATCH_MAX_BYTES (4 * 1024 * 1024)
 
 /*
- * Reads rows from a TID on, up to the configured number and max_bytes encoded, in one short transaction.
- * Everything is in CurrentMemoryContext.  A row that cannot be encoded ends the batch and is named in it.
- * When the database's settings have changed, does not return where idle says that no request is under way,
- * and else reads nothing.
+ * Reads rows from a TID on, up to the configured number and max_bytes encoded, in one short
+ * transaction. Everything is in CurrentMemoryContext.  A row that cannot be encoded ends the
+ * batch and is named in it. When the database's settings have changed, does not return where idle
+ * says that no request is under way, and else reads nothing.
  */
 extern void batch_read(Batch *batch, const ExporterConfig *config, const ItemPointerData *from,
 					   size_t max_bytes, bool idle);
@@ -53,12 +53,16 @@ extern void batch_read(Batch *batch, const ExporterConfig *config, const ItemPoi
 /* From now on batch_read() passes over this row. */
 extern void batch_skip(const BatchRow *row);
 
-/* The same for a while, twice as long each time; returns how often that has been asked for this row. */
+/*
+ * The same for a while, twice as long each time; returns how often that has been asked for this
+ * row.
+ */
 extern int	batch_postpone(const BatchRow *row, long ms);
 
 /*
- * Is there a full batch to be read?  Looks at as many blocks around a TID, and at the queue's start, as a few
- * batches have: whoever fills it, a session or many, is seen without anybody counting.
+ * Is there a full batch to be read?  Looks at as many blocks around a TID, and at the queue's
+ * start, as a few batches have: whoever fills it, a session or many, is seen without anybody
+ * counting.
  */
 extern bool batch_is_full(const ExporterConfig *config, const ItemPointerData *from);
 

@@ -1,9 +1,9 @@
 /*
  * bound.c: keeping the queue below otel.queue_max_size.
  *
- * What counts is the bytes of the spans that wait, not of the files: vacuum frees the room of spans that
- * were exported when it can, and dropping others would not help it.  The files only tell when it is worth
- * counting.
+ * What counts is the bytes of the spans that wait, not of the files: vacuum frees the room of
+ * spans that were exported when it can, and dropping others would not help it.  The files only
+ * tell when it is worth counting.
  */
 #include "postgres.h"
 
@@ -48,7 +48,10 @@ typedef struct Surplus
 	TimestampTz until;
 } Surplus;
 
-/* When the row's span ended; what somebody wrote by hand may be infinite, but its differences may not. */
+/*
+ * When the row's span ended; what somebody wrote by hand may be infinite, but its differences may
+ * not.
+ */
 static TimestampTz
 end_time(HeapTuple tuple, TupleDesc desc)
 {
@@ -79,8 +82,9 @@ measure(Relation queue)
 }
 
 /*
- * By when the oldest spans that come to so many bytes had ended.  Where a span stands in the table says
- * little of its age, because vacuum makes room anywhere; and there are too many to sort.
+ * By when the oldest spans that come to so many bytes had ended.  Where a span stands in the
+ * table says little of its age, because vacuum makes room anywhere; and there are too many to
+ * sort.
  */
 static TimestampTz
 find_cutoff(Relation queue, const QueueContents *contents, int64 bytes)

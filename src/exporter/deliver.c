@@ -1,21 +1,23 @@
 /*
  * deliver.c: batches on their way, and what each kind of answer leads to.
  *
- * A batch begins as one request.  One that is too large is cut in halves, down to one span, and that span is
- * set aside.  So is one that gets a 400: OpenTelemetry's rules have it not retried, because the same request
- * would fail again, but its halves are other requests, and the only way to find the spans that a collector
- * does not like among hundreds it does.  How many such requests a batch may cost has a limit, and a batch of
- * which nothing at all is taken is given up early: then the fault is not a span's.
+ * A batch begins as one request.  One that is too large is cut in halves, down to one span, and
+ * that span is set aside.  So is one that gets a 400: OpenTelemetry's rules have it not retried,
+ * because the same request would fail again, but its halves are other requests, and the only way
+ * to find the spans that a collector does not like among hundreds it does.  How many such
+ * requests a batch may cost has a limit, and a batch of which nothing at all is taken is given up
+ * early: then the fault is not a span's.
  *
- * What a single span is refused for holds up no other.  Any answer that is not about the spans stops the
- * sending: requests that are under way are still settled, the rest stays in the queue.  After a failure
- * one request at a time is made until one is taken, and one more with each that is: a token that is wrong
- * does not have many batches set aside at once, and a collector that comes back is not run over.
+ * What a single span is refused for holds up no other.  Any answer that is not about the spans
+ * stops the sending: requests that are under way are still settled, the rest stays in the
+ * queue.  After a failure one request at a time is made until one is taken, and one more with
+ * each that is: a token that is wrong does not have many batches set aside at once, and a
+ * collector that comes back is not run over.
  *
- * A request that is cut short after some of its body was sent is retried, as it must be; but what is too
- * large for the link, or for a proxy that resets instead of answering 413, would fail for ever.  So the next
- * one is smaller (worker.c), down to one span, and one large span that failed so is passed over for a while,
- * and set aside when it has failed again and again.
+ * A request that is cut short after some of its body was sent is retried, as it must be; but what
+ * is too large for the link, or for a proxy that resets instead of answering 413, would fail for
+ * ever.  So the next one is smaller (worker.c), down to one span, and one large span that failed
+ * so is passed over for a while, and set aside when it has failed again and again.
  */
 #include "postgres.h"
 
@@ -48,8 +50,9 @@
 #define MAX_REFUSED_SINGLES 4
 
 /*
- * A single span of more than LARGE_SPAN bytes is set aside after so many requests that were cut short, with
- * pauses between them, each twice the last, in which others are sent.  A smaller one waits for better days.
+ * A single span of more than LARGE_SPAN bytes is set aside after so many requests that were cut
+ * short, with pauses between them, each twice the last, in which others are sent.  A smaller one
+ * waits for better days.
  */
 #define LARGE_SPAN (1024 * 1024)
 #define LARGE_SPAN_ATTEMPTS 5
@@ -58,7 +61,10 @@
 /* Memory that a batch of this size leaves behind is given back to the system at once. */
 #define LARGE_BATCH (8 * 1024 * 1024)
 
-/* A collector that comes and goes is logged as often as this, for each of the last few things it fails with. */
+/*
+ * A collector that comes and goes is logged as often as this, for each of the last few things it
+ * fails with.
+ */
 #define LOG_INTERVAL_MS 60000
 #define LOG_REMEMBERED 8
 

@@ -1,8 +1,8 @@
 /*
  * deliver.h: batches on their way, and what each kind of answer leads to.
  *
- * Several requests may be under way, of one batch or of several; each is settled by itself, as soon as its
- * answer is there, so that a worker that is killed sends as little as possible twice.
+ * Several requests may be under way, of one batch or of several; each is settled by itself, as
+ * soon as its answer is there, so that a worker that is killed sends as little as possible twice.
  */
 #ifndef OTEL_EXPORTER_DELIVER_H
 #define OTEL_EXPORTER_DELIVER_H
@@ -19,7 +19,7 @@ typedef struct Outlook
 	bool		accepted;		/* a collector took spans */
 	bool		spans_left;		/* what was refused has left the queue: trying again costs spans */
 	long		retry_after_ms; /* the server's wish; -1: none */
-	size_t		too_large;		/* a request of this size was, or may have been, too large; 0: none */
+	size_t		too_large;		/* a request of this size was perhaps too large; 0: none */
 	int			small_enough;	/* requests that were taken */
 	ItemPointerData resume;		/* invalid, or where rows begin that are to be read again */
 } Outlook;
@@ -30,12 +30,15 @@ extern void deliver_begin(void);
 /* May another batch be started? */
 extern bool deliver_has_room(const ExporterConfig *config);
 
-/* Starts sending a batch, which lives in a memory context of its own; that is deleted when it is done. */
+/*
+ * Starts sending a batch, which lives in a memory context of its own; that is deleted when it is
+ * done.
+ */
 extern void deliver_start(Batch *batch, MemoryContext context, const ExporterConfig *config);
 
 /*
- * Sends, waits at most half a second for an answer, and settles what has been answered.  In no transaction.
- * Runs CHECK_FOR_INTERRUPTS() and tick().  Returns whether the latch was set.
+ * Sends, waits at most half a second for an answer, and settles what has been answered.  In no
+ * transaction. Runs CHECK_FOR_INTERRUPTS() and tick().  Returns whether the latch was set.
  */
 extern bool deliver_step(const ExporterConfig *config, void (*tick) (void));
 
@@ -48,8 +51,8 @@ extern const Outlook *deliver_outlook(void);
 extern void deliver_cancel(void);
 
 /*
- * Logs that nothing can be exported, or why: one line when it begins, and not one an attempt.  Also for what
- * keeps the worker from sending that is no answer.
+ * Logs that nothing can be exported, or why: one line when it begins, and not one an
+ * attempt.  Also for what keeps the worker from sending that is no answer.
  */
 extern void deliver_log_failure(const char *error);
 

@@ -1,10 +1,10 @@
 /*
  * expire.c: removing what otel.retention no longer keeps from otel.exported_spans.
  *
- * There is no index to find the oldest by, so that the whole table is read: in steps, each in a short
- * transaction of its own, between which spans are exported and who waits for the database is seen.  It is not
- * read again before the oldest row that stayed has expired.  A hundredth of the retention more spares reading
- * it for every span of a steady stream.
+ * There is no index to find the oldest by, so that the whole table is read: in steps, each in a
+ * short transaction of its own, between which spans are exported and who waits for the database
+ * is seen.  It is not read again before the oldest row that stayed has expired.  A hundredth of
+ * the retention more spares reading it for every span of a steady stream.
  */
 #include "postgres.h"
 
@@ -22,7 +22,10 @@
 #include "exporter/pacing.h"
 #include "queue/quiet_heap.h"
 
-/* Blocks read in one step, not rows: so deleted ones count, too.  Some 10,000 rows, and milliseconds. */
+/*
+ * Blocks read in one step, not rows: so deleted ones count, too.  Some 10,000 rows, and
+ * milliseconds.
+ */
 #define STEP_BLOCKS 256
 
 /* A way through the table. */
@@ -52,8 +55,9 @@ begin_pass(int retention_s, TimestampTz now)
 }
 
 /*
- * The next pass is due when the oldest row that stayed expires.  How far away that is follows from the wall
- * clock, and is waited for by the other: a wall clock that is set back delays it by a retention at most.
+ * The next pass is due when the oldest row that stayed expires.  How far away that is follows
+ * from the wall clock, and is waited for by the other: a wall clock that is set back delays it by
+ * a retention at most.
  */
 static void
 end_pass(TimestampTz now)

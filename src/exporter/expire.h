@@ -7,8 +7,8 @@
 #include "exporter/config.h"
 
 /*
- * Removes some of what otel.retention no longer keeps, when it is time to look, in one short transaction.
- * True when there is more to look at.  In no transaction.
+ * Removes some of what otel.retention no longer keeps, when it is time to look, in one short
+ * transaction. True when there is more to look at.  In no transaction.
  */
 extern bool expire_some(const ExporterConfig *config);
 

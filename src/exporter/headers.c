@@ -65,7 +65,8 @@ add_variable(List **headers, const char *name, const char *text)
 
 	if (problem == PAIRS_FINE)
 		return NULL;
-	return psprintf("environment variable %s: pair %d %s", name, where, pairs_problem_text(problem));
+	return psprintf("environment variable %s: pair %d %s", name, where,
+					pairs_problem_text(problem));
 }
 
 /* Reads the whole file into *text, NUL-terminated; NULL, or why it cannot be had. */

@@ -18,16 +18,19 @@ typedef struct RequestHeaders
 } RequestHeaders;
 
 /*
- * Reads OTEL_EXPORTER_OTLP_TRACES_HEADERS of the server's environment (OTEL_EXPORTER_OTLP_HEADERS only where
- * that is not set: its keys may be for another collector) and then the headers file, a later header replacing
- * an earlier one of the same name.  Read for every request, so that a key that was rotated in the file counts
- * at once.  Everything is in CurrentMemoryContext.
+ * Reads OTEL_EXPORTER_OTLP_TRACES_HEADERS of the server's environment (OTEL_EXPORTER_OTLP_HEADERS
+ * only where that is not set: its keys may be for another collector) and then the headers file, a
+ * later header replacing an earlier one of the same name.  Read for every request, so that a key
+ * that was rotated in the file counts at once.  Everything is in CurrentMemoryContext.
  *
  * NULL, or why they cannot be had whole: nothing is to be sent without what is configured for it.
  */
 extern const char *headers_make(RequestHeaders *headers, const ExporterConfig *config);
 
-/* Replaces the headers' values in a text by stars (redact.h): a server may quote what it does not like. */
+/*
+ * Replaces the headers' values in a text by stars (redact.h): a server may quote what it does not
+ * like.
+ */
 extern void headers_redact(const RequestHeaders *headers, char *text);
 
 #endif

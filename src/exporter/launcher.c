@@ -1,5 +1,6 @@
 /*
- * launcher.c: with shared_preload_libraries = 'otel_links', resumes exports after a start or a promotion.
+ * launcher.c: with shared_preload_libraries = 'otel_links', resumes exports after a start or a
+ * promotion.
  *
  * It starts an exporter in each database, one after the other; those where the extension is not
  * installed, or nothing waits, leave at once.  Then it leaves for good.

@@ -1,14 +1,14 @@
 /*
  * lifecycle.c: the exporter's coming and going.
  *
- * exporter_guard.h says what the guard and the flush lock are for.  Exit code 0 ends the worker for
- * good; with any other the postmaster starts it again after five seconds, which is also what happens to
- * one that crashes.  A worker whose database is gone by then must not do so for ever, nor one that fails
- * before it has the guard fill the worker slots with its like, so that any failure until then ends with
- * code 0: the next span starts another.
+ * exporter_guard.h says what the guard and the flush lock are for.  Exit code 0 ends the worker
+ * for good; with any other the postmaster starts it again after five seconds, which is also what
+ * happens to one that crashes.  A worker whose database is gone by then must not do so for ever,
+ * nor one that fails before it has the guard fill the worker slots with its like, so that any
+ * failure until then ends with code 0: the next span starts another.
  *
- * The guard is a session's lock of the ordinary kind.  PostgreSQL releases such locks when a transaction
- * aborts, and not when a process ends outside of one: both are seen to here.
+ * The guard is a session's lock of the ordinary kind.  PostgreSQL releases such locks when a
+ * transaction aborts, and not when a process ends outside of one: both are seen to here.
  */
 #include "postgres.h"
 
@@ -42,7 +42,10 @@
 #include "queue/start_claim.h"
 #include "exporter/lifecycle.h"
 
-/* Writers hold the guard in ShareLock for a moment while they probe; an exporter holds it for good. */
+/*
+ * Writers hold the guard in ShareLock for a moment while they probe; an exporter holds it for
+ * good.
+ */
 #define GUARD_ATTEMPTS 50
 #define GUARD_RETRY_US 2000
 
@@ -126,7 +129,10 @@ extension_version(void)
 	return xmin;
 }
 
-/* What ALTER DATABASE … SET and ALTER ROLE … SET say of this session, as a hash that tells changes. */
+/*
+ * What ALTER DATABASE … SET and ALTER ROLE … SET say of this session, as a hash that tells
+ * changes.
+ */
 static uint64
 hash_settings(void)
 {
@@ -159,12 +165,12 @@ hash_settings(void)
 }
 
 /*
- * Whatever ALTER DATABASE … SET or the configuration say, this worker reads and writes its tables as the
- * bootstrap superuser, in read-write transactions, and nothing ends its waits but itself.  A setting that
- * this major does not have is passed over.
+ * Whatever ALTER DATABASE … SET or the configuration say, this worker reads and writes its tables
+ * as the bootstrap superuser, in read-write transactions, and nothing ends its waits but
+ * itself.  A setting that this major does not have is passed over.
  *
- * What it has written may be lost in a crash of the server with synchronous_commit off: spans that a collector
- * took are then sent again, which they may be anyway.
+ * What it has written may be lost in a crash of the server with synchronous_commit off: spans
+ * that a collector took are then sent again, which they may be anyway.
  */
 static void
 override_settings(void)
@@ -308,9 +314,10 @@ lifecycle_yield_database(void)
 }
 
 /*
- * The SHARE lock keeps writers out, and they do not wait for it, so it is held for a moment only: until the
- * guard is free and there is a snapshot that shows what the last writer wrote.  Whoever writes from then on
- * finds no guard and starts another exporter, so that the queue, which may be long, is read without the lock.
+ * The SHARE lock keeps writers out, and they do not wait for it, so it is held for a moment only:
+ * until the guard is free and there is a snapshot that shows what the last writer wrote.  Whoever
+ * writes from then on finds no guard and starts another exporter, so that the queue, which may be
+ * long, is read without the lock.
  */
 void
 lifecycle_leave_if_empty(void)

@@ -12,16 +12,17 @@
 extern void lifecycle_start(Oid database);
 
 /*
- * Starts a transaction with a snapshot.  Does not return when the extension is gone, or when it has changed
- * since the start: then a successor is registered.
+ * Starts a transaction with a snapshot.  Does not return when the extension is gone, or when it
+ * has changed since the start: then a successor is registered.
  */
 extern void lifecycle_begin(void);
 extern void lifecycle_commit(void);
 
 /*
- * Have the database's settings changed since the start?  Does not return then when may_leave says that
- * this is a moment to go, but registers a successor: none is where spans that a collector has taken, or is
- * about to, are still in the queue, because they would be sent twice.  In a transaction of lifecycle_begin().
+ * Have the database's settings changed since the start?  Does not return then when may_leave says
+ * that this is a moment to go, but registers a successor: none is where spans that a collector
+ * has taken, or is about to, are still in the queue, because they would be sent twice.  In a
+ * transaction of lifecycle_begin().
  */
 extern bool lifecycle_settings_changed(bool may_leave);
 

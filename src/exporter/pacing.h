@@ -1,8 +1,8 @@
 /*
  * pacing.h: how often work that reads a whole table is done.
  *
- * Nothing of ours has an index, so some work reads everything.  It may take a twentieth of the time: after it
- * has been done, it rests twenty times as long as it took.
+ * Nothing of ours has an index, so some work reads everything.  It may take a twentieth of the
+ * time: after it has been done, it rests twenty times as long as it took.
  */
 #ifndef OTEL_EXPORTER_PACING_H
 #define OTEL_EXPORTER_PACING_H

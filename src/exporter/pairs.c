@@ -126,7 +126,8 @@ pairs_read(char *list, PairsKind kind, pair_callback callback, void *arg, int *w
 	{
 		char	   *item = list + strspn(list, " \t");
 		bool		comment = file && line_begins && *item == '#';
-		char	   *end = item + strcspn(item, comment ? "\n" : file ? FILE_SEPARATORS : SEPARATORS);
+		char	   *end = item + strcspn(item, comment ? "\n" :
+											 file ? FILE_SEPARATORS : SEPARATORS);
 		char		separator = *end;
 
 		if (end > item && !comment)

@@ -1,8 +1,8 @@
 /*
  * pairs.h: what OpenTelemetry writes as key=value lists: request headers and resource attributes.
  *
- * It reads what somebody wrote into a file or a variable: no PostgreSQL header, no allocation; fuzzed alone
- * (test/fuzz/fuzz_pairs.c).
+ * It reads what somebody wrote into a file or a variable: no PostgreSQL header, no allocation;
+ * fuzzed alone (test/fuzz/fuzz_pairs.c).
  */
 #ifndef OTEL_EXPORTER_PAIRS_H
 #define OTEL_EXPORTER_PAIRS_H
@@ -13,7 +13,7 @@ typedef enum PairsKind
 {
 	PAIRS_HEADERS,				/* of a variable: separated by commas; keys are tokens */
 	PAIRS_HEADERS_FILE,			/* of a file: also by line ends; # begins a line of comment */
-	PAIRS_ATTRIBUTES			/* resource attributes: keys percent-encoded, values of any character */
+	PAIRS_ATTRIBUTES			/* of a resource: keys percent-encoded, values any text */
 } PairsKind;
 
 typedef enum PairsProblem
@@ -26,15 +26,20 @@ typedef enum PairsProblem
 	PAIRS_REFUSED				/* by the callback */
 } PairsProblem;
 
-/* Called for each pair, decoded and NUL-terminated, in the list's own memory.  False stops the reading. */
+/*
+ * Called for each pair, decoded and NUL-terminated, in the list's own memory.  False stops the
+ * reading.
+ */
 typedef bool (*pair_callback) (const char *key, const char *value, void *arg);
 
 /*
- * Reads the pairs of a NUL-terminated list, which it overwrites: values are percent-decoded in place, white
- * space around both is trimmed, empty items are passed over.  Stops at the first problem; *where is then the
- * number from 1 of the pair, in a file of the line.  Pairs before it have been handed over.
+ * Reads the pairs of a NUL-terminated list, which it overwrites: values are percent-decoded in
+ * place, white space around both is trimmed, empty items are passed over.  Stops at the first
+ * problem; *where is then the number from 1 of the pair, in a file of the line.  Pairs before it
+ * have been handed over.
  */
-extern PairsProblem pairs_read(char *list, PairsKind kind, pair_callback callback, void *arg, int *where);
+extern PairsProblem pairs_read(char *list, PairsKind kind, pair_callback callback, void *arg,
+							   int *where);
 
 /* The problem in words that follow "line 3"; never what the list holds, which may be a key. */
 extern const char *pairs_problem_text(PairsProblem problem);

@@ -27,10 +27,16 @@
 #include "exporter/resource.h"
 #include "exporter/otlp/utf8.h"
 
-/* The first with stable conventions for databases, whose attributes the spans of trace_job() have. */
+/*
+ * The first with stable conventions for databases, whose attributes the spans of trace_job()
+ * have.
+ */
 #define SCHEMA_URL "https://opentelemetry.io/schemas/1.33.0"
 
-/* What a service.instance.id that stands for an identity of the service's own is made from (UUID version 5). */
+/*
+ * What a service.instance.id that stands for an identity of the service's own is made from (UUID
+ * version 5).
+ */
 static const uint8 instance_namespace[UUID_LEN] = {
 	0x4d, 0x63, 0x00, 0x9a, 0x8d, 0x0f, 0x11, 0xee, 0xaa, 0xd7, 0x4c, 0x79, 0x6e, 0xd8, 0xe3, 0x20
 };
@@ -89,8 +95,8 @@ add_user_attribute(const char *key, const char *value, void *arg)
 }
 
 /*
- * Adds those of otel.resource_attributes, all or none: the specification has the whole value discarded when
- * any of it does not decode.  NULL, or what is wrong with it.
+ * Adds those of otel.resource_attributes, all or none: the specification has the whole value
+ * discarded when any of it does not decode.  NULL, or what is wrong with it.
  */
 static const char *
 add_user_attributes(ResourceAttributes *attributes, const ExporterConfig *config)
@@ -108,9 +114,10 @@ add_user_attributes(ResourceAttributes *attributes, const ExporterConfig *config
 }
 
 /*
- * The service.instance.id of this server and database: the system identifier, which standbys share, with host
- * and port, and the database, because db.namespace differs and one instance has one resource.
- * A UUID of version 5, as the conventions for resources want it of such identities (RFC 4122, 4.3).
+ * The service.instance.id of this server and database: the system identifier, which standbys
+ * share, with host and port, and the database, because db.namespace differs and one instance has
+ * one resource. A UUID of version 5, as the conventions for resources want it of such identities
+ * (RFC 4122, 4.3).
  */
 static const char *
 instance_id(const char *host)
@@ -194,7 +201,10 @@ envelope_make(Envelope *envelope, const ExporterConfig *config)
 	put_cstring(w, SCOPE_SPANS_SCHEMA_URL, SCHEMA_URL);
 }
 
-/* The bytes of a message that consists of a head and a content, with its tag and length before it. */
+/*
+ * The bytes of a message that consists of a head and a content, with its tag and length before
+ * it.
+ */
 static size_t
 message_size(Field f, size_t content)
 {
@@ -228,7 +238,8 @@ envelope_put_request(const Envelope *envelope, const char *spans, size_t len, By
 	const ByteBuffer *resource = &envelope->resource.buf;
 	const ByteBuffer *scope = &envelope->scope.buf;
 	size_t		scope_spans = scope->len + len;
-	size_t		resource_spans = resource->len + message_size(RESOURCE_SPANS_SCOPE_SPANS, scope_spans);
+	size_t		resource_spans = resource->len +
+		message_size(RESOURCE_SPANS_SCOPE_SPANS, scope_spans);
 
 	if (envelope->json)
 	{

@@ -21,6 +21,7 @@ typedef struct Envelope
 extern void envelope_make(Envelope *envelope, const ExporterConfig *config);
 
 /* Appends an ExportTraceServiceRequest with the spans, as otlp_append_span() left them, to body. */
-extern void envelope_put_request(const Envelope *envelope, const char *spans, size_t len, ByteBuffer *body);
+extern void envelope_put_request(const Envelope *envelope, const char *spans, size_t len,
+								 ByteBuffer *body);
 
 #endif

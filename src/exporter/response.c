@@ -14,7 +14,10 @@ typedef struct Reader
 	const unsigned char *end;
 } Reader;
 
-/* Copies a string, cut to what fits, with control characters as spaces and no half character at its end. */
+/*
+ * Copies a string, cut to what fits, with control characters as spaces and no half character at
+ * its end.
+ */
 static void
 copy_message(char *out, const unsigned char *s, size_t len)
 {
@@ -198,11 +201,13 @@ json_value(Reader *r, JsonValue *value, int depth)
 }
 
 /*
- * Reads on in an object or list that has been opened: the next member's key (of an object) and value.
- * False when it has been closed, with *closed set, or is malformed.  *first is true before the first.
+ * Reads on in an object or list that has been opened: the next member's key (of an object) and
+ * value. False when it has been closed, with *closed set, or is malformed.  *first is true before
+ * the first.
  */
 static bool
-json_next(Reader *r, char close, bool *first, bool *closed, Reader *key, JsonValue *value, int depth)
+json_next(Reader *r, char close, bool *first, bool *closed, Reader *key, JsonValue *value,
+		  int depth)
 {
 	*closed = json_char(r, close);
 	if (*closed || (!*first && !json_char(r, ',')))
@@ -253,7 +258,10 @@ json_integer(const JsonValue *value)
 	return n;
 }
 
-/* A \u escape's character as UTF-8; what is no character of the basic plane becomes a question mark. */
+/*
+ * A \u escape's character as UTF-8; what is no character of the basic plane becomes a question
+ * mark.
+ */
 static size_t
 json_unescape_unicode(const unsigned char *hex, size_t len, unsigned char *out)
 {

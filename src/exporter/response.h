@@ -2,8 +2,8 @@
  * response.h: what a collector answers: ExportTraceServiceResponse with its partial success, and
  * google.rpc.Status with its message, each in Protocol Buffers or JSON.
  *
- * It reads what a stranger sent: no PostgreSQL header, no allocation, every read is within the bytes
- * given; fuzzed alone (test/fuzz/fuzz_response.c).
+ * It reads what a stranger sent: no PostgreSQL header, no allocation, every read is within the
+ * bytes given; fuzzed alone (test/fuzz/fuzz_response.c).
  */
 #ifndef OTEL_EXPORTER_RESPONSE_H
 #define OTEL_EXPORTER_RESPONSE_H
@@ -21,8 +21,8 @@ typedef struct Response
 } Response;
 
 /*
- * Reads the answer to a request that was accepted.  False when it is no such message; an empty one is, and
- * says that all is well.  *response is defined either way.
+ * Reads the answer to a request that was accepted.  False when it is no such message; an empty
+ * one is, and says that all is well.  *response is defined either way.
  */
 extern bool response_read_success(const char *body, size_t len, bool json, Response *response);
 

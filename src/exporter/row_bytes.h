@@ -1,6 +1,6 @@
 /*
- * row_bytes.h: what counts where otel.queue_max_size bounds spans: their bytes, not those of the files, in
- * which there are also rows that were deleted and wait for vacuum.
+ * row_bytes.h: what counts where otel.queue_max_size bounds spans: their bytes, not those of the
+ * files, in which there are also rows that were deleted and wait for vacuum.
  */
 #ifndef OTEL_EXPORTER_ROW_BYTES_H
 #define OTEL_EXPORTER_ROW_BYTES_H

@@ -1,9 +1,9 @@
 /*
  * settle.c: what becomes of rows.
  *
- * Rows only ever move by delete and insert (quiet_heap.h).  A TID names a row only as long as nobody
- * else deletes rows or rewrites the table: VACUUM FULL moves them all, which the table's filenode tells,
- * and a row deleted by hand leaves its place to another, which xmin tells.
+ * Rows only ever move by delete and insert (quiet_heap.h).  A TID names a row only as long as
+ * nobody else deletes rows or rewrites the table: VACUUM FULL moves them all, which the table's
+ * filenode tells, and a row deleted by hand leaves its place to another, which xmin tells.
  */
 #include "postgres.h"
 
@@ -51,9 +51,10 @@ settle_started(void)
 /* ---- rows ---- */
 
 /*
- * Has otel.failed_spans no room for more?  It may become as large as the queue.  Rows that were deleted, as by
- * otel.retry_failed(), take room in the files until they are vacuumed, and must not have others dropped: how
- * many bytes of the files are no row's is counted, which reads the table, and taken for granted for a while.
+ * Has otel.failed_spans no room for more?  It may become as large as the queue.  Rows that were
+ * deleted, as by otel.retry_failed(), take room in the files until they are vacuumed, and must
+ * not have others dropped: how many bytes of the files are no row's is counted, which reads the
+ * table, and taken for granted for a while.
  */
 static bool
 failed_spans_are_full(Relation failed, const ExporterConfig *config)
@@ -110,7 +111,8 @@ copy_row(const Settlement *s, TupleTableSlot *slot, Relation target)
 		values[FAILED_AT] = TimestampTzGetDatum(GetCurrentTimestamp());
 		values[FAILED_ERROR] = exporter_message_datum(s->error);
 	}
-	quiet_insert(target, values, nulls, s->verdict == VERDICT_EXPORTED ? EXPORTED_COLUMNS : FAILED_COLUMNS);
+	quiet_insert(target, values, nulls,
+				 s->verdict == VERDICT_EXPORTED ? EXPORTED_COLUMNS : FAILED_COLUMNS);
 }
 
 /* Deletes the rows, copying them first where there is a target; returns how many there were. */
@@ -145,7 +147,10 @@ remove_rows(const Settlement *s, Relation queue, Relation target)
 	return removed;
 }
 
-/* Takes the rows out of the queue; returns how many there were, and whether another table has them. */
+/*
+ * Takes the rows out of the queue; returns how many there were, and whether another table has
+ * them.
+ */
 static int
 settle_rows(const Settlement *s, const ExporterConfig *config, bool *moved)
 {

@@ -26,8 +26,9 @@ typedef struct Settlement
 } Settlement;
 
 /*
- * Settles rows in a transaction of its own and brings otel.exporter_state up to date with it.  Rows that
- * are gone, or have been moved by a rewrite of the table, are left alone.  May raise when a row is damaged.
+ * Settles rows in a transaction of its own and brings otel.exporter_state up to date with
+ * it.  Rows that are gone, or have been moved by a rewrite of the table, are left alone.  May
+ * raise when a row is damaged.
  */
 extern void settle(const Settlement *settlement, const ExporterConfig *config);
 

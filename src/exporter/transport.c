@@ -1,8 +1,9 @@
 /*
  * transport.c: the way from encoded spans to otel_links_http.so and back.
  *
- * The library is loaded when something is first sent.  Where it, or libcurl, is missing, that is an error
- * like any other: the worker notes it in otel.export_status and tries again after a while.
+ * The library is loaded when something is first sent.  Where it, or libcurl, is missing, that is
+ * an error like any other: the worker notes it in otel.export_status and tries again after a
+ * while.
  */
 #include "postgres.h"
 

@@ -1,21 +1,24 @@
 /*
  * worker.c: the background worker that exports one database's spans.
  *
- * Its loop: read batches in short transactions, have them sent (deliver.c) with none open, settle each answer
- * in another.  Where nothing is left it waits; where the collector does not take spans it waits longer each
- * time.  It comes and goes as lifecycle.c and queue/exporter_guard.h say.
+ * Its loop: read batches in short transactions, have them sent (deliver.c) with none open, settle
+ * each answer in another.  Where nothing is left it waits; where the collector does not take
+ * spans it waits longer each time.  It comes and goes as lifecycle.c and queue/exporter_guard.h
+ * say.
  *
- * An error, such as a full disk or a damaged page gives, does not end it: that would free the guard, and every
- * commit would register another worker to fail alike.  It waits as after a failure of the collector and goes
- * on, but sends nothing before it has noted the error in otel.exporter_state: where not even that can be
- * written, what is sent could not be settled, and would be sent again and again.
+ * An error, such as a full disk or a damaged page gives, does not end it: that would free the
+ * guard, and every commit would register another worker to fail alike.  It waits as after a
+ * failure of the collector and goes on, but sends nothing before it has noted the error in
+ * otel.exporter_state: where not even that can be written, what is sent could not be settled, and
+ * would be sent again and again.
  *
- * Transactions commit in another order than they wrote, and vacuum makes room anywhere in the queue, so
- * that rows appear before the place where reading has come to.  The end of the queue is therefore
- * followed by another pass from its start, unless such passes cost more than a twentieth of the time, as
- * they do while an old snapshot keeps many deleted rows.  What counts is how long the read took that came
- * to the end: those before it were full of rows to send, and sending and waiting cost the server nothing.
- * No pass begins while a batch is under way, whose rows are still in the queue.
+ * Transactions commit in another order than they wrote, and vacuum makes room anywhere in the
+ * queue, so that rows appear before the place where reading has come to.  The end of the queue is
+ * therefore followed by another pass from its start, unless such passes cost more than a
+ * twentieth of the time, as they do while an old snapshot keeps many deleted rows.  What counts
+ * is how long the read took that came to the end: those before it were full of rows to send, and
+ * sending and waiting cost the server nothing. No pass begins while a batch is under way, whose
+ * rows are still in the queue.
  *
  * All deadlines go by the monotonic clock: the wall clock may be set back.
  */
@@ -57,17 +60,25 @@ pg_noreturn extern PGDLLEXPORT void otel_exporter_main(Datum arg);
 #define YIELD_INTERVAL_MS 500
 #define YIELD_INTERVAL_MIN_MS 200
 
-/* Waiting after a failure: doubled each time, with jitter, so that many servers do not return at once. */
+/*
+ * Waiting after a failure: doubled each time, with jitter, so that many servers do not return at
+ * once.
+ */
 #define BACK_OFF_MIN_MS 1000
 #define BACK_OFF_MAX_MS 60000
 
 /* force_flush() triggers at most one attempt in this time. */
 #define FLUSH_INTERVAL_MS 1000
 
-/* After a request that was too large, larger ones are tried again when this many have been taken. */
+/*
+ * After a request that was too large, larger ones are tried again when this many have been taken.
+ */
 #define GROW_AFTER 64
 
-/* How often kept spans and the queue's size are looked after; how much later when that may have failed. */
+/*
+ * How often kept spans and the queue's size are looked after; how much later when that may have
+ * failed.
+ */
 #define HOUSEKEEPING_INTERVAL_MS 1000
 #define HOUSEKEEPING_PAUSE_MS 60000
 
@@ -174,9 +185,9 @@ attend(void)
 }
 
 /*
- * Waits until the latch is set (true) or the time has passed (false).  Everything that wakes the worker
- * sets the latch: whoever wants a flush, a writer with a full batch, and a reload.  With until_full, a
- * batch that many writers have filled ends it as well.
+ * Waits until the latch is set (true) or the time has passed (false).  Everything that wakes the
+ * worker sets the latch: whoever wants a flush, a writer with a full batch, and a reload.  With
+ * until_full, a batch that many writers have filled ends it as well.
  */
 static bool
 wait_ms(int64 ms, uint32 wait_event, bool until_full)
@@ -202,8 +213,9 @@ wait_ms(int64 ms, uint32 wait_event, bool until_full)
 }
 
 /*
- * When to try again after one more failure, and when at the earliest: when the server says, where it does.
- * Where what was sent has left the queue, each attempt costs spans, and nobody's wish makes it earlier.
+ * When to try again after one more failure, and when at the earliest: when the server says, where
+ * it does. Where what was sent has left the queue, each attempt costs spans, and nobody's wish
+ * makes it earlier.
  */
 static void
 schedule_retry(bool spans_stayed, long retry_after_ms)
@@ -222,8 +234,8 @@ schedule_retry(bool spans_stayed, long retry_after_ms)
 }
 
 /*
- * Reports what of the configuration is not followed, once for each problem: in the log, and where people
- * look first.  It does not keep spans from being sent.
+ * Reports what of the configuration is not followed, once for each problem: in the log, and where
+ * people look first.  It does not keep spans from being sent.
  */
 static void
 report_complaint(const char *complaint)
@@ -300,7 +312,10 @@ adapt_max_bytes(const Outlook *outlook)
 	}
 }
 
-/* Reads the next batch; at the end of a pass from the queue's start, says when the next one may begin. */
+/*
+ * Reads the next batch; at the end of a pass from the queue's start, says when the next one may
+ * begin.
+ */
 static void
 read_batch(Batch *batch)
 {
@@ -376,7 +391,8 @@ conclude(void)
 static bool
 export_some(void)
 {
-	while (exporter.config.enabled && !exporter.at_end && deliver_has_room(&exporter.config) && start_batch())
+	while (exporter.config.enabled && !exporter.at_end &&
+		   deliver_has_room(&exporter.config) && start_batch())
 		MemoryContextReset(exporter.step_context);
 	if (deliver_is_busy())
 	{
@@ -502,11 +518,15 @@ export_or_rest(void)
 		wait_for_retry();
 		return;
 	}
-	if ((!exporter.config.enabled && !deliver_is_busy()) || (!export_some() && exporter.retry_at == 0))
+	if ((!exporter.config.enabled && !deliver_is_busy()) ||
+		(!export_some() && exporter.retry_at == 0))
 		rest();
 }
 
-/* After an error: reports it, unless it is that of the last time, and waits before it is all done again. */
+/*
+ * After an error: reports it, unless it is that of the last time, and waits before it is all done
+ * again.
+ */
 static void
 recover(void)
 {

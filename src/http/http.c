@@ -2,14 +2,14 @@
  * http.c: HTTP requests side by side, by libcurl.
  *
  * libcurl's multi interface tells which sockets it waits for; they join the process's latch in a
- * WaitEventSet, so that a signal, a reload or somebody who wakes the worker is seen at once, also while
- * a server hangs.  Connections are kept alive and shared by all requests.
+ * WaitEventSet, so that a signal, a reload or somebody who wakes the worker is seen at once, also
+ * while a server hangs.  Connections are kept alive and shared by all requests.
  *
  * libcurl may resolve names in a thread of its own.  Signals are blocked while it runs, so that the
  * thread inherits that and no handler of PostgreSQL ever runs in it.
  *
- * What a request needs is malloc()ed and hangs on its Transfer, and all Transfers on one list: whatever error
- * is raised anywhere, cancel(NULL) frees everything.
+ * What a request needs is malloc()ed and hangs on its Transfer, and all Transfers on one list:
+ * whatever error is raised anywhere, cancel(NULL) frees everything.
  */
 #include "postgres.h"
 
@@ -33,8 +33,8 @@ OTEL_LINKS_MODULE_MAGIC("otel_links_http");
 extern PGDLLEXPORT const HttpInterface *otel_links_http_interface(void);
 
 /*
- * A connection that is older is not used again, so that what a load balancer or a name server decides anew
- * reaches a server that never rests.
+ * A connection that is older is not used again, so that what a load balancer or a name server
+ * decides anew reaches a server that never rests.
  */
 #define MAX_CONNECTION_AGE_S 300
 
@@ -198,8 +198,8 @@ set_tls(CURL *easy, const HttpRequest *request)
 	if (*request->certificate)
 	{
 		/*
-		 * It takes the place of all the system's certificates.  NULL would bring their folder back in
-		 * libcurl 8.22.
+		 * It takes the place of all the system's certificates.  NULL would bring their folder
+		 * back in libcurl 8.22.
 		 */
 		RETURN_UNLESS_OK(curl_easy_setopt(easy, CURLOPT_CAINFO, request->certificate));
 		RETURN_UNLESS_OK_OR_ABSENT(curl_easy_setopt(easy, CURLOPT_CAPATH, EMPTY_FOLDER));
@@ -220,7 +220,10 @@ set_connection(CURL *easy, const HttpRequest *request)
 {
 	RETURN_UNLESS_OK(curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L));
 #if LIBCURL_VERSION_NUM >= 0x075700
-	/* After a time-out, a thread that still waits for a name server is left behind, not waited for. */
+	/*
+	 * After a time-out, a thread that still waits for a name server is left behind, not waited
+	 * for.
+	 */
 	RETURN_UNLESS_OK(curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L));
 #endif
 	RETURN_UNLESS_OK(curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, request->timeout_ms));
@@ -475,8 +478,8 @@ http_wait(long timeout_ms, uint32 wait_event)
 /* ---- what came of it ---- */
 
 /*
- * Did it fail after some of the body was sent, and before an answer began?  What cannot be reached at all
- * (refused, not resolved, no TLS) says nothing of the request.
+ * Did it fail after some of the body was sent, and before an answer began?  What cannot be
+ * reached at all (refused, not resolved, no TLS) says nothing of the request.
  */
 static bool
 was_cut_short(Transfer *t)
@@ -536,7 +539,8 @@ http_take(HttpAnswer *answer)
 	answer->body = taken->response;
 	answer->len = taken->response_len;
 	answer->retry_after_s = -1;
-	if (curl_easy_getinfo(taken->easy, CURLINFO_RETRY_AFTER, &retry_after) == CURLE_OK && retry_after > 0)
+	if (curl_easy_getinfo(taken->easy, CURLINFO_RETRY_AFTER, &retry_after) == CURLE_OK &&
+		retry_after > 0)
 		answer->retry_after_s = (long) Min(retry_after, LONG_MAX);
 	answer->error = taken->error[0] ? taken->error : curl_easy_strerror(taken->code);
 	return true;

@@ -1,12 +1,14 @@
 /*
- * http.h: the interface of otel_links_http.so, the only library of ours that needs libcurl and zlib.
+ * http.h: the interface of otel_links_http.so, the only library of ours that needs libcurl and
+ * zlib.
  *
- * It knows HTTP and nothing of spans: requests are submitted, run side by side while the caller waits, and
- * their answers are taken one by one in the order they finish.  What an answer means is the exporter's to
- * decide.  The exporter loads it when it first sends (exporter/transport.c); no backend ever does.
+ * It knows HTTP and nothing of spans: requests are submitted, run side by side while the caller
+ * waits, and their answers are taken one by one in the order they finish.  What an answer means
+ * is the exporter's to decide.  The exporter loads it when it first sends (exporter/transport.c);
+ * no backend ever does.
  *
- * Nothing here raises an error for what the network or a server does.  What can raise is named below; after
- * an error, cancel(NULL) ends and frees all that is under way.
+ * Nothing here raises an error for what the network or a server does.  What can raise is named
+ * below; after an error, cancel(NULL) ends and frees all that is under way.
  */
 #ifndef OTEL_LINKS_HTTP_H
 #define OTEL_LINKS_HTTP_H
@@ -21,7 +23,7 @@ typedef struct HttpRequest
 	const char *url;			/* http or https; its path is sent as it is */
 	const char *user_agent;
 	const char *const *headers; /* "name: value", "name;" for an empty value; ends with NULL */
-	const char *body;			/* not copied: stays as it is until the answer is taken or cancelled */
+	const char *body;			/* not copied: keep it until the answer is taken or cancelled */
 	size_t		len;
 	bool		gzip;			/* compress the body; the caller sets Content-Encoding */
 	bool		fresh;			/* on a new connection */
@@ -41,7 +43,9 @@ typedef enum HttpEnd
 	HTTP_FAILED					/* no answer for any other reason */
 } HttpEnd;
 
-/* What a finished request came to.  Its memory is valid until the next call of any function here. */
+/*
+ * What a finished request came to.  Its memory is valid until the next call of any function here.
+ */
 typedef struct HttpAnswer
 {
 	void	   *owner;
@@ -68,9 +72,10 @@ typedef struct HttpInterface
 	void		(*submit) (const HttpRequest *request);
 
 	/*
-	 * Lets requests go on until something happened, MyLatch was set or the time has passed; returns whether
-	 * the latch was set, which is then reset.  The caller handles interrupts.  Raises what
-	 * WaitEventSetWait() may, and for want of memory.  wait_event is that of pg_stat_activity.
+	 * Lets requests go on until something happened, MyLatch was set or the time has passed;
+	 * returns whether the latch was set, which is then reset.  The caller handles
+	 * interrupts.  Raises what WaitEventSetWait() may, and for want of memory.  wait_event is
+	 * that of pg_stat_activity.
 	 */
 	bool		(*wait) (long timeout_ms, uint32 wait_event);
 

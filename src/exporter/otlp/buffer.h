@@ -1,9 +1,9 @@
 /*
  * buffer.h: bytes that grow, up to a maximum.
  *
- * A batch is encoded by appending to one of these, so that no field costs an allocation.  The memory
- * context is the one that was current at buffer_init(); growing may raise out_of_memory, and
- * program_limit_exceeded above the maximum.
+ * A batch is encoded by appending to one of these, so that no field costs an allocation.  The
+ * memory context is the one that was current at buffer_init(); growing may raise out_of_memory,
+ * and program_limit_exceeded above the maximum.
  */
 #ifndef OTEL_OTLP_BUFFER_H
 #define OTEL_OTLP_BUFFER_H

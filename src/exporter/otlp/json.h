@@ -1,8 +1,8 @@
 /*
  * json.h: JSON text, as much as OTLP/JSON needs to write.
  *
- * Commas need no bookkeeping: a member is preceded by one unless the last byte written opens an object or
- * a list, and no string can end in such a byte, because it ends in a quote.
+ * Commas need no bookkeeping: a member is preceded by one unless the last byte written opens an
+ * object or a list, and no string can end in such a byte, because it ends in a quote.
  */
 #ifndef OTEL_OTLP_JSON_H
 #define OTEL_OTLP_JSON_H

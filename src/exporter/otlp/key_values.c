@@ -15,9 +15,9 @@
 #include "exporter/otlp/utf8.h"
 
 /*
- * OpenTelemetry suggests a limit of 64.  Readers of Protocol Buffers refuse messages nested more than 100 deep, and a JSON object costs three
- * levels (AnyValue, KeyValueList, KeyValue) of the about 93 that a link's attribute leaves.  What is nested deeper
- * is sent as its JSON text.
+ * OpenTelemetry suggests a limit of 64.  Readers of Protocol Buffers refuse messages nested more
+ * than 100 deep, and a JSON object costs three levels (AnyValue, KeyValueList, KeyValue) of the
+ * about 93 that a link's attribute leaves.  What is nested deeper is sent as its JSON text.
  */
 #define MAX_DEPTH 24
 

@@ -9,8 +9,8 @@
 #include "exporter/otlp/writer.h"
 
 /*
- * Writes the members of an object as the repeated KeyValue in a field; anything but an object, and a
- * member with an empty key, is left out.  In a transaction; what it allocates is in
+ * Writes the members of an object as the repeated KeyValue in a field; anything but an object,
+ * and a member with an empty key, is left out.  In a transaction; what it allocates is in
  * CurrentMemoryContext.
  */
 extern void put_attributes(Writer *w, Field f, Jsonb *attributes);

@@ -19,9 +19,10 @@ typedef struct SpanTypes
 extern void otlp_lookup_types(SpanTypes *types, TupleDesc queue);
 
 /*
- * Appends the span of a row: in protobuf as one item of ScopeSpans.spans, in JSON as an object followed by
- * a comma.  Rows are then put into a request one after the other (resource.h).  In a transaction; memory
- * is left in CurrentMemoryContext.  May raise when the row is damaged or too large.
+ * Appends the span of a row: in protobuf as one item of ScopeSpans.spans, in JSON as an object
+ * followed by a comma.  Rows are then put into a request one after the other (resource.h).  In a
+ * transaction; memory is left in CurrentMemoryContext.  May raise when the row is damaged or too
+ * large.
  */
 extern void otlp_append_span(Writer *w, const SpanTypes *types, Datum *values, bool *nulls);
 

@@ -100,8 +100,8 @@ pb_bytes(ByteBuffer *b, int number, const char *bytes, size_t len)
 }
 
 /*
- * Opens a message of unknown length: one byte is kept for the length, which is enough for most; a longer
- * one moves the content when the message is closed.  Returns what pb_close() wants.
+ * Opens a message of unknown length: one byte is kept for the length, which is enough for most; a
+ * longer one moves the content when the message is closed.  Returns what pb_close() wants.
  */
 static inline size_t
 pb_open(ByteBuffer *b, int number)

@@ -1,8 +1,8 @@
 /*
  * utf8.c: text of the database as UTF-8.
  *
- * A database in UTF-8 is checked all the same, and one in SQL_ASCII may hold anything: one span with a
- * broken string would otherwise make collectors refuse its whole batch.
+ * A database in UTF-8 is checked all the same, and one in SQL_ASCII may hold anything: one span
+ * with a broken string would otherwise make collectors refuse its whole batch.
  */
 #include "postgres.h"
 

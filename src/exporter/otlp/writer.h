@@ -1,13 +1,13 @@
 /*
  * writer.h: OTLP fields, written as Protocol Buffers or as JSON.
  *
- * The rows are walked once, by code that knows messages and fields (otlp_span.c, key_values.c); the two
- * encodings differ only here.  A field has its number and its lowerCamelCase name side by side.  OTLP's
- * JSON is proto3's with three exceptions: ids are hex, enums are integers, and 64-bit integers are
- * strings (opentelemetry.io/docs/specs/otlp, "JSON Protobuf Encoding").
+ * The rows are walked once, by code that knows messages and fields (otlp_span.c, key_values.c);
+ * the two encodings differ only here.  A field has its number and its lowerCamelCase name side by
+ * side.  OTLP's JSON is proto3's with three exceptions: ids are hex, enums are integers, and
+ * 64-bit integers are strings (opentelemetry.io/docs/specs/otlp, "JSON Protobuf Encoding").
  *
- * As in proto3, a scalar that is 0 or empty is left out, but for the put_* of an AnyValue's members,
- * where what is written says which kind it is.
+ * As in proto3, a scalar that is 0 or empty is left out, but for the put_* of an AnyValue's
+ * members, where what is written says which kind it is.
  */
 #ifndef OTEL_OTLP_WRITER_H
 #define OTEL_OTLP_WRITER_H
