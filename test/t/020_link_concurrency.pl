@@ -79,7 +79,7 @@ is( $node->safe_psql('postgres',
 	'every runner has recorded spans');
 is( $node->safe_psql(
 		'postgres',
-		"SELECT count(DISTINCT span_id) = count(*),
+		"SELECT count(DISTINCT otel.span_id(context)) = count(*),
 		        sum((attributes ->> 'messaging.batch.message_count')::int), sum(cardinality(links))
 		   FROM otel.span_queue"
 	),
@@ -88,9 +88,9 @@ is( $node->safe_psql(
 is( $node->safe_psql(
 		'postgres', <<'EOSQL'),
 SELECT count(*), count(DISTINCT id), bool_and(batches = 1)
-  FROM (SELECT r.id, count(q.span_id) AS batches
+  FROM (SELECT r.id, count(q.batch) AS batches
           FROM report_request AS r
-               LEFT JOIN (SELECT q.span_id, l.trace_id, l.span_id AS linked
+               LEFT JOIN (SELECT q.context AS batch, l.trace_id, l.span_id AS linked
                             FROM otel.span_queue AS q, otel.span_links(q.links) AS l) AS q
                ON q.trace_id = otel.trace_id(r.trace_context)
 	AND q.linked = otel.span_id(r.trace_context)

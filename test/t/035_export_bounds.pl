@@ -42,7 +42,8 @@ cmp_ok(time - $start, '<', 20,
 	'rows that appear before the place where reading has come to are read soon');
 $late->quit;
 $node->safe_psql('postgres', 'SELECT otel.force_flush()');
-$node->safe_psql('postgres', 'VACUUM otel.span_queue');
+# the queue's own setting leaves its files as long as they are
+$node->safe_psql('postgres', 'VACUUM (TRUNCATE) otel.span_queue');
 
 # Where nothing exports, sessions keep the bound.
 OtelExport::set($node, "otel.traces_exporter = 'NONE'", "otel.queue_max_size = '512kB'");
