@@ -226,6 +226,7 @@ def record(connection):
         connection.execute("SELECT otel.record_exception('22012', 'division by zero', 'line 1')")
         connection.execute("SELECT otel.end_span(), otel.end_span()")
     with connection.transaction():
+        connection.execute("SET LOCAL otel.link_overflow = drop")
         for limit, number in (("span_attribute", 1), ("link_attribute", 1), ("span_link", 2), ("span_event", 1)):
             connection.execute(f"SET LOCAL otel.{limit}_count_limit = {number}")
         limited = value(connection, "SELECT otel.start_span('limited', (SELECT otel.link_agg(context, '{\"a\": 1, \"b\": 2}'"
