@@ -124,8 +124,10 @@ $load->tell(q{DO $$ BEGIN FOR i IN 1001 .. 9000 LOOP INSERT INTO work VALUES (i,
 	END LOOP; END $$});
 for (1 .. 6)
 {
+	# until the worker has caught up, on a fast machine
 	$subscriber->poll_query_until('postgres', q{
-		SELECT coalesce(bool_or(pg_terminate_backend(pid)), false) FROM pg_stat_activity
+		SELECT coalesce(bool_or(pg_terminate_backend(pid)), false) OR
+		       (SELECT count(*) FROM work) >= 8000 FROM pg_stat_activity
 		 WHERE datname = 'postgres' AND backend_type ~ '^logical replication'
 		   AND wait_event IS DISTINCT FROM 'LogicalApplyMain'});
 }

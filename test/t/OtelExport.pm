@@ -123,13 +123,16 @@ sub configure
 			'otel.bsp_schedule_delay = 100', 'autovacuum = off', @settings, ''));
 }
 
-# Changes settings without a restart.  The reload is seen by the exporter, if one runs, when it
-# returns.
+# Changes settings without a restart.  Once it returns, new sessions have them, and those that wait
+# for a command have been told; the exporter sees them between two steps of its own.
 sub set
 {
 	my ($node, @settings) = @_;
+	my $before = $node->safe_psql('postgres', 'SELECT pg_conf_load_time()');
 	$node->append_conf('postgresql.conf', join("\n", @settings, ''));
 	$node->reload;
+	$node->poll_query_until('postgres', "SELECT pg_conf_load_time() <> '$before'")
+	  or die 'the server does not reload';
 }
 
 # Spans in transactions of their own, in one session.
