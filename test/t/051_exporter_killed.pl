@@ -106,7 +106,9 @@ ok(OtelExport::wait_drained($node),
 is_deeply([ $receiver->span_names(qr/^crash-/) ], [ OtelExport::names('crash', 3) ],
 	'after kill -9 of a backend all spans arrive');
 
-# kill -9 of the postmaster at random moments, under load.  The table tells what was committed.
+# kill -9 of the postmaster at random moments, under load.  The table tells what was committed.  What
+# the exporter has settled is on disk after three times wal_writer_delay.
+OtelExport::set($node, 'wal_writer_delay = 10ms');
 $node->safe_psql('postgres',
 	'CREATE TABLE work (id bigserial, name text DEFAULT gen_random_uuid())');
 my $load = PostgreSQL::Test::Utils::tempdir() . '/load.sql';
