@@ -78,8 +78,8 @@ SELECT lives_ok($$ SELECT otel.add_trace_context('forms', 'tp', type => 'text'),
 SELECT col_type_is('forms', 'tp', 'text', 'text');
 SELECT col_type_is('forms', 'vc', 'character varying', 'varchar');
 SELECT col_type_is('forms', 'jb', 'jsonb', 'jsonb');
-INSERT INTO forms
-    VALUES (1) /*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01',tracestate='a%3D1'*/;
+INSERT INTO forms VALUES (1)
+    /*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01',tracestate='a%3D1'*/;
 SELECT is(ARRAY[tp, vc], ARRAY[:'tp1', :'tp1'], 'text and varchar record the traceparent')
     FROM forms;
 SELECT is(jb, jsonb_build_object('traceparent', :'tp1', 'tracestate', 'a=1'),

@@ -42,7 +42,8 @@ SELECT lives_ok($$ SELECT otel.capture_into('jobs', 'payload') $$, 'it can be sa
 SELECT lives_ok($$ SELECT otel.capture_into('jobs', 'payload', 'replace', '{otel}') $$,
     'or differently');
 SELECT is(pg_temp.trigger_of('jobs'),
-    'otel_capture_payload BEFORE INSERT: otel.capture_trace_context(''payload'', ''replace'', ''{otel}'')',
+    'otel_capture_payload BEFORE INSERT: otel.capture_trace_context(''payload'', ''replace'', '
+        '''{otel}'')',
           'which takes the place of what was there');
 INSERT INTO jobs VALUES (2, '{"a": 1}') :from_1;
 SELECT is(otel.extract(payload, '{otel}')::text, :'tp1', 'with the path') FROM jobs WHERE id = 2;
@@ -86,7 +87,8 @@ SELECT lives_ok($$
     SELECT otel.capture_into('keyed', 'context', 'replace', update_of => '{payload,key}') $$,
     'update_of');
 SELECT is(pg_temp.trigger_of('keyed'),
-    'otel_capture_context BEFORE INSERT OR UPDATE OF payload, key: otel.capture_trace_context(''context'', ''replace'')', 'are the trigger''s columns');
+    'otel_capture_context BEFORE INSERT OR UPDATE OF payload, key: '
+        'otel.capture_trace_context(''context'', ''replace'')', 'are the trigger''s columns');
 INSERT INTO keyed VALUES ('k', 'first') :from_1;
 INSERT INTO keyed VALUES ('k', 'second') ON CONFLICT (key) DO UPDATE
     SET payload = excluded.payload :from_2;
@@ -96,9 +98,12 @@ SELECT is(context::text, :'tp2', 'a worker''s UPDATE is none') FROM keyed;
 
 -- ---- what it refuses ----
 SELECT is(pg_temp.error_of($$ SELECT otel.capture_into('jobs', 'nothing') $$)::text,
-          '(42703,"column ""nothing"" of table ""jobs"" does not exist","","otel.add_trace_context() adds a column.")', 'a column that is missing');
+          '(42703,"column ""nothing"" of table ""jobs"" does not '
+              'exist","","otel.add_trace_context() adds a column.")', 'a column that is missing');
 SELECT is(pg_temp.error_of($$ SELECT otel.capture_into('jobs', 'n') $$)::text,
-          '(42804,"column ""n"" of table ""jobs"" is of type integer","A trace context needs a column of type otel.trace_context, text, varchar of 55 characters or more, json or jsonb.","")',
+          '(42804,"column ""n"" of table ""jobs"" is of type integer","A trace context needs a '
+              'column of type otel.trace_context, text, varchar of 55 characters or more, json or '
+              'jsonb.","")',
           'a column of another type');
 SELECT is((pg_temp.error_of($$ SELECT otel.capture_into('jobs', 'short') $$)).message,
     'column "short" of table "jobs" is of type character varying(54)',
@@ -114,7 +119,8 @@ SELECT is((pg_temp.error_of($$ SELECT otel.capture_into('domains', 'd') $$)).sta
 SELECT is((pg_temp.error_of($$ SELECT otel.capture_into('jobs', 'payload', 'always') $$))::text,
           '(22023,"invalid mode: ""always""","","The mode is keep or replace.")', 'another mode');
 SELECT is((pg_temp.error_of($$ SELECT otel.capture_into('jobs', 'c', path => '{a}') $$))::text,
-          '(22023,"a column of type otel.trace_context has no path","","A path names an object in a column of JSON.")', 'a path where there can be none');
+          '(22023,"a column of type otel.trace_context has no path","","A path names an object in '
+              'a column of JSON.")', 'a path where there can be none');
 SELECT is((pg_temp.error_of($$
     SELECT otel.capture_into('jobs', 'payload', path => '{a,NULL}') $$)).message,
     'a key of the path is null', 'a path with NULL in it');

@@ -9,8 +9,8 @@ SELECT plan(219);
 
 \set tp1 '00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01'
 \set tp2 '00-4bf92f3577b34da6a3ce929d0e0e4732-00f067aa0ba902b7-01'
-\set from_1 '/*traceparent=\'00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01\',tracestate=\'a=1\'*/'
-\set carrier1 '{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01", "tracestate": "a=1"}'
+\set from_1 '/*traceparent=\'' :tp1 '\',tracestate=\'a=1\'*/'
+\set carrier1 '{"traceparent": "' :tp1 '", "tracestate": "a=1"}'
 \set carrier2 '{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4732-00f067aa0ba902b7-01"}'
 
 -- ---- a column of type otel.trace_context, keep ----

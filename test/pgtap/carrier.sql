@@ -115,12 +115,15 @@ SELECT is(otel.inject('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01')
           '{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}',
           'inject: no tracestate where there is none');
 SELECT is(otel.inject('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01;a="\,b=2'),
-          '{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": "a=\"\\,b=2"}',
+          '{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", '
+              '"tracestate": "a=\"\\,b=2"}',
           'inject: a tracestate as it is');
-SELECT is(otel.inject('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01;a=1') ->> 'tracestate', 'a=1',
+SELECT is(otel.inject('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01;a=1')
+    ->> 'tracestate', 'a=1',
           'inject: the keys are where jsonb looks for them');
 SELECT is(otel.inject('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01;a=1')
-          = '{"tracestate": "a=1", "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}', true,
+          = '{"tracestate": "a=1", "traceparent": '
+              '"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}', true,
           'inject: equal to the same carrier read from text');
 SELECT is(otel.inject('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-fe') ->> 'traceparent',
           '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-02',
@@ -137,10 +140,12 @@ SELECT is(otel.from_traceparent('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba
     NULL)::text,
           '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
               'from_traceparent: tracestate NULL');
-SELECT is(otel.from_traceparent('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01;a=1')::text,
+SELECT is(otel.from_traceparent(
+    '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01;a=1')::text,
           '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01;a=1',
           'from_traceparent: takes the type''s text form too');
-SELECT is(otel.trace_state(otel.from_traceparent('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+SELECT is(otel.trace_state(
+    otel.from_traceparent('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
                                                  repeat(' ', 50000000) || 'a=1')), 'a=1',
           'from_traceparent: 50 MB of white space are no reason to fail');
 SELECT * FROM finish();

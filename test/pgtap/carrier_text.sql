@@ -129,14 +129,20 @@ SELECT pass('from_traceparent knows no path: ' || name) FROM cases WHERE path IS
 SELECT is(otel.from_traceparent('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01;a=1',
     'b=2')::text,
           '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01;a=1',
-          'from_traceparent: a tracestate that comes from elsewhere is not paired with the text form');
+          'from_traceparent: a tracestate that comes from elsewhere is not paired with the text '
+              'form');
 SELECT is(otel.extract(c::text), c, 'what a cast to text shows is read back')
-  FROM (VALUES ('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff;a="\,b=2'::otel.trace_context)) v(c);
+  FROM (VALUES (
+      '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff;a="\,b=2'::otel.trace_context)) v(c);
 SELECT is(otel.extract(otel.inject(c)::text), c, 'and so is a carrier')
-  FROM (VALUES ('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01;a="\,b=2'::otel.trace_context)) v(c);
-SELECT is(otel.extract('{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}')::text,
+  FROM (VALUES (
+      '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01;a="\,b=2'::otel.trace_context)) v(c);
+SELECT is(otel.extract(
+    '{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}')::text,
           '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', 'a literal needs no cast');
-SELECT is(otel.extract('{"a": {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}}', '{a}')::text,
+SELECT is(otel.extract(
+    '{"a": {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}}',
+    '{a}')::text,
           '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', 'nor does one with a path');
 
 -- our reader of JSON text beside PostgreSQL's: pieces put together at random

@@ -47,7 +47,8 @@ DROP EXTENSION otel_links;
 CREATE SCHEMA otel;
 CREATE TABLE otel.mine ();
 SELECT is(e::text,
-    '(42P06,"schema ""otel"" already exists","It is not empty, or belongs to another extension.","Rename or drop that schema: otel_links needs one of this name for itself.")',
+    '(42P06,"schema ""otel"" already exists","It is not empty, or belongs to another '
+        'extension.","Rename or drop that schema: otel_links needs one of this name for itself.")',
           'one that is not empty is refused, and says so') FROM pg_temp.create_extension() e;
 SELECT has_table('otel', 'mine', 'and is as it was');
 SELECT ok(NOT pg_temp.is_member(), 'nobody else''s');
@@ -66,7 +67,9 @@ DROP EXTENSION hstore;
 -- one that belongs to somebody else, who could drop it with all that is in it
 CREATE SCHEMA otel AUTHORIZATION regress_otel_user;
 SELECT is(e::text,
-    '(42P06,"schema ""otel"" already exists","It belongs to role ""regress_otel_user"", which is not a superuser.","Rename or drop that schema: otel_links needs one of this name for itself.")',
+    '(42P06,"schema ""otel"" already exists","It belongs to role ""regress_otel_user"", which is '
+        'not a superuser.","Rename or drop that schema: otel_links needs one of this name for '
+        'itself.")',
           'one that an ordinary role owns is refused, and says so')
               FROM pg_temp.create_extension() e;
 SELECT schema_owner_is('otel', 'regress_otel_user', 'and stays theirs');

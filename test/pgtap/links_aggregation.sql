@@ -1,5 +1,5 @@
--- A user searches several times; at the end one span sums the session up, linked to every search.  The
--- searches ran here, in this database session: their contexts are not remote.
+-- A user searches several times; at the end one span sums the session up, linked to every search.
+-- The searches ran here, in this database session: their contexts are not remote.
 \set QUIET on
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
@@ -28,14 +28,17 @@ INSERT INTO search_log (user_session, query) VALUES ('anna', 'boots')
     /*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/;
 
 SELECT otel.record_span('search session', start_time => clock_timestamp() - interval '10 min',
-        links => otel.link_agg(trace_context, jsonb_build_object('link.type', 'aggregated_from', 'search.query', query) ORDER BY id),
-        attributes => jsonb_build_object('session.id', user_session, 'search.count', count(*))) IS NOT NULL AS recorded
+        links => otel.link_agg(trace_context,
+            jsonb_build_object('link.type', 'aggregated_from', 'search.query', query) ORDER BY id),
+        attributes => jsonb_build_object('session.id', user_session, 'search.count', count(*)))
+            IS NOT NULL AS recorded
   FROM search_log WHERE user_session = 'anna' GROUP BY user_session \gset
 
 -- Told by another database session, all of them are remote.
 \connect
 SET otel.traces_exporter = none;
-SELECT otel.record_span('search session, later', now(), links => otel.link_agg(trace_context ORDER BY id)) IS NOT NULL AS recorded
+SELECT otel.record_span('search session, later', now(),
+    links => otel.link_agg(trace_context ORDER BY id)) IS NOT NULL AS recorded
   FROM search_log WHERE user_session = 'anna' \gset
 
 SELECT plan(6);
@@ -52,10 +55,12 @@ SELECT results_eq(
     'it is linked to the spans of anna''s searches, and to none of bert''s');
 SELECT is(cardinality(links), 4, 'and to the one that another service began')
   FROM otel.span_queue WHERE name = 'search session';
-SELECT is(local_links, '{1,2,3}', 'the searches of this database session are not remote, that one is')
+SELECT is(local_links, '{1,2,3}',
+    'the searches of this database session are not remote, that one is')
   FROM otel.span_queue WHERE name = 'search session';
 
-SELECT is(local_links, NULL, 'in another database session every link is remote') FROM otel.span_queue WHERE name = 'search session, later';
+SELECT is(local_links, NULL, 'in another database session every link is remote')
+  FROM otel.span_queue WHERE name = 'search session, later';
 SELECT ok(bool_and(is_remote), 'and always is where a client rebuilds it')
   FROM otel.span_queue, otel.span_links(links) WHERE name LIKE 'search session%';
 SELECT * FROM finish();

@@ -1,5 +1,5 @@
--- One event causes several jobs, which run later, each in a trace of its own.  Each job's span is linked
--- back to what triggered it.
+-- One event causes several jobs, which run later, each in a trace of its own.  Each job's span is
+-- linked back to what triggered it.
 \set QUIET on
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS pgtap;
@@ -31,7 +31,8 @@ INSERT INTO notification (message) VALUES ('your parcel has left')
     /*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',tracestate='vendor%3D1'*/;
 
 SELECT results_eq(
-    'SELECT DISTINCT trace_context::text FROM (SELECT trace_context FROM notification UNION ALL SELECT trace_context FROM channel_job) AS t',
+    'SELECT DISTINCT trace_context::text FROM (SELECT trace_context FROM notification UNION ALL '
+        'SELECT trace_context FROM channel_job) AS t',
     $$VALUES ('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01;vendor=1')$$,
     'the request''s context is on the notification and, through the trigger, on its four jobs');
 
@@ -56,11 +57,13 @@ CALL send_next('webhook');
 SELECT results_eq('SELECT name FROM otel.span_queue ORDER BY start_time',
     $$VALUES ('send email'), ('send sms'), ('send push'), ('send webhook')$$, 'four spans');
 SELECT is(count(DISTINCT otel.trace_id(context)), 4::bigint, 'in four traces') FROM otel.span_queue;
-SELECT ok(bool_and(otel.trace_id(context) <> '0af7651916cd43dd8448eb211c80319c'), 'none of them the request''s') FROM otel.span_queue;
+SELECT ok(bool_and(otel.trace_id(context) <> '0af7651916cd43dd8448eb211c80319c'),
+    'none of them the request''s') FROM otel.span_queue;
 SELECT ok(bool_and(parent_span_id IS NULL), 'and none with a parent') FROM otel.span_queue;
 SELECT results_eq(
     'SELECT DISTINCT l.* FROM otel.span_queue, otel.span_links(links) AS l',
-    $$VALUES ('0af7651916cd43dd8448eb211c80319c', 'b7ad6b7169203331', 1, 'vendor=1', true, '{"link.type": "triggered_by"}'::jsonb)$$,
+    $$VALUES ('0af7651916cd43dd8448eb211c80319c', 'b7ad6b7169203331', 1, 'vendor=1', true,
+        '{"link.type": "triggered_by"}'::jsonb)$$,
     'all are linked to the request that triggered them');
 SELECT is(sum(cardinality(links)), 4::bigint, 'by one link each') FROM otel.span_queue;
 SELECT * FROM finish();

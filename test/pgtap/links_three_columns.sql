@@ -21,7 +21,8 @@ INSERT INTO payment_job (amount, trace_id, span_id, trace_flags) VALUES
     (50, '4bf92f3577b34da6a3ce929d0e0e4736', '00f067aa0ba902b7', NULL);
 
 SELECT results_eq(
-    'SELECT l.* FROM otel.span_links((SELECT otel.link_agg(otel.from_ids(trace_id, span_id, trace_flags) ORDER BY id) FROM payment_job)) AS l',
+    'SELECT l.* FROM otel.span_links((SELECT otel.link_agg(otel.from_ids(trace_id, span_id, '
+        'trace_flags) ORDER BY id) FROM payment_job)) AS l',
     $$VALUES ('0af7651916cd43dd8448eb211c80319c', 'b7ad6b7169203331', 1, NULL, true, NULL::jsonb),
              ('4bf92f3577b34da6a3ce929d0e0e4736', '00f067aa0ba902b7', 0, NULL, true, NULL)$$,
     'the three columns are enough to link from; no ids, and ids that are all zero, are no link');
@@ -36,7 +37,8 @@ SELECT is(otel.links_json(otel.link_agg(trace_context ORDER BY id)),
           otel.links_json(otel.link_agg(otel.from_ids(trace_id, span_id, trace_flags) ORDER BY id)),
           'the new column links as the old ones did') FROM payment_job;
 SELECT results_eq(
-    'SELECT otel.trace_id(trace_context), otel.span_id(trace_context), otel.trace_flags(trace_context) FROM payment_job WHERE id < 3 ORDER BY id',
+    'SELECT otel.trace_id(trace_context), otel.span_id(trace_context), '
+        'otel.trace_flags(trace_context) FROM payment_job WHERE id < 3 ORDER BY id',
     'SELECT trace_id, span_id, trace_flags::int FROM payment_job WHERE id < 3 ORDER BY id',
     'nothing of the old columns is lost');
 SELECT is((SELECT array_agg(id) FROM payment_job WHERE trace_context IS NULL), '{3,4}',

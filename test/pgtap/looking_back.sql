@@ -82,8 +82,10 @@ COMMIT;
 INSERT INTO carriers (id, trace_context, j)
     VALUES (2, 'no context at all, but ' || trace(10), '[1, "x"]');
 SELECT is(places(trace(10)),
-          'row public.carriers."größe", row public.carriers.b, row public.carriers.j, row public.carriers.nested, row public.carriers.trace_context, row public.carriers.v',
-          'columns of text, varchar, json and jsonb that the trigger fills are searched, by its path too');
+          'row public.carriers."größe", row public.carriers.b, row public.carriers.j, row '
+              'public.carriers.nested, row public.carriers.trace_context, row public.carriers.v',
+          'columns of text, varchar, json and jsonb that the trigger fills are searched, by its '
+              'path too');
 SELECT is(array_agg(DISTINCT context::text ORDER BY context::text),
     ARRAY[context(10)::text, context(10)::text || ';vendor=1'],
           'their contexts are read as otel.extract() reads them') FROM otel.find_trace(trace(10));
@@ -107,7 +109,8 @@ SELECT is(places(trace(1)), 'row public.jobs.trace_context',
 
 -- ---- tables that are named ----
 CREATE EXTENSION postgres_fdw;
-SELECT format('CREATE SERVER here FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host %L, port %L, dbname %L)',
+SELECT format(
+    'CREATE SERVER here FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host %L, port %L, dbname %L)',
               split_part(current_setting('unix_socket_directories'), ',', 1),
                   current_setting('port'), current_database()) \gexec
 SELECT format('CREATE USER MAPPING FOR CURRENT_USER SERVER here OPTIONS (user %L)',
@@ -141,7 +144,8 @@ COMMIT;
 SELECT is(places(trace(1)), 'linked from queued, row public.jobs.trace_context, span queued',
     'spans of the trace, and spans that link to it, are found');
 SELECT is(detail - 'end_time',
-    '{"name": "batch", "status": "error", "message": "no paper", "attributes": {"size": 3}, "link_attributes": [{"id": 1}]}',
+    '{"name": "batch", "status": "error", "message": "no paper", "attributes": {"size": 3}, '
+        '"link_attributes": [{"id": 1}]}',
           'what a span is about, and the attributes of its links to the trace, are its detail')
   FROM otel.find_trace(trace(1)) WHERE what = 'linked from';
 SELECT is(at, '2026-01-02 03:04:05Z'::timestamptz, 'its time is its start')
@@ -241,7 +245,8 @@ SELECT string_agg(what || ' ' || place, ', ' ORDER BY what, place) AS found
  WHERE detail OPERATOR(pg_catalog.<>) '"trap"' \gset
 RESET search_path;
 SELECT is(:'found'::text,
-    'linked from exported, row closed.jobs.trace_context, row public.jobs.trace_context, span failed',
+    'linked from exported, row closed.jobs.trace_context, row public.jobs.trace_context, span '
+        'failed',
           'what is in the search path cannot stand in the way');
 
 -- ---- an index ----

@@ -38,7 +38,8 @@ SELECT bag_eq(format('SELECT arrows(%L)', :'chart'),
     ARRAY['nightly --> batch', format('batch -.-> span %s', otel.span_id(context(1))),
         format('batch -.-> span %s', otel.span_id(context(2))),
           'wait batch -.-> batch', format('span %s --> wait batch', otel.span_id(context(1)))],
-    'solid arrows lead from parent to child, dotted ones from the span that has the link to the linked one');
+    'solid arrows lead from parent to child, dotted ones from the span that has the link to the '
+        'linked one');
 SELECT is(count(*), 3::bigint, 'each trace is a box')
     FROM regexp_matches(:'chart'::text, '^    subgraph t\d+\["trace [0-9a-f]{32}"\]$', 'gn');
 SELECT matches(:'chart'::text,

@@ -153,7 +153,8 @@ SELECT matches(events[1].attributes ->> 'exception.stacktrace',
     'PL/pgSQL function inline_code_block line 5 at PERFORM',
                'the stack trace is that of the procedural languages') FROM otel.span_queue;
 SELECT is(events[2].attributes,
-    '{"exception.type": "XX999", "exception.message": "no such condition", "exception.stacktrace": "a stack", "exception.escaped": false}',
+    '{"exception.type": "XX999", "exception.message": "no such condition", "exception.stacktrace": '
+        '"a stack", "exception.escaped": false}',
           'a SQLSTATE without a name is the type itself') FROM otel.span_queue;
 SELECT is(events[3].attributes - 'exception.stacktrace', '{"exception.type": "mine"}',
     'attributes win') FROM otel.span_queue;

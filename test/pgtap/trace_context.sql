@@ -85,7 +85,8 @@ SELECT pg_temp.has_node($$SELECT context FROM items
 SELECT pg_temp.has_node('SELECT context FROM items ORDER BY context LIMIT 1',
     'Index Only Scan using items_btree', 'an order by index-only scan');
 SELECT pg_temp.has_node($$SELECT i FROM items
-    WHERE context = ANY (ARRAY['00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01']::trace_context[])$$,
+    WHERE context
+        = ANY (ARRAY['00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01']::trace_context[])$$,
                         'Index Scan using items_', '= ANY by index');
 DROP INDEX items_btree;
 SELECT pg_temp.has_node($$SELECT i FROM items
@@ -150,7 +151,8 @@ SELECT is(pg_input_is_valid('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b
           'a valid value is none');
 SELECT is((e.message, e.detail, e.sql_error_code)::text,
           '("invalid input syntax for type otel.trace_context: ""nope""",'
-          '"A traceparent of version 00 has exactly 55 characters, one of a later version at least 55.",22P02)',
+          '"A traceparent of version 00 has exactly 55 characters, one of a later version at least '
+              '55.",22P02)',
           'a soft error says what a hard one says')
   FROM pg_input_error_info('nope', 'otel.trace_context') e;
 \else

@@ -74,7 +74,8 @@ INSERT INTO cases (clause, value, accepted) VALUES
 INSERT INTO cases (clause, value, detail)
 SELECT clause, value, CASE field
     WHEN 'length'
-        THEN 'A traceparent of version 00 has exactly 55 characters, one of a later version at least 55.'
+        THEN 'A traceparent of version 00 has exactly 55 characters, one of a later version at '
+            'least 55.'
     WHEN 'version' THEN 'The version must be two lower-case hexadecimal digits other than "ff".'
     WHEN 'delimiter'
         THEN 'The fields of a traceparent must have their full length and be separated by "-".'
@@ -90,7 +91,8 @@ FROM (VALUES
 ('3.2.2 value: a field is missing', '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7',
     'length'),
 ('3.2.2 value: two values in one header',
-    '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01,00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', 'length'),
+    '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01,'
+    '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', 'length'),
 ('3.2.2 "-": after the version', '00_4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
     'delimiter'),
 ('3.2.2 "-": after the trace-id', '00-4bf92f3577b34da6a3ce929d0e0e4736_00f067aa0ba902b7-01',

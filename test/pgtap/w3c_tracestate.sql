@@ -78,9 +78,11 @@ SELECT clause, value, CASE field
     WHEN 'members' THEN 'A tracestate must have at most 32 members.'
     WHEN 'equals' THEN 'A tracestate member must be a key and a value with "=" between them.'
     WHEN 'key'
-        THEN 'A tracestate key must begin with a lower-case letter or a digit and have at most 256 characters, which are lower-case letters, digits, "_", "-", "*", "/" and "@".'
+        THEN 'A tracestate key must begin with a lower-case letter or a digit and have at most 256 '
+            'characters, which are lower-case letters, digits, "_", "-", "*", "/" and "@".'
     WHEN 'value'
-        THEN 'A tracestate value must have 1 to 256 characters, which are printable ASCII other than "," and "=".'
+        THEN 'A tracestate value must have 1 to 256 characters, which are printable ASCII other '
+            'than "," and "=".'
     END
 FROM (VALUES
 ('3.3.1.1 other white space', e'a=1,\nb=2', 'key'),
@@ -121,7 +123,8 @@ SELECT plan(2 * count(*)::int + 4) FROM cases;
 -- a list that is refused, and one without members, are no tracestate; the traceparent stays
 SELECT is(otel.from_traceparent('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
     value)::text,
-          '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01' || coalesce(';' || nullif(accepted, ''), ''),
+          '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+              || coalesce(';' || nullif(accepted, ''), ''),
           clause || CASE WHEN accepted IS NULL THEN ': from_traceparent() drops it'
               ELSE ': from_traceparent() reads it' END)
   FROM cases ORDER BY n;
@@ -131,7 +134,9 @@ SELECT is(pg_temp.strict(value), coalesce(accepted, '22P02 ' || detail),
   FROM cases ORDER BY n;
 SELECT is(count(*), 0::bigint, 'every case expects something') FROM cases
     WHERE (accepted IS NULL) = (detail IS NULL);
-SELECT is(otel.trace_state(otel.from_traceparent('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', 'ot=p:8;r:62')),
+SELECT is(otel.trace_state(
+    otel.from_traceparent('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+    'ot=p:8;r:62')),
           'ot=p:8;r:62', '3.3.1.3.2 value: a semicolon belongs to it, in a header');
 SELECT is(otel.trace_state('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01;ot=p:8;r:62'),
           'ot=p:8;r:62', '3.3.1.3.2 value: a semicolon belongs to it, in the text form');

@@ -19,7 +19,8 @@ CREATE TABLE jobs (
     trace_context otel.trace_context DEFAULT otel.current_trace_context()
 );
 CREATE VIEW recorded AS
-    SELECT how, right(otel.trace_id(trace_context), 1) AS context, otel.trace_state(trace_context) AS state
+    SELECT how, right(otel.trace_id(trace_context), 1) AS context,
+        otel.trace_state(trace_context) AS state
       FROM jobs ORDER BY id;
 
 -- nothing is said, nothing is recorded
@@ -30,30 +31,47 @@ TABLE recorded;
 TRUNCATE jobs;
 INSERT INTO jobs (how) VALUES ('before') :from_1;
 :from_1 INSERT INTO jobs (how) VALUES ('in front');
-INSERT INTO jobs (how) /*action='x',traceparent='00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01',tracestate='a%3D1%2Cb%%3D2'*/ VALUES ('tracestate');
-INSERT INTO jobs (how) /*application:shop,traceparent:00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01*/ VALUES ('marginalia');
-INSERT INTO jobs (how) VALUES ('unquoted') /*traceparent=00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01*/;
-INSERT INTO jobs (how) VALUES ('two comments of one trace') :from_1 /*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b8-01',tracestate='last=1'*/;
+INSERT INTO jobs (how)
+    /*action='x',traceparent='00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01',tracestate='a%3D1%2Cb%%3D2'*/
+    VALUES ('tracestate');
+INSERT INTO jobs (how)
+    /*application:shop,traceparent:00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01*/
+    VALUES ('marginalia');
+INSERT INTO jobs (how)
+    VALUES ('unquoted') /*traceparent=00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01*/;
+INSERT INTO jobs (how)
+    VALUES ('two comments of one trace') :from_1
+    /*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b8-01',tracestate='last=1'*/;
 INSERT INTO jobs (how) VALUES ('comments of two traces') :from_1 :from_2;
 TABLE recorded;
 
 -- what only looks like a comment
 TRUNCATE jobs;
 INSERT INTO jobs (how) VALUES ($$dollar quote$$ || left(:'from_1', 0));
-INSERT INTO jobs (how) VALUES ('literal' || left('/*traceparent=00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01*/', 0));
-INSERT INTO jobs (how) SELECT 'quoted identifier' AS "/*traceparent=00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01*/";
-INSERT INTO jobs (how) VALUES ('line comment') -- /*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01'*/
+INSERT INTO jobs (how)
+    VALUES ('literal'
+    || left('/*traceparent=00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01*/', 0));
+INSERT INTO jobs (how) SELECT 'quoted identifier'
+    AS "/*traceparent=00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01*/";
+INSERT INTO jobs (how) VALUES ('line comment')
+    -- /*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01'*/
 ;
-INSERT INTO jobs (how) VALUES ('escape string' || left(E'\'/*traceparent=00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01*/', 0));
+INSERT INTO jobs (how)
+    VALUES ('escape string'
+    || left(E'\'/*traceparent=00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01*/', 0));
 INSERT INTO jobs (how) VALUES ('malformed') /*traceparent='00-0-0-01'*/;
 TABLE recorded;
 
 -- several statements in one message
 TRUNCATE jobs;
-INSERT INTO jobs (how) VALUES ('first') :from_1\; INSERT INTO jobs (how) VALUES ('second')\; :from_3 INSERT INTO jobs (how) VALUES ('third');
-INSERT INTO jobs (how) VALUES ('one comment for two')\; INSERT INTO jobs (how) VALUES ('the second of them')\; :from_2 ;
+INSERT INTO jobs (how) VALUES ('first') :from_1\; INSERT INTO jobs (how) VALUES ('second')\;
+    :from_3 INSERT INTO jobs (how) VALUES ('third');
+INSERT INTO jobs (how) VALUES ('one comment for two')\;
+    INSERT INTO jobs (how) VALUES ('the second of them')\; :from_2 ;
 BEGIN\; INSERT INTO jobs (how) VALUES ('between BEGIN and COMMIT')\; COMMIT :from_3;
-:from_1 INSERT INTO jobs (how) VALUES ('twice the same')\; INSERT INTO jobs (how) VALUES ('in the middle')\; INSERT INTO jobs (how) VALUES ('twice') :from_1;
+:from_1 INSERT INTO jobs (how) VALUES ('twice the same')\;
+    INSERT INTO jobs (how) VALUES ('in the middle')\;
+    INSERT INTO jobs (how) VALUES ('twice') :from_1;
 TABLE recorded;
 
 -- all ways to insert
@@ -65,8 +83,10 @@ copy 1
 copy 2
 \.
 INSERT INTO jobs (how) VALUES ('multi-row 1') ON CONFLICT (how) DO NOTHING :from_2;
-INSERT INTO jobs AS j (how) VALUES ('multi-row 2') ON CONFLICT (how) DO UPDATE SET n = j.n + 1 :from_2;
-INSERT INTO jobs (how) VALUES ('copy 2') ON CONFLICT (how) DO UPDATE SET trace_context = excluded.trace_context :from_1;
+INSERT INTO jobs AS j (how) VALUES ('multi-row 2')
+    ON CONFLICT (how) DO UPDATE SET n = j.n + 1 :from_2;
+INSERT INTO jobs (how) VALUES ('copy 2')
+    ON CONFLICT (how) DO UPDATE SET trace_context = excluded.trace_context :from_1;
 MERGE INTO jobs USING (VALUES ('merge'), ('copy 1')) AS v(how) ON v.how = jobs.how
     WHEN MATCHED THEN UPDATE SET n = 1
     WHEN NOT MATCHED THEN INSERT (how) VALUES (v.how) :from_1;
@@ -83,7 +103,8 @@ DROP TABLE made;
 
 -- a partitioned table, a foreign key's and an ordinary trigger's own statements
 TRUNCATE jobs;
-CREATE TABLE parts (k int, trace_context otel.trace_context DEFAULT otel.current_trace_context()) PARTITION BY LIST (k);
+CREATE TABLE parts (k int,
+    trace_context otel.trace_context DEFAULT otel.current_trace_context()) PARTITION BY LIST (k);
 CREATE TABLE parts_1 PARTITION OF parts FOR VALUES IN (1);
 CREATE TABLE parts_2 PARTITION OF parts DEFAULT;
 INSERT INTO parts VALUES (1), (2) :from_1;
@@ -93,7 +114,8 @@ CREATE TABLE items (request int REFERENCES requests ON DELETE CASCADE);
 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN INSERT INTO jobs (how) VALUES (TG_ARGV[0]); RETURN NULL; END $$;
 CREATE TRIGGER note AFTER INSERT ON requests FOR EACH ROW EXECUTE FUNCTION note('row trigger');
-CREATE TRIGGER note AFTER DELETE ON items FOR EACH ROW EXECUTE FUNCTION note('trigger behind a foreign key');
+CREATE TRIGGER note AFTER DELETE ON items
+    FOR EACH ROW EXECUTE FUNCTION note('trigger behind a foreign key');
 INSERT INTO requests VALUES (1) :from_1;
 INSERT INTO items VALUES (1) :from_2;
 DELETE FROM requests :from_3;
@@ -108,7 +130,8 @@ INSERT INTO items VALUES (2) :from_1;
 COMMIT :from_3;
 -- and where COMMIT is one statement of a message
 BEGIN\; INSERT INTO items VALUES (2) :from_1\; COMMIT :from_2;
-BEGIN\; INSERT INTO items VALUES (2) :from_1\; INSERT INTO jobs (how) VALUES ('before COMMIT') :from_3\; COMMIT;
+BEGIN\; INSERT INTO items VALUES (2) :from_1\;
+    INSERT INTO jobs (how) VALUES ('before COMMIT') :from_3\; COMMIT;
 TABLE recorded;
 
 -- rules: an action has the comment of its statement; one in the place of a statement of several
@@ -140,7 +163,8 @@ BEGIN;
 SELECT enqueue('called once') :from_1 \gset
 SELECT enqueue('called twice') :from_2 \gset
 COMMIT;
-SELECT enqueue('first of a message') :from_1\; SELECT enqueue('second of a message') :from_2\; SELECT enqueue('third of a message') \gset
+SELECT enqueue('first of a message') :from_1\; SELECT enqueue('second of a message') :from_2\;
+    SELECT enqueue('third of a message') \gset
 SELECT enqueue_returning('FOR IN INSERT RETURNING') :from_1;
 SELECT enqueue_returning('FOR IN INSERT RETURNING, next') :from_2;
 BEGIN;
@@ -161,9 +185,11 @@ TABLE recorded;
 
 -- nor are texts that are only in the same message
 TRUNCATE jobs;
-PREPARE p AS INSERT INTO jobs (how) VALUES ('PREPARE and EXECUTE in one message') :from_1\; EXECUTE p :from_2;
+PREPARE p AS INSERT INTO jobs (how) VALUES ('PREPARE and EXECUTE in one message') :from_1\;
+    EXECUTE p :from_2;
 EXECUTE p;
-BEGIN\; DECLARE c CURSOR FOR SELECT enqueue('DECLARE and FETCH in one message') FROM generate_series(1, 2) :from_1\; FETCH 1 FROM c :from_2\; FETCH 1 FROM c\; COMMIT;
+BEGIN\; DECLARE c CURSOR FOR SELECT enqueue('DECLARE and FETCH in one message')
+  FROM generate_series(1, 2) :from_1\; FETCH 1 FROM c :from_2\; FETCH 1 FROM c\; COMMIT;
 DEALLOCATE p;
 TABLE recorded;
 
@@ -237,18 +263,22 @@ TABLE recorded;
 -- request.headers as PostgREST sets it, and pg_tracing's setting: after all others
 TRUNCATE jobs;
 BEGIN;
-SELECT set_config('request.headers', format('{"host": "x", "traceparent": "%s", "tracestate": "a=1"}', :'tp1'), true) \gset
+SELECT set_config('request.headers',
+    format('{"host": "x", "traceparent": "%s", "tracestate": "a=1"}', :'tp1'), true) \gset
 INSERT INTO jobs (how) VALUES ('request.headers');
 INSERT INTO jobs (how) VALUES ('request.headers and a comment') :from_2;
 INSERT INTO jobs (how) SELECT 'request.headers changed within the statement' WHERE
     set_config('request.headers', format('{"Traceparent": "%s"}', :'tp3'), true) <> '';
-INSERT INTO jobs (how) SELECT 'row ' || set_config('request.headers', format('{"traceparent": "00-%s-00f067aa0ba902b7-01"}',
+INSERT INTO jobs (how) SELECT 'row '
+    || set_config('request.headers', format('{"traceparent": "00-%s-00f067aa0ba902b7-01"}',
     '4bf92f3577b34da6a3ce929d0e0e473' || i), true) FROM generate_series(4, 5) i;
-SELECT set_config('request.headers', format('{"traceparent": "%s", "Traceparent": "%s"}', :'tp1', :'tp2'), true) \gset
+SELECT set_config('request.headers',
+    format('{"traceparent": "%s", "Traceparent": "%s"}', :'tp1', :'tp2'), true) \gset
 INSERT INTO jobs (how) VALUES ('two spellings are none');
 SELECT set_config('request.headers', '{"traceparent": ', true) \gset
 INSERT INTO jobs (how) VALUES ('no JSON is none');
-SELECT set_config('pg_tracing.trace_context', format('traceparent=''%s'',tracestate=''t=1''', :'tp2'), true) \gset
+SELECT set_config('pg_tracing.trace_context',
+    format('traceparent=''%s'',tracestate=''t=1''', :'tp2'), true) \gset
 INSERT INTO jobs (how) VALUES ('pg_tracing.trace_context');
 SELECT set_config('request.headers', format('{"traceparent": "%s"}', :'tp1'), true) \gset
 INSERT INTO jobs (how) VALUES ('request.headers before pg_tracing');
@@ -263,12 +293,15 @@ SET LOCAL otel.traceparent = '00-00000000000000000000000000000000-00f067aa0ba902
 INSERT INTO jobs (how) VALUES ('SET LOCAL, then the comment') :from_2;
 COMMIT;
 SET otel.traceparent = :'tp3';
-INSERT INTO jobs (how) VALUES ('a comment, then the session') /*traceparent='ff-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01'*/;
+INSERT INTO jobs (how)
+    VALUES ('a comment, then the session')
+    /*traceparent='ff-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01'*/;
 SET otel.traceparent = '00-4BF92F3577B34DA6A3CE929D0E0E4731-00F067AA0BA902B7-01';
 SET request.headers = '{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4734-00f067aa0ba902b7-01"}';
 INSERT INTO jobs (how) VALUES ('the session, then request.headers');
 SET request.headers = '{"traceparent": 1}';
-SET pg_tracing.trace_context = 'traceparent=''00-4bf92f3577b34da6a3ce929d0e0e4735-00f067aa0ba902b7-01''';
+SET pg_tracing.trace_context
+    = 'traceparent=''00-4bf92f3577b34da6a3ce929d0e0e4735-00f067aa0ba902b7-01''';
 INSERT INTO jobs (how) VALUES ('request.headers, then pg_tracing.trace_context');
 SET pg_tracing.trace_context = 'traceparent=''00-''';
 INSERT INTO jobs (how) VALUES ('pg_tracing.trace_context, then none');
@@ -283,7 +316,8 @@ BEGIN;
 SET LOCAL otel.traceparent = :'tp1';
 SELECT otel.start_span('job') AS span \gset
 SELECT enqueue('in a span') :from_2 \gset
-SELECT how, trace_context = :'span' AS is_the_span, context AS trace FROM jobs JOIN recorded USING (how);
+SELECT how, trace_context = :'span' AS is_the_span, context AS trace FROM jobs
+    JOIN recorded USING (how);
 SELECT otel.end_span() \gset
 INSERT INTO jobs (how) VALUES ('after the span');
 COMMIT;

@@ -17,7 +17,8 @@ CREATE TEMPORARY VIEW spans AS
 SELECT q.name, coalesce(
            (SELECT p.name FROM otel.span_queue p
              WHERE otel.trace_id(p.context) = otel.trace_id(q.context)
-               AND otel.span_id(p.context) = q.parent_span_id), '-') AS parent, q.kind, q.status_code AS status, q.status_message AS message,
+               AND otel.span_id(p.context) = q.parent_span_id), '-') AS parent, q.kind,
+                   q.status_code AS status, q.status_message AS message,
        q.attributes, cardinality(q.links) AS links, cardinality(q.events) AS events,
        otel.trace_flags(q.context) AS flags,
        q.parent_is_remote AS remote
@@ -31,7 +32,8 @@ INSERT INTO report_request VALUES
     (3, NULL);
 BEGIN;
 SELECT start_span('generate reports', kind => 'consumer',
-                  links => (SELECT link_agg(trace_context, jsonb_build_object('id', id)) FROM report_request),
+                  links => (SELECT link_agg(trace_context, jsonb_build_object('id', id))
+                      FROM report_request),
                   attributes => '{"batch.size": 3}') IS NOT NULL AS started;
 SELECT start_span('render') IS NOT NULL AS started;
 SELECT end_span();
@@ -47,8 +49,10 @@ TRUNCATE otel.span_queue;
 -- a finished span in one call
 SELECT record_span('import', '2026-01-02 03:04:05+00', '2026-01-02 03:04:06+00', status => 'error',
                    message => 'no file', kind => 'client',
-                   parent => '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01;vendor=1') IS NOT NULL AS recorded;
-SELECT name, otel.trace_id(context), parent_span_id, otel.trace_state(context), start_time AT TIME ZONE 'UTC' AS start_time,
+                   parent => '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01;vendor=1')
+                       IS NOT NULL AS recorded;
+SELECT name, otel.trace_id(context), parent_span_id, otel.trace_state(context),
+    start_time AT TIME ZONE 'UTC' AS start_time,
        end_time AT TIME ZONE 'UTC' AS end_time, kind, status_code, status_message, parent_is_remote
   FROM otel.span_queue;
 TRUNCATE otel.span_queue;
@@ -58,7 +62,8 @@ CALL trace_job('nightly', 'SELECT 1/0', attributes => '{"cron": true}');
 CALL trace_job('nightly', 'SELECT nonsense FROM nowhere');
 CALL trace_job('nightly', 'SELECT');
 SELECT name, status, message, attributes, events FROM spans;
-SELECT e.name, e.attributes FROM otel.span_queue, unnest(events) e WHERE status_message = 'division by zero';
+SELECT e.name, e.attributes FROM otel.span_queue, unnest(events) e
+ WHERE status_message = 'division by zero';
 TRUNCATE otel.span_queue;
 
 -- what a job may not do
@@ -90,14 +95,19 @@ SELECT set_attributes('{}');
 SELECT start_span('') IS NULL AS nothing_started;
 SELECT start_span(NULL) IS NULL AS nothing_started;
 BEGIN;
-SELECT start_span('misused', kind => 'consumr', attributes => '[1]', start_time => 'infinity', scope => 'forever',
-                  links => ARRAY[ROW('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'::trace_context, '"no object"'),
+SELECT start_span('misused', kind => 'consumr', attributes => '[1]', start_time => 'infinity',
+    scope => 'forever',
+                  links => ARRAY[
+                      ROW('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'::trace_context,
+                      '"no object"'),
                                  ROW(NULL, '[1]'), NULL]::span_link[]) IS NOT NULL AS started;
 SELECT set_attributes('"text"');
 SELECT add_event('');
 SELECT update_name('');
 SELECT set_status('fine');
-SELECT add_links(ARRAY[ROW('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'::trace_context, '1')]::span_link[]);
+SELECT add_links(
+    ARRAY[ROW('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'::trace_context,
+    '1')]::span_link[]);
 SELECT record_exception(NULL, NULL);
 SELECT set_attributes('{"a": 1}', '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01');
 SELECT end_span('done', end_time => '1970-01-01');
@@ -111,7 +121,10 @@ SELECT end_span();
 SELECT start_span('');
 SELECT start_span('strict', kind => 'consumr');
 SELECT start_span('strict', attributes => '[1]');
-SELECT start_span('strict', links => ARRAY[ROW('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'::trace_context, '1')]::span_link[]);
+SELECT start_span('strict',
+    links => ARRAY[
+    ROW('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'::trace_context,
+    '1')]::span_link[]);
 SELECT start_span('strict', start_time => '1969-12-31 23:59:59+00');
 SELECT current_trace_context() IS NULL AS nothing_started;
 RESET otel.strict;

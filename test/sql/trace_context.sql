@@ -7,7 +7,8 @@ SET search_path = otel, public;
 
 -- the text form is the traceparent as received, then the normalised tracestate
 SELECT '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'::trace_context;
-SELECT '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff;rojo=1, ,congo= 2 ,rojo=3'::trace_context;
+SELECT '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff;rojo=1, ,congo= 2 '
+    ',rojo=3'::trace_context;
 SELECT e' \t00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01 ; , '::trace_context;
 SELECT '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01;ot=p:8;r:62'::trace_context;
 SELECT 'cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff-later;a=1'::trace_context;
@@ -58,7 +59,8 @@ SELECT count(*) AS pairs,
                            OR (a.c <> b.c) <> (a.position <> b.position)
                            OR (a.c >= b.c) <> (a.position >= b.position)
                            OR (a.c >  b.c) <> (a.position >  b.position)
-                           OR sign(trace_context_cmp(a.c, b.c)) <> sign(a.position - b.position)) AS disagree
+                           OR sign(trace_context_cmp(a.c, b.c)) <> sign(a.position - b.position))
+                               AS disagree
   FROM ordered a, ordered b
  WHERE a.c IS NOT NULL AND b.c IS NOT NULL;
 SELECT amname, opcname, opcdefault, amvalidate(o.oid)
@@ -68,7 +70,8 @@ SELECT amname, opcname, opcdefault, amvalidate(o.oid)
 -- sorting with abbreviated keys that tell rows apart, and with ones that do not (given up)
 CREATE TABLE many (i int, c trace_context);
 INSERT INTO many
-SELECT i, from_ids(md5(i::text), right(md5((-i)::text), 16), i % 256, CASE WHEN i % 10 = 0 THEN 'n=' || i END)
+SELECT i, from_ids(md5(i::text), right(md5((-i)::text), 16), i % 256,
+    CASE WHEN i % 10 = 0 THEN 'n=' || i END)
   FROM generate_series(1, 20000) i;
 INSERT INTO many
 SELECT i, from_ids('0af7651916cd43dd8448eb211c80319c', right(md5(i::text), 16), i % 256)
@@ -76,7 +79,8 @@ SELECT i, from_ids('0af7651916cd43dd8448eb211c80319c', right(md5(i::text), 16), 
 SELECT count(*), count(*) FILTER (WHERE NOT previous < c) AS out_of_order
   FROM (SELECT c, lag(c) OVER (ORDER BY c) AS previous FROM many) s WHERE previous IS NOT NULL;
 SELECT count(*), count(*) FILTER (WHERE NOT previous < c) AS out_of_order
-  FROM (SELECT c, lag(c) OVER (ORDER BY c) AS previous FROM many WHERE i > 20000) s WHERE previous IS NOT NULL;
+  FROM (SELECT c, lag(c) OVER (ORDER BY c) AS previous FROM many WHERE i > 20000) s
+   WHERE previous IS NOT NULL;
 
 -- distinct, hash and merge join, hash aggregate, indexes
 SELECT count(*), count(DISTINCT c) FROM (SELECT c FROM many UNION ALL SELECT c FROM many) s;
@@ -105,7 +109,8 @@ CREATE TABLE parted (c trace_context) PARTITION BY HASH (c);
 CREATE TABLE parted_0 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE parted_1 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 INSERT INTO parted SELECT c FROM many;
-SELECT (SELECT count(*) FROM parted_0) > 15000 AND (SELECT count(*) FROM parted_1) > 15000 AS balanced,
+SELECT (SELECT count(*) FROM parted_0) > 15000 AND (SELECT count(*) FROM parted_1) > 15000
+    AS balanced,
        count(*) FROM parted;
 SELECT count(*) FROM parted JOIN many USING (c);
 
@@ -114,7 +119,8 @@ SELECT pg_column_size(c) FROM many WHERE i = 1;
 CREATE TABLE long_state (c trace_context);
 INSERT INTO long_state
 SELECT from_traceparent('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', string_agg(
-           rpad('k' || i, 256, 'abcdefghijklmnopqrstuvwxyz') || '=' || rpad(i::text, 256, md5(i::text)), ','))
+           rpad('k' || i, 256, 'abcdefghijklmnopqrstuvwxyz') || '='
+               || rpad(i::text, 256, md5(i::text)), ','))
   FROM generate_series(1, 32) i;
 SELECT length(trace_state(c)), c = c::text::trace_context AS text_again,
        c = extract_again AS carrier_again, trace_id(c)
@@ -124,9 +130,10 @@ INSERT INTO long_state SELECT (c::text)::trace_context FROM long_state;
 SELECT count(*), count(DISTINCT c), min(length(c::text)) FROM long_state;
 
 -- arrays, rows, defaults, COPY
-SELECT ARRAY['00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01;a=1,b=2', NULL]::trace_context[];
-SELECT '{"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01;a=1,b=2",NULL}'::trace_context[] @>
-       ARRAY['00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01;a=1,b=2']::trace_context[];
+SELECT ARRAY['00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01;a=1,b=2',
+    NULL]::trace_context[];
+SELECT '{"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01;a=1,b=2",NULL}'::trace_context[]
+    @> ARRAY['00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01;a=1,b=2']::trace_context[];
 SELECT ROW('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01;a="b",c=d'::trace_context);
 COPY ordered FROM stdin;
 10	00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01;a=\\
@@ -148,20 +155,28 @@ INSERT INTO ordered VALUES (22, 'no traceparent'::text);
 SELECT position, c FROM ordered WHERE position >= 20 ORDER BY position;
 
 -- the carrier, strictly: casts
-SELECT c::jsonb FROM (VALUES ('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff;a="\'::trace_context), (NULL)) v(c);
-SELECT '{"Traceparent": ["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"], "TRACESTATE": ["a=1", "", "b=2"]}'::jsonb::trace_context;
+SELECT c::jsonb
+  FROM (VALUES ('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff;a="\'::trace_context),
+    (NULL)) v(c);
+SELECT '{"Traceparent": ["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"], "TRACESTATE": '
+    '["a=1", "", "b=2"]}'::jsonb::trace_context;
 SELECT '[]'::jsonb::trace_context;
 SELECT '"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"'::jsonb::trace_context;
 SELECT '{"tracestate": "a=1"}'::jsonb::trace_context;
 SELECT '{"traceparent": 1}'::jsonb::trace_context;
 SELECT '{"traceparent": "x", "Traceparent": "y"}'::jsonb::trace_context;
-SELECT '{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"}'::jsonb::trace_context;
-SELECT '{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a"}'::jsonb::trace_context;
-SELECT '{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": [1]}'::jsonb::trace_context;
-SELECT '{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=1", "Tracestate": "b=1"}'::jsonb::trace_context;
+SELECT '{"traceparent": '
+    '"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"}'::jsonb::trace_context;
+SELECT '{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": '
+    '"a"}'::jsonb::trace_context;
+SELECT '{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": '
+    '[1]}'::jsonb::trace_context;
+SELECT '{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": '
+    '"a=1", "Tracestate": "b=1"}'::jsonb::trace_context;
 
 -- inject() never makes headers NULL
 SELECT '{"x": 1}'::jsonb || inject(NULL) AS no_context,
-       '{"x": 1}'::jsonb || inject('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-05;a=1') AS with_context;
+       '{"x": 1}'::jsonb || inject('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-05;a=1')
+           AS with_context;
 
 DROP TABLE ordered, many, parted, long_state;
