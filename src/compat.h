@@ -140,6 +140,14 @@ CreateTupleDescTruncatedCopy(TupleDesc desc, int natts)
 	table_beginscan_tidrange(relation, snapshot, first, last)
 #endif
 
+/* PostgreSQL 19 put what a session says of its replication origin into a struct. */
+#if PG_VERSION_NUM >= 190000
+#define session_has_replication_origin() \
+	(replorigin_xact_state.origin != InvalidReplOriginId)
+#else
+#define session_has_replication_origin() (replorigin_session_origin != InvalidRepOriginId)
+#endif
+
 /* PostgreSQL 18 gives the module a name and a version that SQL can see. */
 #if PG_VERSION_NUM >= 180000
 #define OTEL_LINKS_MODULE_MAGIC(name_) \

@@ -59,7 +59,7 @@ reason_against_transaction(void)
 {
 	if (MyBackendType != B_BACKEND)
 		return "This kind of process runs no transaction of its own for them as it exits.";
-	if (replorigin_session_origin != InvalidRepOriginId)
+	if (session_has_replication_origin())
 		return "The session has a replication origin set up.";
 	if (HistoricSnapshotActive())
 		return "The session ended during logical decoding.";
