@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "storage/latch.h"
+#include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/lsyscache.h"
@@ -104,7 +105,8 @@ complain_no_slot(const LOCKTAG *guard)
 		pg_usleep(START_RETRY_US);
 	}
 	sequence = get_relname_relid("exporter_start_failures", get_namespace_oid("otel", false));
-	if (get_rel_relkind(sequence) == RELKIND_SEQUENCE && !XactReadOnly && !IsInParallelMode())
+	if (get_rel_relkind(sequence) == RELKIND_SEQUENCE && !XactReadOnly && !IsInParallelMode() &&
+		ConditionalLockRelationOid(sequence, RowExclusiveLock))	/* a COMMIT waits for nobody */
 		nextval_internal(sequence, false);
 	ereport(LOG,
 			(errcode(ERRCODE_INSUFFICIENT_RESOURCES),

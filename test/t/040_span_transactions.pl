@@ -341,5 +341,10 @@ cmp_ok($dropped, '>', 0, 'a full queue takes no more spans where no worker can r
 is($kept + $dropped, 5000, 'spans dropped where no worker can run are counted');
 like(slurp_file($crowded->logfile), qr/no background worker slot is free for the otel_links exporter/,
 	'the log says why no worker runs');
+my $locker = Session->new($crowded, 'postgres');
+$locker->ask('BEGIN; ALTER SEQUENCE otel.exporter_start_failures CACHE 2');
+is($crowded->safe_psql('postgres', q{SELECT otel.record_span('uncounted', now()) IS NOT NULL}), 't',
+	'a COMMIT that finds no worker slot does not wait to count that');
+$locker->quit;
 $crowded->stop;
 done_testing();
