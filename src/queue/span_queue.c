@@ -18,12 +18,12 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "commands/extension.h"
-#include "commands/sequence.h"
 #include "storage/lmgr.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/relcache.h"
 
+#include "queue/counter.h"
 #include "queue/file_room.h"
 #include "queue/queue_tables.h"
 #include "queue/quiet_heap.h"
@@ -195,18 +195,7 @@ queue_is_full(Relation queue)
 bool
 queue_count_dropped(int64 count)
 {
-	Oid			schema = get_namespace_oid("otel", true);
-	Oid			sequence = InvalidOid;
-
-	if (OidIsValid(schema))
-		sequence = get_relname_relid("dropped_spans", schema);
-	if (get_rel_relkind(sequence) != RELKIND_SEQUENCE)
-		return true;			/* there is nobody to tell */
-	if (!lock_soon(sequence))
-		return false;
-	for (int64 i = 0; i < count; i++)
-		(void) nextval_internal(sequence, false);
-	return true;
+	return counter_add("dropped_spans", count);
 }
 
 /* ---- one row ---- */

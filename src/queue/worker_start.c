@@ -6,19 +6,15 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_class.h"
-#include "commands/sequence.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "storage/latch.h"
-#include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "queue/counter.h"
 #include "queue/exporter_guard.h"
 #include "queue/start_claim.h"
 #include "queue/worker_start.h"
@@ -92,7 +88,6 @@ complain_no_slot(const LOCKTAG *guard)
 {
 	static TimestampTz last_complaint;
 	TimestampTz now = GetCurrentTimestamp();
-	Oid			sequence;
 
 	if (last_complaint != 0 &&
 		!TimestampDifferenceExceeds(last_complaint, now, COMPLAINT_INTERVAL_MS))
@@ -104,10 +99,8 @@ complain_no_slot(const LOCKTAG *guard)
 			return false;
 		pg_usleep(START_RETRY_US);
 	}
-	sequence = get_relname_relid("exporter_start_failures", get_namespace_oid("otel", false));
-	if (get_rel_relkind(sequence) == RELKIND_SEQUENCE && !XactReadOnly && !IsInParallelMode() &&
-		ConditionalLockRelationOid(sequence, RowExclusiveLock))	/* a COMMIT waits for nobody */
-		nextval_internal(sequence, false);
+	if (!XactReadOnly && !IsInParallelMode())
+		(void) counter_add("exporter_start_failures", 1);
 	ereport(LOG,
 			(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 			 errmsg("no background worker slot is free for the otel_links exporter"),

@@ -341,6 +341,18 @@ cmp_ok($dropped, '>', 0, 'a full queue takes no more spans where no worker can r
 is($kept + $dropped, 5000, 'spans dropped where no worker can run are counted');
 like(slurp_file($crowded->logfile), qr/no background worker slot is free for the otel_links exporter/,
 	'the log says why no worker runs');
+# counting is not noticed by drivers that ask lastval() for the key of a row
+$crowded->safe_psql('postgres', 'CREATE ROLE app LOGIN; CREATE TABLE item (id serial);
+	GRANT INSERT ON item TO app; GRANT USAGE ON SEQUENCE item_id_seq TO app');
+like($crowded->safe_psql('postgres', q{
+	BEGIN;
+	SELECT otel.record_span('dropped', now());
+	INSERT INTO item DEFAULT VALUES;
+	COMMIT;
+	SELECT 'key ' || lastval()}, extra_params => ['-U', 'app']), qr/^key 1$/m,
+	'lastval() is the user\'s where spans are dropped');
+is($crowded->safe_psql('postgres', 'SELECT last_value FROM otel.dropped_spans'), $dropped + 1,
+	'… and those are counted');
 my $locker = Session->new($crowded, 'postgres');
 $locker->ask('BEGIN; ALTER SEQUENCE otel.exporter_start_failures CACHE 2');
 is($crowded->safe_psql('postgres', q{SELECT otel.record_span('uncounted', now()) IS NOT NULL}), 't',
