@@ -87,6 +87,8 @@ put_off_timeout(void)
 void
 late_interrupts_resume(bool puts_off)
 {
+	/* An index's function that handles an exception has reset the count. */
+	late_interrupts_hold_again();
 	for (int i = 0; i < NFLAGS && puts_off; i++)
 	{
 		if (!*flags[i])

@@ -120,6 +120,20 @@ is($recorder->ask('SELECT current_user'), 'recorder', '… and its role');
 $recorder->quit;
 $node->safe_psql('postgres', 'DROP INDEX otel.says');
 
+# An error that the function handles by itself resets PostgreSQL's count of held interrupts.
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION handles(text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN
+		RETURN 1 / 0; EXCEPTION WHEN division_by_zero THEN RETURN $1; END $$;
+	CREATE INDEX handles ON otel.span_queue (public.handles(name))});
+my ($status, undef, $error) = $node->psql('postgres', q{
+	SELECT otel.record_span('handled', now());
+	SET statement_timeout = '100ms';
+	SELECT pg_sleep(10)}, on_error_stop => 0);
+like($error, qr/canceling statement due to statement timeout/,
+	'a session can be interrupted after an index\'s function handled an error');
+$node->safe_psql('postgres', q{DROP INDEX otel.handles;
+	DELETE FROM otel.span_queue WHERE name = 'handled'});
+
 # The exporter moves the rows.
 $receiver->answer({ status => 404 });
 $offset = -s $node->logfile;
