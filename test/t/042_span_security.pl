@@ -145,5 +145,24 @@ is($status . $error, '0', 'a trigger on the queue stops no commit');
 is($node->safe_psql('shop', 'SELECT name FROM otel.span_queue'), 'no trigger',
 	'a trigger on the queue stops no span');
 
+# ---- looking back runs nobody else's code ----
+($status, undef, $error) = as_mallory('shop', q{
+	CREATE TYPE evil.mood AS ENUM ('ok');
+	CREATE TYPE evil.pair AS (mood evil.mood, note pg_catalog.text);
+	CREATE FUNCTION evil.cast_mood(evil.mood) RETURNS json LANGUAGE plpgsql AS $$
+		BEGIN INSERT INTO evil.caught VALUES (current_user); RETURN '1'; END $$;
+	CREATE CAST (evil.mood AS json) WITH FUNCTION evil.cast_mood(evil.mood);
+	CREATE TABLE evil.bait (id int, context otel.trace_context, mood evil.mood,
+		moods evil.mood[], pair evil.pair, nothing evil.mood);
+	INSERT INTO evil.bait VALUES (7, '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+		'ok', '{ok}', '(ok,x)', NULL)});
+is($status . $error, '0', 'a role that may create things puts out a bait');
+is($node->safe_psql('shop', q{SELECT detail - 'context'
+	FROM otel.find_trace('4bf92f3577b34da6a3ce929d0e0e4736', tables => '{evil.bait}')}),
+	'{"id": 7, "mood": "ok", "pair": "(ok,x)", "moods": "{ok}", "nothing": null}',
+	'otel.find_trace() shows columns of types that are not built in as text');
+is($node->safe_psql('shop', 'SELECT count(*) FROM evil.caught'), '0',
+	'otel.find_trace() does not run a cast that the owner of a type made');
+
 $node->stop;
 done_testing();
