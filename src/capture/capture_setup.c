@@ -113,8 +113,14 @@ check_column(Oid table, const char *column, CaptureColumnKind *kind)
 static char *
 qualified_name(Oid table)
 {
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
-									  get_rel_name(table));
+	char	   *name = get_rel_name(table);
+	char	   *schema = get_namespace_name(get_rel_namespace(table));
+
+	if (name == NULL || schema == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table with oid %u was dropped meanwhile", table)));
+	return quote_qualified_identifier(schema, name);
 }
 
 /* Runs one statement of DDL, which raises what it raises. */
