@@ -1183,7 +1183,8 @@ BEGIN
                -- to_jsonb() looks for casts, which any owner of a type can make, and the caller may
                -- be a superuser; the output functions that format() calls are superusers' own
                (SELECT string_agg(
-                           CASE WHEN CASE y.typtype WHEN 'd' THEN y.typbasetype ELSE y.oid END < 16384
+                           CASE WHEN CASE y.typtype WHEN 'd' THEN y.typbasetype
+                                     ELSE y.oid END < 16384
                                 THEN format('t.%I', a.attname)
                                 ELSE format('CASE WHEN NOT t.%1$I IS NULL '
                                             'THEN format(''%%s'', t.%1$I) END AS %1$I', a.attname)
@@ -1234,8 +1235,8 @@ COMMENT ON FUNCTION otel.find_trace(pg_catalog.text, pg_catalog.timestamptz,
                                     pg_catalog.regclass[]) IS
 'Where a trace is in this database: its rows, its spans and the spans that link to it. '
 'what is row, span or linked from. Of a row, place is the table and the column, and detail its '
-'columns, of types that are not built in as text. Of a span, place is queued, exported (while otel.retention keeps it) or failed, at its '
-'start, and detail its name, end, status and attributes. Searches all tables, partitioned tables '
+'columns, of types that are not built in as text. Of a span, place is queued, exported (while '
+'otel.retention keeps it) or failed, at its start, and detail its name, end, status and attributes. Searches all tables, partitioned tables '
 'and materialized views with a column of type otel.trace_context or one that the trigger '
 'otel.capture_trace_context() fills; with tables, those, which may be foreign tables and views '
 'too. What the caller may not read, tables or columns, is left out, and so are spans that ended '

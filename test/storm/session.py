@@ -67,7 +67,7 @@ class Session(threading.Thread):
         options = ""
         self.session_context = None
         if self.random.random() < 0.3:
-            self.session_context = self._context()
+            self.session_context = self._some_context()
             options = f"-c otel.traceparent={self.session_context}"
         self.transaction_context = None
         self.spans = []             # open ones, the innermost last; the session's own come first
@@ -105,7 +105,7 @@ class Session(threading.Thread):
 
     # ---- words of the language ----
 
-    def _context(self):
+    def _some_context(self):
         trace_id = self.random.getrandbits(128) or 1
         span_id = self.random.getrandbits(64) or 1
         return f"00-{trace_id:032x}-{span_id:016x}-01"
@@ -124,7 +124,7 @@ class Session(threading.Thread):
 
     def _comment(self):
         """A context for a comment, or None for a statement without one."""
-        return self._context() if self.random.random() < 0.7 else None
+        return self._some_context() if self.random.random() < 0.7 else None
 
     @staticmethod
     def _commented(sql, comment):
@@ -157,7 +157,7 @@ class Session(threading.Thread):
             links = "ARRAY[otel.span_link(%s::otel.trace_context)]"
         if self.random.random() < 0.05:
             attributes = "jsonb_build_object('text', repeat('x', 20000))"
-        link = self._context() if links != "%s" else None
+        link = self._some_context() if links != "%s" else None
         answer = self._run(f"SELECT otel.start_span(%s, {links}, scope => '{scope}',"
                            f" attributes => {attributes})::text", None, (span.name, link))
         span.context = answer.fetchone()[0]
@@ -271,14 +271,14 @@ class Session(threading.Thread):
 
     def _prepared(self, part):
         """A named statement, several times in its transaction: its comment may be trusted."""
-        comment = self._context()
+        comment = self._some_context()
         expected = self._expected(comment)
         for _ in range(self.random.randint(1, 3)):
             row = part.row(expected, allowed=[self._expected()])
             self._run("INSERT INTO work VALUES (%s, %s)", comment, (row.id, expected), prepare=True)
 
     def _set_local(self, part):
-        context = self._context()
+        context = self._some_context()
         if self.random.random() < 0.5:
             self._run(f"SET LOCAL otel.traceparent = '{context}'")
         else:
@@ -381,7 +381,7 @@ class Session(threading.Thread):
     def one_message(self):
         """A transaction in one message of the simple protocol, whose one comment speaks for it."""
         part = self._part()
-        comment = self._context()
+        comment = self._some_context()
         given = self._expected(comment)
         first = part.row(given)
         span = part.begin_span()
@@ -403,7 +403,7 @@ class Session(threading.Thread):
     def two_comments(self):
         """Two statements in one message, each with a comment of its own."""
         part = self._part()
-        comments = [self._context(), self._context()]
+        comments = [self._some_context(), self._context()]
         rows = [part.row(self._expected(comment)) for comment in comments]
         self._commit(part, "; ".join(
             self._commented(f"INSERT INTO work VALUES ('{row.id}', '{row.expected}')", comment)
@@ -489,7 +489,7 @@ class Session(threading.Thread):
     # ---- what belongs to the session ----
 
     def session_setting(self):
-        context = self._context() if self.random.random() < 0.7 else ""
+        context = self._some_context() if self.random.random() < 0.7 else ""
         try:
             self._run(f"SET otel.traceparent = '{context}'")
         except psycopg.Error:
