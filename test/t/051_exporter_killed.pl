@@ -106,8 +106,8 @@ ok(OtelExport::wait_drained($node),
 is_deeply([ $receiver->span_names(qr/^crash-/) ], [ OtelExport::names('crash', 3) ],
 	'after kill -9 of a backend all spans arrive');
 
-# kill -9 of the postmaster at random moments, under load.  The table tells what was committed.  What
-# the exporter has settled is on disk after three times wal_writer_delay.
+# kill -9 of the postmaster at random moments, under load.  The table tells what was committed.
+# What the exporter has settled is on disk after three times wal_writer_delay.
 my $under_way = 2;
 OtelExport::set($node, 'wal_writer_delay = 10ms',
 	"otel.exporter_max_concurrent_requests = $under_way");
