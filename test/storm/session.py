@@ -403,7 +403,7 @@ class Session(threading.Thread):
     def two_comments(self):
         """Two statements in one message, each with a comment of its own."""
         part = self._part()
-        comments = [self._some_context(), self._context()]
+        comments = [self._some_context(), self._some_context()]
         rows = [part.row(self._expected(comment)) for comment in comments]
         self._commit(part, "; ".join(
             self._commented(f"INSERT INTO work VALUES ('{row.id}', '{row.expected}')", comment)
