@@ -8,7 +8,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 my $receiver = OtelExport->receiver;
-my $node = OtelExport::node('main', $receiver);
+my $node = OtelExport::node('main', $receiver, 'otel.exporter_idle_timeout = 500');
 
 # Has spans wait until all of them are there, however many sessions record them.
 sub hold
