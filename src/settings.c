@@ -129,7 +129,7 @@ static const struct config_enum_entry compression_options[] = {
 /* Beginnings of names that are ours alone. */
 static const char *const families[] = {
 	"otel.attribute_", "otel.bsp_", "otel.context_", "otel.event_", "otel.exporter_", "otel.link_",
-	"otel.pooler_", "otel.queue_", "otel.session_", "otel.span_", "otel.traces_"
+	"otel.pooler_", "otel.queue_", "otel.span_", "otel.traces_"
 };
 
 int

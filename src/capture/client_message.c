@@ -200,14 +200,18 @@ note_trusted(CachedPlanSource *source)
 {
 	TrustedStatement *entry;
 
-	if (trusted_statements != NULL && hash_get_num_entries(trusted_statements) >= MAX_TRUSTED_STATEMENTS)
+	if (trusted_statements != NULL &&
+		hash_get_num_entries(trusted_statements) >= MAX_TRUSTED_STATEMENTS)
 	{
 		hash_destroy(trusted_statements);
 		trusted_statements = NULL;
 	}
 	if (trusted_statements == NULL)
 	{
-		HASHCTL		control = {.keysize = sizeof(CachedPlanSource *), .entrysize = sizeof(TrustedStatement)};
+		HASHCTL		control = {
+			.keysize = sizeof(CachedPlanSource *),
+			.entrysize = sizeof(TrustedStatement)
+		};
 
 		trusted_statements = hash_create("otel_links trusted statements", 64, &control,
 										 HASH_ELEM | HASH_BLOBS);

@@ -44,7 +44,7 @@ typedef struct ClientMessage
 	MessageTrust trust;
 	Portal		portal;			/* the client's, once it had to be searched for */
 	Portal		searched_under; /* the portal that was active when that search found nothing */
-	StatementPlace ending;		/* of the COMMIT or PREPARE TRANSACTION in it that was executed last */
+	StatementPlace ending;		/* of its last COMMIT or PREPARE TRANSACTION executed */
 } ClientMessage;
 
 extern ClientMessage client_message_state;

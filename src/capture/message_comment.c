@@ -106,7 +106,8 @@ reason(SqlCommenterResult result)
 		case SQLCOMMENTER_TRACES_DIFFER:
 			return "the statement's comments hold contexts of different traces";
 		case SQLCOMMENTER_PLACE_UNKNOWN:
-			return "the message holds several contexts, and it is not known which statement is running";
+			return "the message holds several contexts, and it is not known which statement "
+				"is running";
 	}
 	return NULL;
 }
@@ -126,7 +127,8 @@ comments_search(StatementPlace place)
 	result = sqlcommenter_find(&comments.text, place.location, place.length, found);
 	comments.reason = reason(result);
 	if (result == SQLCOMMENTER_FOUND && comments.ambiguous && !readings_agree(found))
-		comments.reason = "standard_conforming_strings changed in this transaction, so it is not known what "
+		comments.reason = "standard_conforming_strings changed in this transaction, "
+			"so it is not known what "
 			"is a comment";
 	else if (result == SQLCOMMENTER_FOUND)
 	{

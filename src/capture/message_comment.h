@@ -14,7 +14,8 @@
  * belongs to this file and is good until the next call.  Whether the message is to be trusted is
  * the caller's business.
  */
-extern const struct varlena *message_comment_context(const ClientMessage *message, StatementPlace place);
+extern const struct varlena *message_comment_context(const ClientMessage *message,
+													 StatementPlace place);
 
 /*
  * Why that is NULL, after a call that returned NULL: words without a final dot, in

@@ -19,7 +19,7 @@ typedef struct SqlLexer
 	size_t		len;
 	size_t		pos;
 	bool		plain_escapes;	/* is \' an escape in plain literals? */
-	bool		code;			/* was there code before the last event, and after the one before it? */
+	bool		code;			/* was there code between the last two events? */
 	size_t		event;			/* where the last event begins */
 } SqlLexer;
 

@@ -25,7 +25,7 @@ typedef enum SqlCommenterResult
 	SQLCOMMENTER_FOUND,
 	SQLCOMMENTER_NONE,			/* no comment has the key traceparent */
 	SQLCOMMENTER_MALFORMED,		/* the traceparent is invalid; see sqlcommenter_error() */
-	SQLCOMMENTER_OTHER_STATEMENT,	/* other statements of the message have contexts, this one has none */
+	SQLCOMMENTER_OTHER_STATEMENT,	/* contexts are those of other statements */
 	SQLCOMMENTER_TRACES_DIFFER, /* the statement has contexts of several traces */
 	SQLCOMMENTER_PLACE_UNKNOWN	/* several contexts, and it is not known where the statement is */
 } SqlCommenterResult;

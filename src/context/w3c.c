@@ -274,9 +274,11 @@ w3c_error_detail(W3cError error)
 		case W3C_OK:
 			break;
 		case W3C_TRACEPARENT_LENGTH:
-			return "A traceparent of version 00 has exactly 55 characters, one of a later version at least 55.";
+			return "A traceparent of version 00 has exactly 55 characters, "
+				"one of a later version at least 55.";
 		case W3C_TRACEPARENT_DELIMITER:
-			return "The fields of a traceparent must have their full length and be separated by \"-\".";
+			return "The fields of a traceparent must have their full length "
+				"and be separated by \"-\".";
 		case W3C_TRACEPARENT_VERSION:
 			return "The version must be two lower-case hexadecimal digits other than \"ff\".";
 		case W3C_TRACEPARENT_TRACE_ID_HEX:
@@ -290,10 +292,12 @@ w3c_error_detail(W3cError error)
 		case W3C_TRACEPARENT_FLAGS:
 			return "The trace-flags must be two lower-case hexadecimal digits.";
 		case W3C_TRACESTATE_KEY:
-			return "A tracestate key must begin with a lower-case letter or a digit and have at most 256 characters, "
+			return "A tracestate key must begin with a lower-case letter or a digit "
+				"and have at most 256 characters, "
 				"which are lower-case letters, digits, \"_\", \"-\", \"*\", \"/\" and \"@\".";
 		case W3C_TRACESTATE_VALUE:
-			return "A tracestate value must have 1 to 256 characters, which are printable ASCII other than \",\" and \"=\".";
+			return "A tracestate value must have 1 to 256 characters, "
+				"which are printable ASCII other than \",\" and \"=\".";
 		case W3C_TRACESTATE_NO_EQUALS:
 			return "A tracestate member must be a key and a value with \"=\" between them.";
 		case W3C_TRACESTATE_MEMBERS:
