@@ -14,7 +14,7 @@ my $receiver = OtelExport->receiver;
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
 OtelExport::configure($node, $receiver, 'log_min_messages = debug1', 'max_worker_processes = 40',
-	'max_locks_per_transaction = 1000', 'otel.exporter_idle_timeout = 500');
+	'max_locks_per_transaction = 1000', 'otel.exporter_idle_timeout = 3000');
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION otel_links');
 
