@@ -4,15 +4,15 @@
     links.py [--rows N]
 
 1. otel.link_agg() over N pending rows of which 1, 10 and 100 % are distinct, with and without
-   attributes, against what plain SQL offers: array_agg(DISTINCT …) of the type, and taking a text column
-   apart with split_part() or regexp_match().
+   attributes, against what plain SQL offers: array_agg(DISTINCT …) of the type, and taking a text
+   column apart with split_part() or regexp_match().
 2. link_agg() over N and N / 10 rows: is the cost linear?
-3. The whole step of a job, claiming 10,000 rows and building their links, in the database against in a
-   client that reads text columns and builds the links with OpenTelemetry's SDK.
+3. The whole step of a job, claiming 10,000 rows and building their links, in the database against
+   in a client that reads text columns and builds the links with OpenTelemetry's SDK.
 
-All numbers are CPU time, of the server's process and of the client where it does the work, the least of
-five attempts: that is what a job takes from others, and it is nearly the same on a busy machine.  Plans
-are not parallel.
+All numbers are CPU time, of the server's process and of the client where it does the work, the
+least of five attempts: that is what a job takes from others, and it is nearly the same on a busy
+machine.  Plans are not parallel.
 """
 
 import argparse
@@ -26,22 +26,34 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 ATTEMPTS = 5
 CLAIM = 10_000
 
-TEXT_PARTS = """split_part(traceparent, '-', 2) AS trace_id, split_part(traceparent, '-', 3) AS span_id,
-                ('x' || split_part(traceparent, '-', 4))::bit(8)::int AS trace_flags"""
+SPLIT_PART = """
+    split_part(traceparent, '-', 2) AS trace_id, split_part(traceparent, '-', 3) AS span_id,
+    ('x' || split_part(traceparent, '-', 4))::bit(8)::int AS trace_flags"""
 REGEXP = "regexp_match(traceparent, '^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$')"
 
+
+def count_of(aggregate):
+    return f"SELECT cardinality({aggregate}) FROM {{table}}"
+
+
+def count_of_distinct(columns):
+    return f"SELECT cardinality(array_agg(l)) FROM (SELECT DISTINCT {columns} FROM {{table}}) AS l"
+
+
 WITHOUT_ATTRIBUTES = {
-    "otel.link_agg": "SELECT cardinality(otel.link_agg(trace_context)) FROM {table}",
-    "array_agg(DISTINCT context)": "SELECT cardinality(array_agg(DISTINCT trace_context)) FROM {table}",
-    "array_agg(DISTINCT span_link)": "SELECT cardinality(array_agg(DISTINCT otel.span_link(trace_context))) FROM {table}",
-    "text, split_part": "SELECT cardinality(array_agg(l)) FROM (SELECT DISTINCT " + TEXT_PARTS + " FROM {table}) AS l",
-    "text, regexp_match": "SELECT cardinality(array_agg(l)) FROM (SELECT DISTINCT " + REGEXP + " FROM {table}) AS l",
+    "otel.link_agg": count_of("otel.link_agg(trace_context)"),
+    "array_agg(DISTINCT context)": count_of("array_agg(DISTINCT trace_context)"),
+    "array_agg(DISTINCT span_link)": count_of("array_agg(DISTINCT otel.span_link(trace_context))"),
+    "text, split_part": count_of_distinct(SPLIT_PART),
+    "text, regexp_match": count_of_distinct(REGEXP),
 }
 WITH_ATTRIBUTES = {
-    "otel.link_agg": "SELECT cardinality(otel.link_agg(trace_context, attributes)) FROM {table}",
-    "array_agg(DISTINCT span_link)": "SELECT cardinality(array_agg(DISTINCT otel.span_link(trace_context, attributes))) FROM {table}",
-    "text, split_part": "SELECT cardinality(array_agg(l)) FROM (SELECT DISTINCT " + TEXT_PARTS + ", attributes FROM {table}) AS l",
-    "text, regexp_match": "SELECT cardinality(array_agg(l)) FROM (SELECT DISTINCT " + REGEXP + ", attributes FROM {table}) AS l",
+    "otel.link_agg": count_of("otel.link_agg(trace_context, attributes)"),
+    "array_agg(DISTINCT span_link)": count_of(
+        "array_agg(DISTINCT otel.span_link(trace_context, attributes))"
+    ),
+    "text, split_part": count_of_distinct(SPLIT_PART + ", attributes"),
+    "text, regexp_match": count_of_distinct(REGEXP + ", attributes"),
 }
 
 
@@ -76,12 +88,16 @@ class Server:
 
 def fill(server, table, rows, distinct):
     server.execute(f"""
-        CREATE UNLOGGED TABLE {table} (id int PRIMARY KEY, state text, traceparent text, trace_context otel.trace_context, attributes jsonb)
+        CREATE UNLOGGED TABLE {table} (id int PRIMARY KEY, state text, traceparent text,
+                                       trace_context otel.trace_context, attributes jsonb)
     """)
     server.execute(f"""
         INSERT INTO {table}
-        SELECT i, 'pending', otel.traceparent(c), c, jsonb_build_object('messaging.message.id', k::text)
-          FROM (SELECT i, i % {distinct} AS k, otel.from_ids(md5((i % {distinct})::text), right(md5('s' || i % {distinct}), 16), 1) AS c
+        SELECT i, 'pending', otel.traceparent(c), c,
+               jsonb_build_object('messaging.message.id', k::text)
+          FROM (SELECT i, i % {distinct} AS k,
+                       otel.from_ids(md5((i % {distinct})::text),
+                                     right(md5('s' || i % {distinct}), 16), 1) AS c
                   FROM generate_series(1, {rows}) AS i) AS s
     """)
     server.execute(f"VACUUM ANALYZE {table}")
@@ -119,15 +135,23 @@ def linear(server, rows):
     for attributes, queries in (("without", WITHOUT_ATTRIBUTES), ("with", WITH_ATTRIBUTES)):
         few, _ = server.best(queries["otel.link_agg"].replace("{table}", "tenth"))
         many, _ = server.best(queries["otel.link_agg"].replace("{table}", "pending_100"))
-        print(f"ten times the rows, {attributes} attributes: {many / few:.1f} times the CPU (goal: at most 12)")
+        print(
+            f"ten times the rows, {attributes} attributes: {many / few:.1f} times the CPU "
+            "(goal: at most 12)"
+        )
 
 
-CLAIM_ROWS = "SELECT {columns} FROM pending_100 WHERE state = 'pending' ORDER BY id LIMIT 10000 FOR UPDATE SKIP LOCKED"
+CLAIM_ROWS = (
+    "SELECT {columns} FROM pending_100 WHERE state = 'pending' "
+    "ORDER BY id LIMIT 10000 FOR UPDATE SKIP LOCKED"
+)
 
 
 def link_in_the_database(server, argument):
     claim_rows = CLAIM_ROWS.replace("{columns}", "id, trace_context")
-    [(links,)] = server.execute(f"SELECT cardinality(otel.link_agg({argument})) FROM ({claim_rows}) AS claimed").fetchall()
+    [(links,)] = server.execute(
+        f"SELECT cardinality(otel.link_agg({argument})) FROM ({claim_rows}) AS claimed"
+    ).fetchall()
     assert links == CLAIM
 
 
@@ -135,7 +159,9 @@ def link_in_a_client(server, with_attributes):
     """What a job without the extension does: headers from text columns, and a link of each."""
     propagator = TraceContextTextMapPropagator()
     links = []
-    for id_, traceparent in server.execute(CLAIM_ROWS.replace("{columns}", "id, traceparent")).fetchall():
+    for id_, traceparent in server.execute(
+        CLAIM_ROWS.replace("{columns}", "id, traceparent")
+    ).fetchall():
         context = propagator.extract({"traceparent": traceparent})
         attributes = {"messaging.message.id": str(id_)} if with_attributes else None
         links.append(Link(trace.get_current_span(context).get_span_context(), attributes))
@@ -143,7 +169,9 @@ def link_in_a_client(server, with_attributes):
 
 
 def cpu_of(server, step):
-    """Milliseconds of the server and of this process.  Rolled back, so that the same rows are claimed again."""
+    """Milliseconds of the server and of this process; rolled back, so that rows can be claimed
+    again.
+    """
     used = []
     for _ in range(ATTEMPTS * 2):
         server.execute("BEGIN")
@@ -155,16 +183,29 @@ def cpu_of(server, step):
 
 
 def claim(server):
-    only, _ = cpu_of(server, lambda: server.execute(
-        f"SELECT count(*) FROM ({CLAIM_ROWS.replace('{columns}', 'id, trace_context')}) AS c").fetchall())
-    print(f"\nclaiming {CLAIM:,} rows and building their links, CPU in ms; the claim itself is {only:.1f}\n")
-    print("| attributes | in the database | in a Python client: server | client | times |\n|---|---|---|---|---|")
-    for attributes, argument in (("no", "trace_context"),
-                                 ("yes", "trace_context, jsonb_build_object('messaging.message.id', id::text)")):
+    only, _ = cpu_of(
+        server,
+        lambda: server.execute(
+            f"SELECT count(*) FROM ({CLAIM_ROWS.replace('{columns}', 'id, trace_context')}) AS c"
+        ).fetchall(),
+    )
+    print(
+        f"\nclaiming {CLAIM:,} rows and building their links, CPU in ms; "
+        f"the claim itself is {only:.1f}\n"
+    )
+    print("| attributes | in the database | in a Python client: server | client | times |")
+    print("|---|---|---|---|---|")
+    for attributes, argument in (
+        ("no", "trace_context"),
+        ("yes", "trace_context, jsonb_build_object('messaging.message.id', id::text)"),
+    ):
         inside = sum(cpu_of(server, lambda: link_in_the_database(server, argument)))
         outside, client = cpu_of(server, lambda: link_in_a_client(server, attributes == "yes"))
-        print(f"| {attributes} | {inside:.1f} | {outside:.1f} | {client:.1f} | {(outside + client) / inside:.1f}, "
-              f"without the claim {(outside + client - only) / max(inside - only, 0.1):.1f} (goal: 10) |")
+        print(
+            f"| {attributes} | {inside:.1f} | {outside:.1f} | {client:.1f} "
+            f"| {(outside + client) / inside:.1f}, without the claim "
+            f"{(outside + client - only) / max(inside - only, 0.1):.1f} (goal: 10) |"
+        )
 
 
 def main():

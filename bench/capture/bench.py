@@ -2,14 +2,14 @@
 
     bench.py SECONDS      called by bench/capture/run, on a cluster of its own
 
-Every variant inserts the same rows into a table of its own, in turns, ROUNDS times.  "The same bytes,
-constant" is what the bytes of a context and a default cost before anything is captured: no way to keep a
-context in the row can be cheaper.  Time is what the
-server's processes spend on a processor, by the kernel's count, so that it says something on a machine that
-has other things to do as well.  A ratio is a variant's time over that of the same statement, with a comment or
-without, on the table without a column in the same round; the median counts, the least and the greatest stand
-beside it.  Instructions are callgrind's, of a
-single-user server: what 20,000 rows need more than none, and 1,000 statements more than none.
+Every variant inserts the same rows into a table of its own, in turns, ROUNDS times.  "The same
+bytes, constant" is what the bytes of a context and a default cost before anything is captured: no
+way to keep a context in the row can be cheaper.  Time is what the server's processes spend on a
+processor, by the kernel's count, so that it says something on a machine that has other things to do
+as well.  A ratio is a variant's time over that of the same statement, with a comment or without, on
+the table without a column in the same round; the median counts, the least and the greatest stand
+beside it.  Instructions are callgrind's, of a single-user server: what 20,000 rows need more than
+none, and 1,000 statements more than none.
 """
 
 import os
@@ -53,16 +53,46 @@ class Variant:
 VARIANTS = [
     Variant("no column", table="none"),
     Variant("no column, with a comment", comment=COMMENT, table="none_commented"),
-    Variant("the same bytes, constant", f"ctx otel.trace_context DEFAULT '{TRACEPARENT}'", table="otel_constant"),
-    Variant("otel, from a setting", "ctx otel.trace_context DEFAULT otel.current_trace_context()", table="otel_setting"),
-    Variant("otel, from a comment", "ctx otel.trace_context DEFAULT otel.current_trace_context()", COMMENT, "otel_comment"),
-    Variant("text, regexp of current_query", f"ctx text DEFAULT substring(current_query() FROM {QUERY_REGEXP})", COMMENT,
-            "as_query"),
-    Variant("text, current_setting", "ctx text DEFAULT current_setting('otel.traceparent', true)", table="as_text"),
-    Variant("jsonb carrier", "ctx jsonb DEFAULT jsonb_build_object('traceparent', current_setting('otel.traceparent', true))",
-            table="as_jsonb"),
-    Variant("plpgsql trigger, 3 columns", "trace_id text, span_id text, trace_flags int", table="as_columns",
-            after="CREATE TRIGGER t BEFORE INSERT ON as_columns FOR EACH ROW EXECUTE FUNCTION fill_three()"),
+    Variant(
+        "the same bytes, constant",
+        f"ctx otel.trace_context DEFAULT '{TRACEPARENT}'",
+        table="otel_constant",
+    ),
+    Variant(
+        "otel, from a setting",
+        "ctx otel.trace_context DEFAULT otel.current_trace_context()",
+        table="otel_setting",
+    ),
+    Variant(
+        "otel, from a comment",
+        "ctx otel.trace_context DEFAULT otel.current_trace_context()",
+        COMMENT,
+        "otel_comment",
+    ),
+    Variant(
+        "text, regexp of current_query",
+        f"ctx text DEFAULT substring(current_query() FROM {QUERY_REGEXP})",
+        COMMENT,
+        "as_query",
+    ),
+    Variant(
+        "text, current_setting",
+        "ctx text DEFAULT current_setting('otel.traceparent', true)",
+        table="as_text",
+    ),
+    Variant(
+        "jsonb carrier",
+        "ctx jsonb DEFAULT jsonb_build_object('traceparent', "
+        "current_setting('otel.traceparent', true))",
+        table="as_jsonb",
+    ),
+    Variant(
+        "plpgsql trigger, 3 columns",
+        "trace_id text, span_id text, trace_flags int",
+        table="as_columns",
+        after="CREATE TRIGGER t BEFORE INSERT ON as_columns "
+        "FOR EACH ROW EXECUTE FUNCTION fill_three()",
+    ),
 ]
 
 
@@ -90,8 +120,12 @@ def bulk(statement):
     """Ratios of a statement that inserts ROWS rows; statement(variant) is its text."""
     times = {variant.table: [] for variant in VARIANTS}
     # never prepared: the comment of a statement that is executed again would not be trusted
-    connections = {variant.table: psycopg.connect("", autocommit=True, options=options(variant), prepare_threshold=None)
-                   for variant in VARIANTS}
+    connections = {
+        variant.table: psycopg.connect(
+            "", autocommit=True, options=options(variant), prepare_threshold=None
+        )
+        for variant in VARIANTS
+    }
     for turn in range(ROUNDS + 1):
         for variant in VARIANTS:
             connection = connections[variant.table]
@@ -113,7 +147,9 @@ def backend_time(connection, statement):
 
 def reaped_time():
     """Seconds that all processes which the postmaster has seen end were on a processor."""
-    postmaster = (pathlib.Path(os.environ["CLUSTER_DIR"]) / "data" / "postmaster.pid").read_text().split()[0]
+    postmaster = (
+        (pathlib.Path(os.environ["CLUSTER_DIR"]) / "data" / "postmaster.pid").read_text().split()[0]
+    )
     fields = pathlib.Path(f"/proc/{postmaster}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
 
@@ -121,12 +157,14 @@ def reaped_time():
 def wait_for_backends():
     """Until the last of pgbench's has ended, so that its time is counted."""
     with psycopg.connect("", autocommit=True) as connection:
-        while connection.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgbench'").fetchone()[0]:
+        while connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgbench'"
+        ).fetchone()[0]:
             pass
 
 
 def ratios(times):
-    """Per table: the median, the least and the greatest of the times over those of the table without."""
+    """Per table: median, least and greatest of the ratios to the table without a column."""
     result = {}
     for variant in VARIANTS:
         each = [mine / without for mine, without in zip(times[variant.table], times[base(variant)])]
@@ -135,9 +173,11 @@ def ratios(times):
 
 
 def insert_select(variant):
-    return (f"INSERT INTO {variant.table} (id, kind, payload) SELECT i, 'report', "
-            f"'payload of some sixty bytes, as a job has it: number ' || i "
-            f"FROM generate_series(1, {ROWS}) i {variant.comment}")
+    return (
+        f"INSERT INTO {variant.table} (id, kind, payload) SELECT i, 'report', "
+        f"'payload of some sixty bytes, as a job has it: number ' || i "
+        f"FROM generate_series(1, {ROWS}) i {variant.comment}"
+    )
 
 
 def pgbench(protocol, seconds, directory):
@@ -147,13 +187,33 @@ def pgbench(protocol, seconds, directory):
             script = directory / f"{variant.table}.sql"
             script.write_text(
                 "\\set id random(1, 1000000000)\n"
-                f"INSERT INTO {variant.table} (id, kind, payload) VALUES (:id, 'report', 'a payload') {variant.comment};\n")
-            subprocess.run([psql(), "-Xqc", f"TRUNCATE {variant.table}", "-c", "CHECKPOINT"], check=True)
+                f"INSERT INTO {variant.table} (id, kind, payload) "
+                f"VALUES (:id, 'report', 'a payload') {variant.comment};\n"
+            )
+            subprocess.run(
+                [psql(), "-Xqc", f"TRUNCATE {variant.table}", "-c", "CHECKPOINT"], check=True
+            )
             before = reaped_time()
             out = subprocess.run(
-                [os.environ["PG_BINDIR"] + "/pgbench", "-n", "-M", protocol, "-c", str(CLIENTS), "-j", "1",
-                 "-T", str(seconds), "-f", str(script)],
-                env={**os.environ, "PGOPTIONS": options(variant)}, capture_output=True, text=True, check=True).stdout
+                [
+                    os.environ["PG_BINDIR"] + "/pgbench",
+                    "-n",
+                    "-M",
+                    protocol,
+                    "-c",
+                    str(CLIENTS),
+                    "-j",
+                    "1",
+                    "-T",
+                    str(seconds),
+                    "-f",
+                    str(script),
+                ],
+                env={**os.environ, "PGOPTIONS": options(variant)},
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
             wait_for_backends()
             done = int(re.search(r"actually processed: (\d+)", out).group(1))
             times[variant.table].append((reaped_time() - before) / done)
@@ -171,7 +231,9 @@ def row_bytes(connection):
         names = re.findall(r"(?:^|, )(\w+) (?:otel|text|jsonb|int)", variant.columns)
         alone = " + ".join(f"pg_column_size({name})" for name in names) or "0"
         result[variant.table] = connection.execute(
-            f"SELECT pg_relation_size('{variant.table}') / count(*)::numeric, avg({alone}) FROM {variant.table}").fetchone()
+            f"SELECT pg_relation_size('{variant.table}') / count(*)::numeric, avg({alone}) "
+            f"FROM {variant.table}"
+        ).fetchone()
     return result
 
 
@@ -179,8 +241,21 @@ def instructions(data, statements):
     """What callgrind counts while a single-user server runs statements."""
     preload = ["SET otel.traceparent = ''"]
     out = data.parent / "callgrind.out"
-    command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", os.environ["PG_BINDIR"] + "/postgres",
-               "--single", "-j", "-D", str(data), "-c", "fsync=off", "-c", "jit=off", os.environ["PGDATABASE"]]
+    command = [
+        "valgrind",
+        "--tool=callgrind",
+        f"--callgrind-out-file={out}",
+        os.environ["PG_BINDIR"] + "/postgres",
+        "--single",
+        "-j",
+        "-D",
+        str(data),
+        "-c",
+        "fsync=off",
+        "-c",
+        "jit=off",
+        os.environ["PGDATABASE"],
+    ]
     if os.getuid() == 0:
         command = ["runuser", "-u", "postgres", "--"] + command
     # with -j a statement ends at a semicolon and two line ends
@@ -198,23 +273,32 @@ def count_instructions(data):
     for variant in VARIANTS:
         context = [] if not options(variant) else [f"SET otel.traceparent = '{TRACEPARENT}'"]
         many = insert_select(variant).replace(str(ROWS), "20000")
-        one = f"INSERT INTO {variant.table} (id, kind, payload) VALUES (1, 'report', 'a payload') {variant.comment}"
+        one = (
+            f"INSERT INTO {variant.table} (id, kind, payload) "
+            f"VALUES (1, 'report', 'a payload') {variant.comment}"
+        )
         # one statement before, so that what is done once in a session is not counted
         nothing = instructions(data, context + [one] * 10)
-        result[variant.table] = ((instructions(data, context + [one] * 10 + [many]) - nothing) / 20000,
-                                 (instructions(data, context + [one] * 1010) - nothing) / 1000)
+        result[variant.table] = (
+            (instructions(data, context + [one] * 10 + [many]) - nothing) / 20000,
+            (instructions(data, context + [one] * 1010) - nothing) / 1000,
+        )
     return result
 
 
 def without_traceparent():
-    """Milliseconds that a default adds to a 10 MB statement without a traceparent: the difference of the least."""
+    """Milliseconds that a default adds to a 10 MB statement without a traceparent."""
     times = {"none": [], "otel_comment": []}
     text = "x" * 10_000_000
     with psycopg.connect("", autocommit=True, prepare_threshold=None) as connection:
         for _ in range(5 * ROUNDS):
             for table, taken in times.items():
-                taken.append(1000 * backend_time(
-                    connection, f"INSERT INTO {table} (id, kind) VALUES (1, left('{text}', 1))"))
+                taken.append(
+                    1000
+                    * backend_time(
+                        connection, f"INSERT INTO {table} (id, kind) VALUES (1, left('{text}', 1))"
+                    )
+                )
     return min(times["otel_comment"]) - min(times["none"])
 
 
@@ -223,8 +307,12 @@ def show(heading, columns, cell):
     print(f"| {'':29} | " + " | ".join(f"{column:>20}" for column in columns) + " |")
     print(f"|{'-' * 31}|" + "|".join("-" * 21 + ":" for _ in columns) + "|")
     for variant in VARIANTS:
-        print(f"| {variant.name:29} | " + " | ".join(f"{cell(variant.table, i):>20}" for i in range(len(columns))) + " |",
-              flush=True)
+        print(
+            f"| {variant.name:29} | "
+            + " | ".join(f"{cell(variant.table, i):>20}" for i in range(len(columns)))
+            + " |",
+            flush=True,
+        )
 
 
 def main():
@@ -236,27 +324,49 @@ def main():
         sizes = row_bytes(connection)
         rows = directory / "data" / "rows.copy"
         connection.execute(f"COPY (SELECT id, kind, payload FROM none) TO '{rows}'")
-        measured.append(bulk(lambda variant: f"COPY {variant.table} (id, kind, payload) FROM '{rows}' {variant.comment}"))
+        measured.append(
+            bulk(
+                lambda variant: (
+                    f"COPY {variant.table} (id, kind, payload) FROM '{rows}' {variant.comment}"
+                )
+            )
+        )
         for protocol in ("simple", "extended", "prepared"):
             measured.append(pgbench(protocol, seconds, directory))
         added = without_traceparent()
 
     print(f"{ROUNDS} rounds; {ROWS} rows in bulk; pgbench with {CLIENTS} clients, {seconds} s each")
-    show("Processor time, as a ratio to no column: median (least to greatest)",
-         ["INSERT … SELECT", "COPY", "pgbench simple", "pgbench extended", "pgbench prepared"],
-         lambda table, i: "{:.3f} ({:.2f} to {:.2f})".format(*measured[i][table]))
-    show("Bytes a row", ["in the table", "of the context"], lambda table, i: f"{sizes[table][i]:.1f}")
-    print(f"\nA statement of 10 MB without a traceparent takes {added:.2f} ms more with the default than without a column.")
+    show(
+        "Processor time, as a ratio to no column: median (least to greatest)",
+        ["INSERT … SELECT", "COPY", "pgbench simple", "pgbench extended", "pgbench prepared"],
+        lambda table, i: "{:.3f} ({:.2f} to {:.2f})".format(*measured[i][table]),
+    )
+    show(
+        "Bytes a row", ["in the table", "of the context"], lambda table, i: f"{sizes[table][i]:.1f}"
+    )
+    print(
+        f"\nA statement of 10 MB without a traceparent takes {added:.2f} ms more with the default "
+        "than without a column."
+    )
 
     data = directory / "data"
-    subprocess.run(([] if os.getuid() else ["runuser", "-u", "postgres", "--"]) +
-                   [os.environ["PG_BINDIR"] + "/pg_ctl", "-D", str(data), "-s", "-m", "fast", "-w", "stop"],
-                   check=True, cwd=directory)
+    subprocess.run(
+        ([] if os.getuid() else ["runuser", "-u", "postgres", "--"])
+        + [os.environ["PG_BINDIR"] + "/pg_ctl", "-D", str(data), "-s", "-m", "fast", "-w", "stop"],
+        check=True,
+        cwd=directory,
+    )
     counts = count_instructions(data)
     bases = {variant.table: base(variant) for variant in VARIANTS}
-    show("Instructions", ["a row in bulk", "ratio", "a single INSERT", "ratio"],
-         lambda table, i: f"{counts[table][i // 2]:,.0f}" if i % 2 == 0 else
-         f"{counts[table][i // 2] / counts[bases[table]][i // 2]:.3f}")
+    show(
+        "Instructions",
+        ["a row in bulk", "ratio", "a single INSERT", "ratio"],
+        lambda table, i: (
+            f"{counts[table][i // 2]:,.0f}"
+            if i % 2 == 0
+            else f"{counts[table][i // 2] / counts[bases[table]][i // 2]:.3f}"
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 """Measures the way from the queue to a receiver; bench/export/run says how to call it.
 
 The receiver is nginx: it answers 200 and logs how many bytes came and when.  Time is from the first
-request's arrival to the last one's answer; CPU is the exporter's own, from /proc.  libcurl alone then
-posts as many bodies of the size that the exporter's had.  The SDKs of Node.js and Python make their spans
-in the same process, so that their CPU includes that; what making costs here, in the session that records,
-stands in a line of its own.
+request's arrival to the last one's answer; CPU is the exporter's own, from /proc.  libcurl alone
+then posts as many bodies of the size that the exporter's had.  The SDKs of Node.js and Python make
+their spans in the same process, so that their CPU includes that; what making costs here, in the
+session that records, stands in a line of its own.
 """
 
 import contextlib
@@ -62,11 +62,13 @@ http {{
 
 RECORD = """
 SELECT count(otel.record_span('make_reports', now(), NULL, links, 'consumer',
-                              jsonb_build_object('report.count', {links}, 'job.name', 'make_reports'), NULL, true))
+                              jsonb_build_object('report.count', {links},
+                                                 'job.name', 'make_reports'), NULL, true))
   FROM generate_series(1, {spans}),
-       (SELECT otel.link_agg(otel.from_ids('0af7651916cd43dd8448eb211c80' || lpad(to_hex(i), 4, '0'),
-                                           'b7ad6b716920' || lpad(to_hex(i), 4, '0'), 1, NULL),
-                             jsonb_build_object('report.id', i, 'report.customer', 'customer ' || i)) AS links
+       (SELECT otel.link_agg(
+                   otel.from_ids('0af7651916cd43dd8448eb211c80' || lpad(to_hex(i), 4, '0'),
+                                 'b7ad6b716920' || lpad(to_hex(i), 4, '0'), 1, NULL),
+                   jsonb_build_object('report.id', i, 'report.customer', 'customer ' || i)) AS links
           FROM generate_series(1, {links}) AS i) AS l
 """
 
@@ -83,8 +85,17 @@ class Nginx:
         config.write_text(NGINX.format(folder=self._folder, port=port))
         self.url = f"http://127.0.0.1:{port}/v1/traces"
         self._process = subprocess.Popen(
-            ["nginx", "-p", str(self._folder), "-e", str(self._folder / "error.log"), "-c", str(config)],
-            env=os.environ | {"PATH": os.environ["PATH"] + ":/usr/sbin"})
+            [
+                "nginx",
+                "-p",
+                str(self._folder),
+                "-e",
+                str(self._folder / "error.log"),
+                "-c",
+                str(config),
+            ],
+            env=os.environ | {"PATH": os.environ["PATH"] + ":/usr/sbin"},
+        )
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                 return self
@@ -145,7 +156,11 @@ def value(connection, query):
 
 def set_system(connection, **settings):
     for name, setting in settings.items():
-        connection.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier("otel", name), sql.Literal(setting)))
+        connection.execute(
+            sql.SQL("ALTER SYSTEM SET {} = {}").format(
+                sql.Identifier("otel", name), sql.Literal(setting)
+            )
+        )
     connection.execute("SELECT pg_reload_conf()")
 
 
@@ -166,7 +181,9 @@ def record(connection, links, spans):
 
 def check_all_exported(connection):
     """Else the numbers are of fewer spans than they say."""
-    left = connection.execute("SELECT pending, failed, dropped, last_error FROM otel.export_status").fetchone()
+    left = connection.execute(
+        "SELECT pending, failed, dropped, last_error FROM otel.export_status"
+    ).fetchone()
     if any(left):
         raise SystemExit("pending, failed, dropped, last error: {}, {}, {}, {}".format(*left))
 
@@ -186,13 +203,21 @@ def export(connection, nginx, links, spans):
     check_all_exported(connection)
     requests = nginx.requests()
     seconds = max(done for _, done, _ in requests) - min(came for came, _, _ in requests)
-    return {"spans": spans, "seconds": seconds, "cpu_seconds": exporter.cpu_seconds, "making": making,
-            "requests": len(requests), "bytes": sum(size for _, _, size in requests),
-            "peak": exporter.status("VmHWM"), "shared": exporter.status("RssShmem"), "private": exporter.peak_private}
+    return {
+        "spans": spans,
+        "seconds": seconds,
+        "cpu_seconds": exporter.cpu_seconds,
+        "making": making,
+        "requests": len(requests),
+        "bytes": sum(size for _, _, size in requests),
+        "peak": exporter.status("VmHWM"),
+        "shared": exporter.status("RssShmem"),
+        "private": exporter.peak_private,
+    }
 
 
 def backlog(connection, nginx, spans):
-    """How fast a backlog's first and last tenth leave, while an old snapshot elsewhere keeps every deleted row."""
+    """How fast a backlog's first and last tenth leave while an old snapshot keeps deleted rows."""
     set_system(connection, exporter_otlp_traces_endpoint=nginx.url, traces_exporter="none")
     wait_setting(connection, "none")
     record(connection, 3, spans)
@@ -209,9 +234,12 @@ def backlog(connection, nginx, spans):
     times = sorted(done for _, done, _ in nginx.requests())
     tenth = len(times) // 10
     first, last = times[tenth] - times[0], times[-1] - times[-1 - tenth]
-    print(f"\n{spans:,} spans of 3 links waiting, an old snapshot held elsewhere: the first tenth leaves at "
-          f"{tenth * BATCH / first:,.0f} spans/s, the last at {tenth * BATCH / last:,.0f}; "
-          f"peak memory less shared memory {exporter.status('VmHWM') - exporter.status('RssShmem'):.1f} MiB")
+    peak = exporter.status("VmHWM") - exporter.status("RssShmem")
+    print(
+        f"\n{spans:,} spans of 3 links waiting, an old snapshot held elsewhere: the first tenth "
+        f"leaves at {tenth * BATCH / first:,.0f} spans/s, the last at {tenth * BATCH / last:,.0f}; "
+        f"peak memory less shared memory {peak:.1f} MiB"
+    )
 
 
 def pgbench(seconds):
@@ -219,13 +247,18 @@ def pgbench(seconds):
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
         script.write(RECORD.format(links=3, spans=1).replace("\n", " ") + ";\n")
         script.flush()
-        out = subprocess.run(["pgbench", "-n", "-c", "4", "-j", "1", "-T", str(seconds), "-f", script.name],
-                             check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+        out = subprocess.run(
+            ["pgbench", "-n", "-c", "4", "-j", "1", "-T", str(seconds), "-f", script.name],
+            check=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ).stdout
     return float(next(line for line in out.splitlines() if line.startswith("tps")).split()[2])
 
 
 def load(connection, nginx, seconds):
-    """What an exporter at work, with the default delay, costs the sessions that record: both in turn."""
+    """What an exporter at work costs the sessions that record: with and without it in turn."""
     rates = {"none": [], "otlp": []}
     set_system(connection, exporter_otlp_traces_endpoint=nginx.url, bsp_schedule_delay="5000")
     for _ in range(ROUNDS):
@@ -239,42 +272,74 @@ def load(connection, nginx, seconds):
     check_all_exported(connection)
     ratios = sorted(on / off for off, on in zip(rates["none"], rates["otlp"]))
     off, on = (statistics.median(rates[exporter]) for exporter in ("none", "otlp"))
-    print(f"\nfour sessions for {seconds} s, a span with 3 links in each transaction: {off:,.0f} transactions/s, {on:,.0f} "
-          f"while the exporter works: {statistics.median(ratios):.2f} times ({ratios[0]:.2f} to {ratios[-1]:.2f} in "
-          f"{ROUNDS} rounds); nothing lost")
+    print(
+        f"\nfour sessions for {seconds} s, a span with 3 links in each transaction: "
+        f"{off:,.0f} transactions/s, {on:,.0f} while the exporter works: "
+        f"{statistics.median(ratios):.2f} times ({ratios[0]:.2f} to {ratios[-1]:.2f} in "
+        f"{ROUNDS} rounds); nothing lost"
+    )
 
 
 def run(*command):
-    return json.loads(subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE).stdout)
+    return json.loads(
+        subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE).stdout
+    )
 
 
 def line(name, result):
     spans, cpu = result["spans"], result["cpu_seconds"]
-    print(f"{name:34} {spans / result['seconds']:10,.0f} {1000 * cpu / (spans / 1000):12.2f} {spans / cpu:14,.0f}")
+    print(
+        f"{name:34} {spans / result['seconds']:10,.0f} {1000 * cpu / (spans / 1000):12.2f} "
+        f"{spans / cpu:14,.0f}"
+    )
 
 
 def measure(connection, nginx, work, links, seconds):
     ours = export(connection, nginx, links, int(SHAPES[links] * seconds) // BATCH * BATCH)
     size = ours["bytes"] // ours["requests"]
     limit = run(work / "post", nginx.url, size, ours["requests"])
-    print(f"\n{links} links a span, two attributes a link: {ours['bytes'] / ours['spans']:,.0f} bytes a span, "
-          f"{ours['requests']} requests of {size:,} bytes\n")
+    print(
+        f"\n{links} links a span, two attributes a link: "
+        f"{ours['bytes'] / ours['spans']:,.0f} bytes a span, "
+        f"{ours['requests']} requests of {size:,} bytes\n"
+    )
     print(f"{'':34} {'spans/s':>10} {'CPU ms/1,000':>12} {'spans/s a core':>14}")
     line("libcurl, ready-made bodies", limit | {"spans": ours["spans"]})
     line("otel_links exporter", ours)
-    line("otel_links, recording in SQL", {"spans": ours["spans"], "seconds": ours["making"], "cpu_seconds": ours["making"]})
-    line("Node.js SDK, making and exporting", run("node", work / "node/sdk.js", nginx.url, links, seconds))
-    line("Python SDK, making and exporting", run(work / "python/bin/python3", HERE / "sdk.py", nginx.url, links, seconds))
-    print(f"\nexporter's peak memory: {ours['peak']:.1f} MiB (VmHWM), of which {ours['shared']:.1f} are PostgreSQL's "
-          f"shared memory; private at most {ours['private']:.1f}")
+    line(
+        "otel_links, recording in SQL",
+        {"spans": ours["spans"], "seconds": ours["making"], "cpu_seconds": ours["making"]},
+    )
+    line(
+        "Node.js SDK, making and exporting",
+        run("node", work / "node/sdk.js", nginx.url, links, seconds),
+    )
+    line(
+        "Python SDK, making and exporting",
+        run(work / "python/bin/python3", HERE / "sdk.py", nginx.url, links, seconds),
+    )
+    print(
+        f"\nexporter's peak memory: {ours['peak']:.1f} MiB (VmHWM), of which "
+        f"{ours['shared']:.1f} are PostgreSQL's shared memory; "
+        f"private at most {ours['private']:.1f}"
+    )
 
 
 def main():
     work, seconds, load_seconds = pathlib.Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
-    with tempfile.TemporaryDirectory() as folder, Nginx(folder) as nginx, psycopg.connect(autocommit=True) as connection:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Nginx(folder) as nginx,
+        psycopg.connect(autocommit=True) as connection,
+    ):
         connection.execute("DROP EXTENSION IF EXISTS otel_links")
         connection.execute("CREATE EXTENSION otel_links")
-        set_system(connection, exporter_idle_timeout="3600000", bsp_schedule_delay="10", queue_max_size="100GB")
+        set_system(
+            connection,
+            exporter_idle_timeout="3600000",
+            bsp_schedule_delay="10",
+            queue_max_size="100GB",
+        )
         for links in SHAPES:
             measure(connection, nginx, work, links, seconds)
         backlog(connection, nginx, int(350_000 * seconds))

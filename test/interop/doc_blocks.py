@@ -3,18 +3,20 @@
 
     doc_blocks.py PAGE PREFIX FOLDER
 
-A fenced block that is to be run has a comment in the line before it, <!-- run: PREFIX/file.py -->, or, for SQL
-that needs more than the extension, <!-- not run: … runs it as PREFIX/file.sql -->.  Each block whose name
-begins with PREFIX/ becomes a file in FOLDER; blocks of one name become one file, in order.  Fails when there is
-none.
+A fenced block that is to be run has a comment in the line before it, <!-- run: PREFIX/file.py -->,
+or, for SQL that needs more than the extension, <!-- not run: … runs it as PREFIX/file.sql -->.
+Each block whose name begins with PREFIX/ becomes a file in FOLDER; blocks of one name become one
+file, in order.  Fails when there is none.
 """
 
 import pathlib
 import re
 import sys
 
-BLOCK = re.compile(r"^<!-- (?:run:|not run: [^\n]* runs it as) (\S+) -->\n```\w*\n(.*?)^```$",
-                   re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^<!-- (?:run:|not run: [^\n]* runs it as) (\S+) -->\n```\w*\n(.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 def blocks(page):

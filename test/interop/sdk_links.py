@@ -5,9 +5,9 @@
 
 Makes a database with a table of pending report requests on the server that PGHOST and PGPORT name,
 starts an OTLP receiver, and runs COMMAND, which finds both by the usual variables: PGHOST, PGPORT,
-PGUSER, PGDATABASE and OTEL_EXPORTER_OTLP_ENDPOINT.  The program is to claim the pending requests and to
-export one span, make_reports, which has a link for each of them.  LANGUAGE is what its SDK calls itself
-(telemetry.sdk.language).  Prints TAP.
+PGUSER, PGDATABASE and OTEL_EXPORTER_OTLP_ENDPOINT.  The program is to claim the pending requests
+and to export one span, make_reports, which has a link for each of them.  LANGUAGE is what its SDK
+calls itself (telemetry.sdk.language).  Prints TAP.
 """
 
 import json
@@ -38,8 +38,11 @@ SCHEMA = """
                          WHEN 3 THEN '{"report.tags": ["a", "b"], "report.months": [1, 2, 3]}'
                          WHEN 4 THEN '{"report.note": ""}'
                          ELSE '{}' END::jsonb,
-           otel.from_ids(md5((i / 3)::text), right(md5(i::text), 16), (ARRAY[0, 1, 2, 3])[i % 4 + 1],
-                         (ARRAY[NULL, 'congo=t61rcWkgMzE', 'rojo=00f067aa0ba902b7,congo=t61rcWkgMzE', 'fw529a3039@dt=fw4;0;0,a=b'])[i % 4 + 1])
+           otel.from_ids(md5((i / 3)::text), right(md5(i::text), 16),
+                         (ARRAY[0, 1, 2, 3])[i % 4 + 1],
+                         (ARRAY[NULL, 'congo=t61rcWkgMzE',
+                                'rojo=00f067aa0ba902b7,congo=t61rcWkgMzE',
+                                'fw529a3039@dt=fw4;0;0,a=b'])[i % 4 + 1])
       FROM generate_series(1, 100) AS i;
     -- one that nobody traced
     INSERT INTO report_request (id) VALUES (101);
@@ -48,7 +51,8 @@ SCHEMA = """
 # What the links must be, by the accessors of the type and not by what makes the links.
 EXPECTED = """
     SELECT otel.trace_id(trace_context) AS trace_id, otel.span_id(trace_context) AS span_id,
-           coalesce(otel.trace_state(trace_context), '') AS trace_state, otel.trace_flags(trace_context) AS trace_flags,
+           coalesce(otel.trace_state(trace_context), '') AS trace_state,
+           otel.trace_flags(trace_context) AS trace_flags,
            attributes || jsonb_build_object('report.id', id) AS attributes
       FROM report_request WHERE trace_context IS NOT NULL ORDER BY id
 """
@@ -94,15 +98,26 @@ def run(language, command, database):
 
 
 def comparable(link):
-    fields = {name: link[name] for name in ("trace_id", "span_id", "trace_state", "trace_flags", "attributes")}
+    fields = {
+        name: link[name]
+        for name in ("trace_id", "span_id", "trace_state", "trace_flags", "attributes")
+    }
     return json.dumps(fields, sort_keys=True, ensure_ascii=False)
 
 
 def compare(language, span, expected):
     sdk = span["resource"]["attributes"]["telemetry.sdk.language"]
     check(sdk == language, f"{language}: made with that language's SDK", sdk)
-    check(span["kind"] == "consumer" and span["parent_span_id"] == "", f"{language}: a consumer, in a trace of its own", span)
-    check(span["attributes"] == {"messaging.batch.message_count": 101}, f"{language}: the span counts the rows", span["attributes"])
+    check(
+        span["kind"] == "consumer" and span["parent_span_id"] == "",
+        f"{language}: a consumer, in a trace of its own",
+        span,
+    )
+    check(
+        span["attributes"] == {"messaging.batch.message_count": 101},
+        f"{language}: the span counts the rows",
+        span["attributes"],
+    )
 
     links = span["links"]
     check(len(links) == len(expected), f"{language}: a link for each traced row", len(links))
@@ -111,11 +126,22 @@ def compare(language, span, expected):
     sent = [comparable(link | {"trace_flags": link["flags"] & TRACE_FLAGS_MASK}) for link in links]
     rows = [comparable(row | blank) for row in expected]
     different = [f"{a} is not {b}" for a, b in zip(sent, rows) if a != b]
-    check(not different, f"{language}: the links are the rows, in their order"
-          + (f" (but for {' and '.join(sorted(missing))}, which this SDK does not export)" if missing else ""), *different[:5])
+    check(
+        not different,
+        f"{language}: the links are the rows, in their order"
+        + (
+            f" (but for {' and '.join(sorted(missing))}, which this SDK does not export)"
+            if missing
+            else ""
+        ),
+        *different[:5],
+    )
     check(span["dropped_links_count"] == 0, f"{language}: no link is dropped")
-    check(all(link["flags"] & ~TRACE_FLAGS_MASK == IS_REMOTE_FLAGS for link in links), f"{language}: every link is remote",
-          *{hex(link["flags"]) for link in links})
+    check(
+        all(link["flags"] & ~TRACE_FLAGS_MASK == IS_REMOTE_FLAGS for link in links),
+        f"{language}: every link is remote",
+        *{hex(link["flags"]) for link in links},
+    )
 
 
 def main():
@@ -124,13 +150,17 @@ def main():
     with psycopg.connect(dbname="postgres", autocommit=True) as server:
         server.execute(f"CREATE DATABASE {database}")
         try:
-            with psycopg.connect(dbname=database, autocommit=True, row_factory=psycopg.rows.dict_row) as connection:
+            with psycopg.connect(
+                dbname=database, autocommit=True, row_factory=psycopg.rows.dict_row
+            ) as connection:
                 connection.execute(SCHEMA)
                 expected = connection.execute(EXPECTED).fetchall()
                 span = run(language, command, database)
                 if span:
                     compare(language, span, expected)
-                done = connection.execute("SELECT count(*) FROM report_request WHERE state = 'done'").fetchone()
+                done = connection.execute(
+                    "SELECT count(*) FROM report_request WHERE state = 'done'"
+                ).fetchone()
                 check(done == {"count": 101}, f"{language}: all requests are done", done)
         finally:
             server.execute(f"DROP DATABASE {database} WITH (FORCE)")

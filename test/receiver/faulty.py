@@ -36,7 +36,12 @@ def gzip_bomb():
 
 
 def response(body, content_type, *headers, length=None):
-    head = ["HTTP/1.1 200 OK", f"Content-Type: {content_type}", f"Content-Length: {length or len(body)}", *headers]
+    head = [
+        "HTTP/1.1 200 OK",
+        f"Content-Type: {content_type}",
+        f"Content-Length: {length or len(body)}",
+        *headers,
+    ]
     return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 
 
@@ -66,7 +71,13 @@ class Handler(socketserver.BaseRequestHandler):
                 return False
             data += more
         head, body = data.split(b"\r\n\r\n", 1)
-        length = int(next(line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")))
+        length = int(
+            next(
+                line.split(b":")[1]
+                for line in head.lower().split(b"\r\n")
+                if line.startswith(b"content-length:")
+            )
+        )
         if self.server.fault == "reset":
             self.request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             return False  # closing now sends RST
@@ -103,7 +114,9 @@ class Server(socketserver.ThreadingTCPServer):
         self.fault = fault
         self.log = log
         self.stopped = threading.Event()
-        self.bomb = gzip_bomb() if fault == "bomb" else b""  # takes seconds: not while a client waits
+        self.bomb = (
+            gzip_bomb() if fault == "bomb" else b""
+        )  # takes seconds: not while a client waits
 
     def note(self, line):
         if self.log:

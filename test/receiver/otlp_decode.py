@@ -1,8 +1,8 @@
 """OTLP trace requests as plain dictionaries.
 
-The bytes are decoded with the official classes of the package opentelemetry-proto, and then checked for
-what those classes let through: identifiers of the right length, unique attribute keys, and the rules by
-which OTLP's JSON differs from protobuf's own JSON mapping.
+The bytes are decoded with the official classes of the package opentelemetry-proto, and then checked
+for what those classes let through: identifiers of the right length, unique attribute keys, and the
+rules by which OTLP's JSON differs from protobuf's own JSON mapping.
 """
 
 import base64
@@ -34,8 +34,14 @@ def decode_request(body, content_type, content_encoding=None):
         elif content_encoding not in (None, "", "identity"):
             raise InvalidRequest(f"content encoding {content_encoding}")
         request = _parse(body, content_type.partition(";")[0].strip().lower())
-    except (OSError, EOFError, DecodeError, json_format.ParseError, UnicodeDecodeError,
-            json.JSONDecodeError) as e:
+    except (
+        OSError,
+        EOFError,
+        DecodeError,
+        json_format.ParseError,
+        UnicodeDecodeError,
+        json.JSONDecodeError,
+    ) as e:
         raise InvalidRequest(f"{type(e).__name__}: {e}") from e
     return [
         span_to_dict(span, scope_spans, resource_spans)
@@ -56,7 +62,7 @@ def encode_response(content_type, rejected_spans=0, error_message=""):
 
 
 def span_to_dict(span, scope_spans, resource_spans):
-    """One span with its scope and resource: ids in hex, times in nanoseconds, attributes as plain values."""
+    """A span with scope and resource: ids in hex, times in nanoseconds, attributes as values."""
     return {
         "trace_id": _id(span.trace_id, 16, "trace_id"),
         "span_id": _id(span.span_id, 8, "span_id"),
@@ -93,7 +99,9 @@ def span_to_dict(span, scope_spans, resource_spans):
         ],
         "dropped_links_count": span.dropped_links_count,
         "status": {
-            "code": trace_pb2.Status.StatusCode.Name(span.status.code).removeprefix("STATUS_CODE_").lower(),
+            "code": trace_pb2.Status.StatusCode.Name(span.status.code)
+            .removeprefix("STATUS_CODE_")
+            .lower(),
             "message": span.status.message,
         },
         "scope": {
@@ -147,7 +155,9 @@ def _parse(body, content_type):
     if content_type == PROTOBUF:
         request.ParseFromString(body)
     elif content_type == JSON:
-        json_format.ParseDict(_from_otlp_json(json.loads(body, object_pairs_hook=_unique_keys)), request)
+        json_format.ParseDict(
+            _from_otlp_json(json.loads(body, object_pairs_hook=_unique_keys)), request
+        )
     else:
         raise InvalidRequest(f"content type {content_type}")
     return request
@@ -163,8 +173,9 @@ def _unique_keys(pairs):
 def _from_otlp_json(node, name=None):
     """OTLP's JSON turned into protobuf's own: its ids are hex there, not base64.
 
-    Also refuses what protobuf's parser would take and OTLP does not allow: names with underscores, enums
-    by name, 64-bit integers as JSON numbers (allowed to a receiver, but no sender should count on it).
+    Also refuses what protobuf's parser would take and OTLP does not allow: names with underscores,
+    enums by name, 64-bit integers as JSON numbers (allowed to a receiver, but no sender should
+    count on it).
     """
     if isinstance(node, dict):
         for key in node:

@@ -4,13 +4,16 @@
     otlp_receiver.py --port-file F [--spans F] [--requests F] [--answers F] [--until-stdin-closes]
 
 Listens on a free port of 127.0.0.1 (its number is in the port file as soon as it does) and takes
-POST /v1/traces (or any other path; the requests file tells which) in protobuf or JSON, gzipped or not.
+POST /v1/traces (or any other path; the requests file tells which) in protobuf or JSON, gzipped or
+not.
 
-  --spans     gets a JSON line for each span that was answered with success (otlp_decode.span_to_dict)
-  --requests  gets a JSON line for each request: path, headers, bytes, spans (how many), status answered
-              (0 when the connection was cut), error
-  --answers   a file of JSON lines that say how to answer; read anew for each request.  Its first line is
-              used up by the next request; an empty or missing file means success.  Members, all optional:
+  --spans     gets a JSON line for each span that was answered with success, as
+              otlp_decode.span_to_dict has it
+  --requests  gets a JSON line for each request: path, headers, bytes, spans (how many), status
+              answered (0 when the connection was cut), error
+  --answers   a file of JSON lines that say how to answer; read anew for each request.  Its first
+              line is used up by the next request; an empty or missing file means success.
+              Members, all optional:
                 status           the HTTP status (200)
                 headers          an object of headers to add
                 body             the body as text (default: what OTLP says for the status)
@@ -52,15 +55,18 @@ class Receiver:
         self._server = _Server(("127.0.0.1", port), _Handler, bind_and_activate=False)
         self._server.receiver = self
         if tls:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True,
-                                                  do_handshake_on_connect=False)
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._server.server_bind()
         self._server.server_activate()
         self.port = self._server.server_address[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         for file in filter(None, self._files):
             pathlib.Path(file).touch()
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.05,), daemon=True
+        )
         self._thread.start()
 
     def __enter__(self):
@@ -118,14 +124,16 @@ class Receiver:
         os.replace(new, self._answers)
 
     def record(self, request, spans):
-        """Called by the handler before it answers, so that who has the answer finds the spans here."""
+        """Called before the answer is sent: whoever has the answer finds the spans here."""
         with self._lock:
             self._requests.append(request)
             self._spans.extend(spans)
             for file, records in zip(self._files, (spans, [request])):
                 if file:
                     with open(file, "a", encoding="utf-8") as out:
-                        out.write("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records))
+                        out.write(
+                            "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records)
+                        )
             self._lock.notify_all()
 
 
@@ -133,7 +141,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def server_bind(self):
-        """Without HTTPServer's look-up of our own name, which takes long where no name server answers."""
+        """Without HTTPServer's look-up of our own name, slow where no name server answers."""
         socketserver.TCPServer.server_bind(self)
 
 
@@ -151,12 +159,17 @@ class _Handler(BaseHTTPRequestHandler):
         error = None
         spans = []
         try:
-            spans = otlp_decode.decode_request(body, content_type, self.headers.get("Content-Encoding"))
+            spans = otlp_decode.decode_request(
+                body, content_type, self.headers.get("Content-Encoding")
+            )
         except otlp_decode.InvalidRequest as e:
             error = str(e)
 
-        answer = {"status": 400, "body": error} if error else self._receiver.next_answer(
-            {s["name"] for s in spans}, len(body))
+        answer = (
+            {"status": 400, "body": error}
+            if error
+            else self._receiver.next_answer({s["name"] for s in spans}, len(body))
+        )
         status = 0 if answer.get("drop") else answer.get("status", 200)
         time.sleep(answer.get("delay", 0))
         self._receiver.record(
@@ -176,13 +189,17 @@ class _Handler(BaseHTTPRequestHandler):
         if "body" in answer:
             response = answer["body"].encode()
         elif 200 <= status < 300:
-            response = otlp_decode.encode_response(content_type, **answer.get("partial_success", {}))
+            response = otlp_decode.encode_response(
+                content_type, **answer.get("partial_success", {})
+            )
         else:
             response = b""
-        return self._answer(status, {"Content-Type": content_type} | answer.get("headers", {}), response)
+        return self._answer(
+            status, {"Content-Type": content_type} | answer.get("headers", {}), response
+        )
 
     def _body(self):
-        """The body by its Content-Length, or in chunks, as Node.js sends it; None when it is neither."""
+        """The body by its Content-Length, or in chunks as Node.js sends it; else None."""
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
             chunks = []
             while size := int(self.rfile.readline().partition(b";")[0], 16):

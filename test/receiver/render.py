@@ -2,7 +2,7 @@
 
 
 def tree(spans, max_links=10):
-    """The spans as an indented tree, children by start time, the first links of each with attributes."""
+    """The spans as an indented tree, children by start time, with each span's first links."""
     lines = []
     for root in _roots(spans):
         lines.append(f"trace {root['trace_id']}")
@@ -16,8 +16,11 @@ def _roots(spans):
 
 
 def _children(span, spans):
-    return [s for s in _by_time(spans)
-            if (s["trace_id"], s["parent_span_id"]) == (span["trace_id"], span["span_id"])]
+    return [
+        s
+        for s in _by_time(spans)
+        if (s["trace_id"], s["parent_span_id"]) == (span["trace_id"], span["span_id"])
+    ]
 
 
 def _by_time(spans):
@@ -29,9 +32,13 @@ def _add_span(lines, span, spans, indent, last, max_links):
     below = indent + ("   " if last else "│  ")
     bar = below + ("│  " if children else "   ")
     milliseconds = (span["end_time_unix_nano"] - span["start_time_unix_nano"]) / 1e6
-    status = span["status"]["code"] + (f": {span['status']['message']}" if span["status"]["message"] else "")
-    lines.append(f"{indent}{'└─' if last else '├─'} {span['name']}  "
-                 f"[{span['kind']}, span {span['span_id']}, {milliseconds:.1f} ms, status {status}]")
+    status = span["status"]["code"] + (
+        f": {span['status']['message']}" if span["status"]["message"] else ""
+    )
+    lines.append(
+        f"{indent}{'└─' if last else '├─'} {span['name']}  "
+        f"[{span['kind']}, span {span['span_id']}, {milliseconds:.1f} ms, status {status}]"
+    )
     for key, value in span["attributes"].items():
         lines.append(f"{bar}{key} = {value}")
     if span["links"] or span["dropped_links_count"]:

@@ -29,9 +29,19 @@ def a_request(name="a span", links=0):
     scope_spans = resource_spans.scope_spans.add(schema_url="https://example.org/scope")
     scope_spans.scope.name, scope_spans.scope.version = "otel_links", "1.0"
     span = scope_spans.spans.add(
-        trace_id=TRACE_ID, span_id=SPAN_ID, parent_span_id=SPAN_ID[::-1], trace_state="a=1", flags=0x301,
-        name=name, kind=5, start_time_unix_nano=2**62, end_time_unix_nano=2**62 + 2_500_000,
-        dropped_attributes_count=1, dropped_events_count=2, dropped_links_count=3)
+        trace_id=TRACE_ID,
+        span_id=SPAN_ID,
+        parent_span_id=SPAN_ID[::-1],
+        trace_state="a=1",
+        flags=0x301,
+        name=name,
+        kind=5,
+        start_time_unix_nano=2**62,
+        end_time_unix_nano=2**62 + 2_500_000,
+        dropped_attributes_count=1,
+        dropped_events_count=2,
+        dropped_links_count=3,
+    )
     span.status.code, span.status.message = 2, "it broke"
     _attribute(span.attributes, "int").int_value = -(2**63)
     _attribute(span.attributes, "double").double_value = 1.5
@@ -43,8 +53,13 @@ def a_request(name="a span", links=0):
     event = span.events.add(time_unix_nano=7, name="exception", dropped_attributes_count=4)
     _attribute(event.attributes, "exception.type").string_value = "22P02"
     for i in range(links):
-        link = span.links.add(trace_id=(i + 1).to_bytes(16, "big"), span_id=(i + 1).to_bytes(8, "big"),
-                              trace_state="b=2", flags=0x301, dropped_attributes_count=5)
+        link = span.links.add(
+            trace_id=(i + 1).to_bytes(16, "big"),
+            span_id=(i + 1).to_bytes(8, "big"),
+            trace_state="b=2",
+            flags=0x301,
+            dropped_attributes_count=5,
+        )
         _attribute(link.attributes, "report.request_id").int_value = i + 1
     return request
 
@@ -57,54 +72,107 @@ def _attribute(attributes, key):
 
 def otlp_json(request):
     """The request as OTLP's JSON wants it: protobuf's mapping with ids in hex."""
+
     def hex_ids(node):
         if isinstance(node, list):
             return [hex_ids(n) for n in node]
         if isinstance(node, dict):
-            return {k: otlp_decode.base64.b64decode(v).hex() if k in otlp_decode._ID_FIELDS else hex_ids(v)
-                    for k, v in node.items()}
+            return {
+                k: otlp_decode.base64.b64decode(v).hex()
+                if k in otlp_decode._ID_FIELDS
+                else hex_ids(v)
+                for k, v in node.items()
+            }
         return node
+
     return hex_ids(json_format.MessageToDict(request, use_integers_for_enums=True))
 
 
 class Decoding(unittest.TestCase):
     def test_every_field_of_a_span_is_told(self):
-        [span] = otlp_decode.decode_request(a_request(links=1).SerializeToString(), otlp_decode.PROTOBUF)
-        self.assertEqual(span, {
-            "trace_id": "0102030405060708090a0b0c0d0e0f10", "span_id": "0102030405060708",
-            "parent_span_id": "0807060504030201", "trace_state": "a=1", "flags": 0x301, "name": "a span",
-            "kind": "consumer", "start_time_unix_nano": 2**62, "end_time_unix_nano": 2**62 + 2_500_000,
-            "attributes": {"int": -(2**63), "double": 1.5, "bool": False, "bytes": {"bytes_value": "AP8="},
-                           "array": ["x"], "map": {"k": 1}, "empty": None},
-            "attribute_types": {"int": "int_value", "double": "double_value", "bool": "bool_value",
-                                "bytes": "bytes_value", "array": "array_value", "map": "kvlist_value",
-                                "empty": None},
-            "dropped_attributes_count": 1,
-            "events": [{"time_unix_nano": 7, "name": "exception",
-                        "attributes": {"exception.type": "22P02"}, "dropped_attributes_count": 4}],
-            "dropped_events_count": 2,
-            "links": [{"trace_id": "0" * 31 + "1", "span_id": "0" * 15 + "1", "trace_state": "b=2",
-                       "flags": 0x301, "attributes": {"report.request_id": 1},
-                       "dropped_attributes_count": 5}],
-            "dropped_links_count": 3,
-            "status": {"code": "error", "message": "it broke"},
-            "scope": {"name": "otel_links", "version": "1.0", "attributes": {},
-                      "schema_url": "https://example.org/scope"},
-            "resource": {"attributes": {"service.name": "tests"},
-                         "schema_url": "https://example.org/resource"},
-        })
+        [span] = otlp_decode.decode_request(
+            a_request(links=1).SerializeToString(), otlp_decode.PROTOBUF
+        )
+        self.assertEqual(
+            span,
+            {
+                "trace_id": "0102030405060708090a0b0c0d0e0f10",
+                "span_id": "0102030405060708",
+                "parent_span_id": "0807060504030201",
+                "trace_state": "a=1",
+                "flags": 0x301,
+                "name": "a span",
+                "kind": "consumer",
+                "start_time_unix_nano": 2**62,
+                "end_time_unix_nano": 2**62 + 2_500_000,
+                "attributes": {
+                    "int": -(2**63),
+                    "double": 1.5,
+                    "bool": False,
+                    "bytes": {"bytes_value": "AP8="},
+                    "array": ["x"],
+                    "map": {"k": 1},
+                    "empty": None,
+                },
+                "attribute_types": {
+                    "int": "int_value",
+                    "double": "double_value",
+                    "bool": "bool_value",
+                    "bytes": "bytes_value",
+                    "array": "array_value",
+                    "map": "kvlist_value",
+                    "empty": None,
+                },
+                "dropped_attributes_count": 1,
+                "events": [
+                    {
+                        "time_unix_nano": 7,
+                        "name": "exception",
+                        "attributes": {"exception.type": "22P02"},
+                        "dropped_attributes_count": 4,
+                    }
+                ],
+                "dropped_events_count": 2,
+                "links": [
+                    {
+                        "trace_id": "0" * 31 + "1",
+                        "span_id": "0" * 15 + "1",
+                        "trace_state": "b=2",
+                        "flags": 0x301,
+                        "attributes": {"report.request_id": 1},
+                        "dropped_attributes_count": 5,
+                    }
+                ],
+                "dropped_links_count": 3,
+                "status": {"code": "error", "message": "it broke"},
+                "scope": {
+                    "name": "otel_links",
+                    "version": "1.0",
+                    "attributes": {},
+                    "schema_url": "https://example.org/scope",
+                },
+                "resource": {
+                    "attributes": {"service.name": "tests"},
+                    "schema_url": "https://example.org/resource",
+                },
+            },
+        )
 
     def test_json_and_protobuf_tell_the_same(self):
         request = a_request(links=2)
         self.assertEqual(
-            otlp_decode.decode_request(json.dumps(otlp_json(request)).encode(), "application/json; charset=utf-8"),
-            otlp_decode.decode_request(request.SerializeToString(), otlp_decode.PROTOBUF))
+            otlp_decode.decode_request(
+                json.dumps(otlp_json(request)).encode(), "application/json; charset=utf-8"
+            ),
+            otlp_decode.decode_request(request.SerializeToString(), otlp_decode.PROTOBUF),
+        )
 
     def test_gzip_is_unpacked(self):
         body = a_request().SerializeToString()
         self.assertEqual(
             otlp_decode.decode_request(gzip.compress(body), otlp_decode.PROTOBUF, "gzip"),
-            otlp_decode.decode_request(body, otlp_decode.PROTOBUF))
+            otlp_decode.decode_request(body, otlp_decode.PROTOBUF),
+        )
 
     def assert_refused(self, what, body, content_type=otlp_decode.PROTOBUF, encoding=None):
         with self.assertRaisesRegex(otlp_decode.InvalidRequest, what):
@@ -120,8 +188,12 @@ class Decoding(unittest.TestCase):
         self.assert_refused("twice", b'{"a": 1, "a": 1}', otlp_decode.JSON)
 
     def test_bad_ids_and_duplicate_keys_are_refused(self):
-        for field, value in (("trace_id", bytes(16)), ("trace_id", b"short"), ("span_id", b""),
-                             ("parent_span_id", bytes(8))):
+        for field, value in (
+            ("trace_id", bytes(16)),
+            ("trace_id", b"short"),
+            ("span_id", b""),
+            ("parent_span_id", bytes(8)),
+        ):
             request = a_request()
             setattr(request.resource_spans[0].scope_spans[0].spans[0], field, value)
             self.assert_refused(field, request.SerializeToString())
@@ -137,6 +209,7 @@ class Decoding(unittest.TestCase):
             request = otlp_json(a_request())
             request["resourceSpans"][0]["scopeSpans"][0]["spans"][0].update(changes)
             return json.dumps(request).encode()
+
         otlp_decode.decode_request(body(), otlp_decode.JSON)
         self.assert_refused("kind", body(kind="SPAN_KIND_CONSUMER"), otlp_decode.JSON)
         self.assert_refused("traceId", body(traceId="AQIDBAUGBwgJCgsMDQ4PEA=="), otlp_decode.JSON)
@@ -149,8 +222,11 @@ class Receiving(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
-        self.receiver = Receiver(spans=self.folder / "spans", requests=self.folder / "requests",
-                                 answers=self.folder / "answers")
+        self.receiver = Receiver(
+            spans=self.folder / "spans",
+            requests=self.folder / "requests",
+            answers=self.folder / "answers",
+        )
         self.addCleanup(self.receiver.close)
 
     def answers(self, *answers):
@@ -159,8 +235,9 @@ class Receiving(unittest.TestCase):
     def post(self, request=None, content_type=otlp_decode.PROTOBUF):
         """Status, headers and body of the answer."""
         body = (request or a_request()).SerializeToString()
-        http_request = urllib.request.Request(self.receiver.url + "/v1/traces", body,
-                                              {"Content-Type": content_type})
+        http_request = urllib.request.Request(
+            self.receiver.url + "/v1/traces", body, {"Content-Type": content_type}
+        )
         try:
             with urllib.request.urlopen(http_request) as response:
                 return response.status, response.headers, response.read()
@@ -173,8 +250,10 @@ class Receiving(unittest.TestCase):
         self.assertEqual((status, headers["Content-Type"], body), (200, otlp_decode.PROTOBUF, b""))
         self.assertEqual(json.loads((self.folder / "spans").read_text()), self.receiver.spans[0])
         request = json.loads((self.folder / "requests").read_text())
-        self.assertEqual((request["path"], request["spans"], request["status"], request["error"]),
-                         ("/v1/traces", 1, 200, None))
+        self.assertEqual(
+            (request["path"], request["spans"], request["status"], request["error"]),
+            ("/v1/traces", 1, 200, None),
+        )
 
     def test_what_is_not_otlp_gets_400(self):
         self.assertEqual(self.post(content_type="text/plain")[0], 400)
@@ -204,8 +283,10 @@ class Receiving(unittest.TestCase):
     def test_partial_success_is_told(self):
         self.answers({"partial_success": {"rejected_spans": 1, "error_message": "no"}})
         response = trace_service_pb2.ExportTraceServiceResponse.FromString(self.post()[2])
-        self.assertEqual((response.partial_success.rejected_spans, response.partial_success.error_message),
-                         (1, "no"))
+        self.assertEqual(
+            (response.partial_success.rejected_spans, response.partial_success.error_message),
+            (1, "no"),
+        )
 
     def test_a_connection_can_be_cut(self):
         self.answers({"drop": True})
@@ -218,8 +299,13 @@ class Receiving(unittest.TestCase):
         connection = http.client.HTTPConnection("127.0.0.1", self.receiver.port)
         self.addCleanup(connection.close)
         for _ in range(2):  # the second request finds the connection where the first one left it
-            connection.request("POST", "/v1/traces", iter([body[:7], body[7:]]),
-                               {"Content-Type": otlp_decode.PROTOBUF}, encode_chunked=True)
+            connection.request(
+                "POST",
+                "/v1/traces",
+                iter([body[:7], body[7:]]),
+                {"Content-Type": otlp_decode.PROTOBUF},
+                encode_chunked=True,
+            )
             response = connection.getresponse()
             self.assertEqual((response.status, response.read()), (200, b""))
         self.assertEqual([r["bytes"] for r in self.receiver.requests], [len(body)] * 2)
@@ -228,8 +314,12 @@ class Receiving(unittest.TestCase):
         connection = http.client.HTTPConnection("127.0.0.1", self.receiver.port)
         self.addCleanup(connection.close)
         for _ in range(2):
-            connection.request("POST", "/v1/traces", a_request().SerializeToString(),
-                               {"Content-Type": otlp_decode.PROTOBUF})
+            connection.request(
+                "POST",
+                "/v1/traces",
+                a_request().SerializeToString(),
+                {"Content-Type": otlp_decode.PROTOBUF},
+            )
             connection.getresponse().read()
         self.assertTrue(self.receiver.wait_for(lambda spans: len(spans) == 2))
         self.assertIsNotNone(connection.sock)
@@ -240,8 +330,10 @@ class CommandLine(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             port_file = pathlib.Path(folder, "port")
             program = pathlib.Path(__file__).with_name("otlp_receiver.py")
-            with subprocess.Popen([sys.executable, program, "--port-file", port_file, "--until-stdin-closes"],
-                                  stdin=subprocess.PIPE) as process:
+            with subprocess.Popen(
+                [sys.executable, program, "--port-file", port_file, "--until-stdin-closes"],
+                stdin=subprocess.PIPE,
+            ) as process:
                 while not port_file.exists() and process.poll() is None:
                     pass
                 self.assertGreater(int(port_file.read_text()), 0)
@@ -251,7 +343,9 @@ class CommandLine(unittest.TestCase):
 
 class Rendering(unittest.TestCase):
     def spans(self, links):
-        return otlp_decode.decode_request(a_request('say "hi"', links).SerializeToString(), otlp_decode.PROTOBUF)
+        return otlp_decode.decode_request(
+            a_request('say "hi"', links).SerializeToString(), otlp_decode.PROTOBUF
+        )
 
     def test_the_tree_shows_ten_links_and_counts_the_rest(self):
         lines = render.tree(self.spans(128)).splitlines()

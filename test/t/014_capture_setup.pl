@@ -1,5 +1,5 @@
-# otel.add_trace_context() and otel.capture_into() where more than one session or server is needed: locks,
-# foreign tables, dump and restore, and tables that come later.
+# otel.add_trace_context() and otel.capture_into() where more than one session or server is needed:
+# locks, foreign tables, dump and restore, and tables that come later.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;

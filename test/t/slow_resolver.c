@@ -1,4 +1,7 @@
-/* For LD_PRELOAD: getaddrinfo() gets no answer for silent.example, for longer than a test waits for it. */
+/*
+ * For LD_PRELOAD: getaddrinfo() gets no answer for silent.example, for longer than a test waits for
+ * it.
+ */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <netdb.h>

@@ -1,6 +1,6 @@
 /*
- * wall_clock.c: a wall clock that a test sets back, for LD_PRELOAD.  The file that WALL_CLOCK_FILE names holds
- * a long: seconds that are added to what the clock says.  Other clocks go on.
+ * wall_clock.c: a wall clock that a test sets back, for LD_PRELOAD.  The file that WALL_CLOCK_FILE
+ * names holds a long: seconds that are added to what the clock says.  Other clocks go on.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Proves that an OpenTelemetry Collector takes what we export, and that nothing of it is changed or lost.
+"""Proves that an OpenTelemetry Collector takes what we export, and that nothing of it is changed or
+lost.
 
     collect.py COLLECTOR
 
-Starts the Collector with an OTLP receiver and a file exporter, makes a database on the server that PGHOST
-and PGPORT name, records spans of every kind in it by SQL, flushes, and compares what the Collector wrote
-with what was recorded: once for each protocol and compression.  Prints TAP.
+Starts the Collector with an OTLP receiver and a file exporter, makes a database on the server that
+PGHOST and PGPORT name, records spans of every kind in it by SQL, flushes, and compares what the
+Collector wrote with what was recorded: once for each protocol and compression.  Prints TAP.
 """
 
 import contextlib
@@ -62,7 +63,7 @@ KINDS = ["internal", "server", "client", "producer", "consumer"]
 
 # An attribute of each kind, and what OTLP makes of it.
 ATTRIBUTES = {
-    "string": "Zoë & Søn 日本 😀 \"quoted\" \\ \t\n",
+    "string": 'Zoë & Søn 日本 😀 "quoted" \\ \t\n',
     "empty": "",
     "true": True,
     "false": False,
@@ -84,7 +85,11 @@ ATTRIBUTES = {
 LINKS = [
     ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", {"report.id": 1}, 0x301),
     ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203332-00", None, 0x300),
-    ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03;congo=t61rcWkgMzE,rojo=1", ATTRIBUTES, 0x303),
+    (
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03;congo=t61rcWkgMzE,rojo=1",
+        ATTRIBUTES,
+        0x303,
+    ),
 ]
 
 count = 0
@@ -121,11 +126,15 @@ class Collector:
             config = self._folder / "collector.yaml"
             config.write_text(CONFIG.format(port=self.port, spans=self._spans))
             with open(self._folder / "collector.log", "w") as log:
-                self._process = subprocess.Popen([self._program, "--config", str(config)], stdout=log, stderr=log)
+                self._process = subprocess.Popen(
+                    [self._program, "--config", str(config)], stdout=log, stderr=log
+                )
             if self._answers():
                 return self
             self._end()
-        raise SystemExit("the Collector does not start:\n" + (self._folder / "collector.log").read_text())
+        raise SystemExit(
+            "the Collector does not start:\n" + (self._folder / "collector.log").read_text()
+        )
 
     def __exit__(self, *exc):
         self._end()
@@ -133,8 +142,12 @@ class Collector:
     def _answers(self):
         deadline = time.monotonic() + START_TIMEOUT
         while self._process.poll() is None and time.monotonic() < deadline:
-            with contextlib.suppress(OSError), contextlib.closing(
-                    http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)) as connection:
+            with (
+                contextlib.suppress(OSError),
+                contextlib.closing(
+                    http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+                ) as connection,
+            ):
                 connection.request("GET", "/")
                 connection.getresponse()
                 return True
@@ -159,8 +172,11 @@ class Collector:
                 found += otlp_decode.decode_request(line, otlp_decode.JSON)
             found = [span for span in found if span["trace_id"] == trace_id]
             if len(found) >= expected or time.monotonic() > deadline:
-                check_equal(sorted(span["name"] for span in found), sorted({span["name"] for span in found}),
-                            "no span comes twice")
+                check_equal(
+                    sorted(span["name"] for span in found),
+                    sorted({span["name"] for span in found}),
+                    "no span comes twice",
+                )
                 return {span["name"]: span for span in found}
             time.sleep(0.02)
 
@@ -182,8 +198,11 @@ def database():
 def configure(connection, **settings):
     """Sets what the exporter of this database reads."""
     for name, value in settings.items():
-        connection.execute(sql.SQL("ALTER DATABASE {} SET {} = {}").format(
-            sql.Identifier(DATABASE), sql.Identifier("otel", name), sql.Literal(value)))
+        connection.execute(
+            sql.SQL("ALTER DATABASE {} SET {} = {}").format(
+                sql.Identifier(DATABASE), sql.Identifier("otel", name), sql.Literal(value)
+            )
+        )
 
 
 def value(connection, query, *args):
@@ -200,7 +219,12 @@ def record(connection):
     recorded = {}
 
     def span(name, *args):
-        context = value(connection, f"SELECT otel.record_span(%s, {', '.join(['%s'] * len(args))})::text", name, *args)
+        context = value(
+            connection,
+            f"SELECT otel.record_span(%s, {', '.join(['%s'] * len(args))})::text",
+            name,
+            *args,
+        )
         recorded[name] = ids(context)[2]
         return context
 
@@ -212,26 +236,46 @@ def record(connection):
     span("failed", start, end, None, "internal", None, remote, False, "error", "disk full: ü")
     span("attributes", start, end, None, "internal", Jsonb(ATTRIBUTES), remote)
 
-    connection.execute("CREATE TEMP TABLE IF NOT EXISTS item (id int, context otel.trace_context, attributes jsonb)")
+    connection.execute(
+        "CREATE TEMP TABLE IF NOT EXISTS item "
+        "(id int, context otel.trace_context, attributes jsonb)"
+    )
     connection.execute("TRUNCATE item")
     for i, (context, attributes, _) in enumerate(LINKS):
-        connection.execute("INSERT INTO item VALUES (%s, %s, %s)", (i, context, attributes and Jsonb(attributes)))
+        connection.execute(
+            "INSERT INTO item VALUES (%s, %s, %s)", (i, context, attributes and Jsonb(attributes))
+        )
     with connection.transaction():
-        batch = value(connection, "SELECT otel.start_span('batch', (SELECT otel.link_agg(context, attributes ORDER BY id)"
-                                  " FROM item), parent => %s)::text", remote)
+        batch = value(
+            connection,
+            "SELECT otel.start_span('batch', (SELECT otel.link_agg(context, attributes ORDER BY id)"
+            " FROM item), parent => %s)::text",
+            remote,
+        )
         recorded["batch"] = ids(batch)[2]
-        child = value(connection, "SELECT otel.start_span('child', ARRAY[otel.span_link(%s)])::text", batch)
+        child = value(
+            connection, "SELECT otel.start_span('child', ARRAY[otel.span_link(%s)])::text", batch
+        )
         recorded["child"] = ids(child)[2]
         connection.execute("SELECT otel.add_event('claimed', %s, %s)", (Jsonb(ATTRIBUTES), start))
         connection.execute("SELECT otel.record_exception('22012', 'division by zero', 'line 1')")
         connection.execute("SELECT otel.end_span(), otel.end_span()")
     with connection.transaction():
         connection.execute("SET LOCAL otel.link_overflow = drop")
-        for limit, number in (("span_attribute", 1), ("link_attribute", 1), ("span_link", 2), ("span_event", 1)):
+        for limit, number in (
+            ("span_attribute", 1),
+            ("link_attribute", 1),
+            ("span_link", 2),
+            ("span_event", 1),
+        ):
             connection.execute(f"SET LOCAL otel.{limit}_count_limit = {number}")
-        limited = value(connection, "SELECT otel.start_span('limited', (SELECT otel.link_agg(context, '{\"a\": 1, \"b\": 2}'"
-                                    " ORDER BY id) FROM item), attributes => '{\"a\": 1, \"b\": 2, \"c\": 3}',"
-                                    " parent => %s)::text", remote)
+        limited = value(
+            connection,
+            "SELECT otel.start_span('limited', "
+            '(SELECT otel.link_agg(context, \'{"a": 1, "b": 2}\' ORDER BY id) FROM item), '
+            'attributes => \'{"a": 1, "b": 2, "c": 3}\', parent => %s)::text',
+            remote,
+        )
         recorded["limited"] = ids(limited)[2]
         connection.execute("SELECT otel.add_event('first'), otel.add_event('second')")
         connection.execute("SELECT otel.end_span()")
@@ -241,67 +285,140 @@ def record(connection):
 def check_spans(spans, remote, recorded):
     _, _, remote_span, _ = ids(remote)
     own_flags = 0x03
-    check_equal({name: span["span_id"] for name, span in spans.items()}, recorded, "every span arrives")
+    check_equal(
+        {name: span["span_id"] for name, span in spans.items()}, recorded, "every span arrives"
+    )
     check_equal([spans[kind]["kind"] for kind in KINDS], KINDS, "kinds")
-    check_equal(spans["internal"]["status"], {"code": "unset", "message": ""}, "a status left unset")
+    check_equal(
+        spans["internal"]["status"], {"code": "unset", "message": ""}, "a status left unset"
+    )
     check_equal(spans["ok"]["status"], {"code": "ok", "message": ""}, "status ok has no message")
-    check_equal(spans["failed"]["status"], {"code": "error", "message": "disk full: ü"}, "status error and its message")
-    check_equal([spans["ok"][f"{which}_time_unix_nano"] for which in ("start", "end")],
-                [1709210096789012000, 1709210097000001000], "times, in nanoseconds")
+    check_equal(
+        spans["failed"]["status"],
+        {"code": "error", "message": "disk full: ü"},
+        "status error and its message",
+    )
+    check_equal(
+        [spans["ok"][f"{which}_time_unix_nano"] for which in ("start", "end")],
+        [1709210096789012000, 1709210097000001000],
+        "times, in nanoseconds",
+    )
     check_equal(spans["attributes"]["attributes"], ATTRIBUTES, "attributes of every kind")
-    check_equal([type(spans["attributes"]["attributes"][key]) for key in ("zero", "largest", "fraction", "true")],
-                [int, int, float, bool], "attributes keep their types")
+    check_equal(
+        [
+            type(spans["attributes"]["attributes"][key])
+            for key in ("zero", "largest", "fraction", "true")
+        ],
+        [int, int, float, bool],
+        "attributes keep their types",
+    )
 
-    check_equal({span["trace_state"] for span in spans.values()}, {"vendor=value,other=1"}, "tracestate is inherited")
-    check_equal([spans[name]["parent_span_id"] for name in ("internal", "batch", "child", "limited")],
-                [remote_span, remote_span, recorded["batch"], remote_span], "parents")
-    check_equal([spans[name]["flags"] for name in ("batch", "child")], [own_flags | 0x300, own_flags | 0x100],
-                "flags tell a remote parent from a local one")
+    check_equal(
+        {span["trace_state"] for span in spans.values()},
+        {"vendor=value,other=1"},
+        "tracestate is inherited",
+    )
+    check_equal(
+        [spans[name]["parent_span_id"] for name in ("internal", "batch", "child", "limited")],
+        [remote_span, remote_span, recorded["batch"], remote_span],
+        "parents",
+    )
+    check_equal(
+        [spans[name]["flags"] for name in ("batch", "child")],
+        [own_flags | 0x300, own_flags | 0x100],
+        "flags tell a remote parent from a local one",
+    )
 
     for i, (context, attributes, flags) in enumerate(LINKS):
         _, trace_id, span_id, _ = ids(context)
-        expected = {"trace_id": trace_id, "span_id": span_id, "trace_state": context.partition(";")[2], "flags": flags,
-                    "attributes": attributes or {}, "dropped_attributes_count": 0}
-        check_equal(spans["batch"]["links"][i:i + 1], [expected], f"link {i + 1}: ids, tracestate, flags, attributes")
+        expected = {
+            "trace_id": trace_id,
+            "span_id": span_id,
+            "trace_state": context.partition(";")[2],
+            "flags": flags,
+            "attributes": attributes or {},
+            "dropped_attributes_count": 0,
+        }
+        check_equal(
+            spans["batch"]["links"][i : i + 1],
+            [expected],
+            f"link {i + 1}: ids, tracestate, flags, attributes",
+        )
     check_equal(len(spans["batch"]["links"]), len(LINKS), "no other link")
-    check_equal([(link["span_id"], link["flags"]) for link in spans["child"]["links"]],
-                [(recorded["batch"], own_flags | 0x100)], "a link to a span of the session itself is not remote")
+    check_equal(
+        [(link["span_id"], link["flags"]) for link in spans["child"]["links"]],
+        [(recorded["batch"], own_flags | 0x100)],
+        "a link to a span of the session itself is not remote",
+    )
 
     events = spans["child"]["events"]
     check_equal([event["name"] for event in events], ["claimed", "exception"], "events, in order")
     check_equal(events[0]["time_unix_nano"], 1709210096789012000, "an event's time")
     check_equal(events[0]["attributes"], ATTRIBUTES, "an event's attributes")
-    check_equal(events[1]["attributes"], {"exception.type": "division_by_zero", "exception.message": "division by zero",
-                                          "exception.stacktrace": "line 1"}, "an exception")
+    check_equal(
+        events[1]["attributes"],
+        {
+            "exception.type": "division_by_zero",
+            "exception.message": "division by zero",
+            "exception.stacktrace": "line 1",
+        },
+        "an exception",
+    )
 
     limited = spans["limited"]
-    check_equal([limited[f"dropped_{what}_count"] for what in ("attributes", "events", "links")], [2, 1, 1],
-                "what limits drop is counted")
-    check_equal([link["dropped_attributes_count"] for link in limited["links"]], [1, 1], "so are links' attributes")
+    check_equal(
+        [limited[f"dropped_{what}_count"] for what in ("attributes", "events", "links")],
+        [2, 1, 1],
+        "what limits drop is counted",
+    )
+    check_equal(
+        [link["dropped_attributes_count"] for link in limited["links"]],
+        [1, 1],
+        "so are links' attributes",
+    )
 
 
 def check_origin(span, version):
     resource = span["resource"]["attributes"]
     check_equal({key: resource.get(key) for key in RESOURCE}, RESOURCE, "the resource")
     check(resource.get("service.instance.id"), "the resource names the instance", resource)
-    check_equal([span["scope"]["name"], span["scope"]["version"], resource.get("telemetry.sdk.version")],
-                ["otel_links", version, version], "scope and version")
-    check(span["resource"]["schema_url"].startswith("https://opentelemetry.io/schemas/"), "the schema's URL",
-          span["resource"]["schema_url"])
+    check_equal(
+        [span["scope"]["name"], span["scope"]["version"], resource.get("telemetry.sdk.version")],
+        ["otel_links", version, version],
+        "scope and version",
+    )
+    check(
+        span["resource"]["schema_url"].startswith("https://opentelemetry.io/schemas/"),
+        "the schema's URL",
+        span["resource"]["schema_url"],
+    )
 
 
 def run(collector, connection):
     version = value(connection, "SELECT extversion FROM pg_extension WHERE extname = 'otel_links'")
-    configure(connection, exporter_otlp_endpoint=f"http://127.0.0.1:{collector.port}", bsp_schedule_delay="100",
-              service_name=RESOURCE["service.name"],
-              resource_attributes="service.name=not this,deployment.environment.name=test%2C%20Zo%C3%AB's")
-    for protocol, compression in (("http/protobuf", "none"), ("http/json", "none"), ("http/protobuf", "gzip"),
-                                  ("http/json", "gzip")):
+    configure(
+        connection,
+        exporter_otlp_endpoint=f"http://127.0.0.1:{collector.port}",
+        bsp_schedule_delay="100",
+        service_name=RESOURCE["service.name"],
+        resource_attributes="service.name=not this,"
+        "deployment.environment.name=test%2C%20Zo%C3%AB's",
+    )
+    for protocol, compression in (
+        ("http/protobuf", "none"),
+        ("http/json", "none"),
+        ("http/protobuf", "gzip"),
+        ("http/json", "gzip"),
+    ):
         print(f"# {protocol}, compression {compression}")
-        configure(connection, exporter_otlp_protocol=protocol, exporter_otlp_compression=compression)
+        configure(
+            connection, exporter_otlp_protocol=protocol, exporter_otlp_compression=compression
+        )
         remote, recorded = record(connection)
         value(connection, "SELECT otel.force_flush(%s)", FLUSH_TIMEOUT * 1000)
-        status = connection.execute("SELECT pending, failed, rejected, dropped, last_error FROM otel.export_status").fetchone()
+        status = connection.execute(
+            "SELECT pending, failed, rejected, dropped, last_error FROM otel.export_status"
+        ).fetchone()
         check_equal(status, (0, 0, 0, 0, None), "every span is taken, and none refused")
         spans = collector.spans(ids(remote)[1], len(recorded))
         if spans.keys() == recorded.keys():
@@ -312,8 +429,11 @@ def run(collector, connection):
 
 
 def main():
-    with tempfile.TemporaryDirectory() as folder, Collector(sys.argv[1], folder) as collector, \
-            database() as connection:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Collector(sys.argv[1], folder) as collector,
+        database() as connection,
+    ):
         run(collector, connection)
     print(f"1..{count}")
     return failures > 0

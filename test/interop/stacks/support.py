@@ -17,7 +17,9 @@ provider.add_span_processor(SimpleSpanProcessor(exporter))
 trace.set_tracer_provider(provider)
 tracer = trace.get_tracer("test")
 STACK = os.path.basename(os.getcwd())
-UNSAMPLED = NonRecordingSpan(SpanContext(0x4bf92f3577b34da6a3ce929d0e0e4736, 0x00f067aa0ba902b7, True, TraceFlags(0)))
+UNSAMPLED = NonRecordingSpan(
+    SpanContext(0x4BF92F3577B34DA6A3CE929D0E0E4736, 0x00F067AA0BA902B7, True, TraceFlags(0))
+)
 
 
 def is_(got, expected, name):
@@ -48,15 +50,23 @@ def request():
 
 def recorded(table="jobs"):
     """The contexts of the rows since the last call."""
-    return [row[0] for row in admin(
-        f"WITH gone AS (DELETE FROM {table} RETURNING id, trace_context) "
-        "SELECT trace_context::text FROM gone ORDER BY id")]
+    return [
+        row[0]
+        for row in admin(
+            f"WITH gone AS (DELETE FROM {table} RETURNING id, trace_context) "
+            "SELECT trace_context::text FROM gone ORDER BY id"
+        )
+    ]
 
 
 def client_spans():
     """The client spans of INSERTs since the last call."""
-    spans = [traceparent(span.context) for span in exporter.get_finished_spans()
-             if span.kind.name == "CLIENT" and
-             "INSERT" in str(span.attributes.get("db.statement") or span.attributes.get("db.query.text"))]
+    spans = [
+        traceparent(span.context)
+        for span in exporter.get_finished_spans()
+        if span.kind.name == "CLIENT"
+        and "INSERT"
+        in str(span.attributes.get("db.statement") or span.attributes.get("db.query.text"))
+    ]
     exporter.clear()
     return spans

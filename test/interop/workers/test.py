@@ -1,6 +1,7 @@
-"""Runs the worker programs of docs/workers.md and looks at the spans that a receiver gets.  Prints TAP.
+"""Runs the worker programs of docs/workers.md and looks at the spans that a receiver gets.  Prints
+TAP.
 
-    test.py FOLDER LANGUAGE…      FOLDER/LANGUAGE holds the programs sql, sdk and recorded
+test.py FOLDER LANGUAGE…      FOLDER/LANGUAGE holds the programs sql, sdk and recorded
 """
 
 import os
@@ -20,7 +21,8 @@ from otlp_receiver import Receiver  # noqa: E402
 INSERT = """
     INSERT INTO jobs (payload, trace_context)
     SELECT i, CASE WHEN i % 10 > 0 THEN
-               otel.from_ids(md5(i::text), right(md5((-i)::text), 16), 1, CASE WHEN i % 4 = 0 THEN 'n=' || i END) END
+               otel.from_ids(md5(i::text), right(md5((-i)::text), 16), 1,
+                             CASE WHEN i % 4 = 0 THEN 'n=' || i END) END
       FROM generate_series(1, 120) i"""
 CONTEXTS = """
     SELECT otel.trace_id(trace_context), otel.span_id(trace_context) FROM jobs
@@ -55,27 +57,53 @@ class Worker:
 
     def run(self):
         """Runs the program once; the spans that it and the database exported."""
-        jdbc = f"jdbc:postgresql://127.0.0.1:{os.environ['PGPORT']}/{self.database}?user={os.environ['PGUSER']}"
+        jdbc = (
+            f"jdbc:postgresql://127.0.0.1:{os.environ['PGPORT']}/{self.database}"
+            f"?user={os.environ['PGUSER']}"
+        )
         environment = os.environ | {
-            "PGDATABASE": self.database, "JDBC_URL": jdbc, "OTEL_EXPORTER_OTLP_ENDPOINT": self.receiver.url,
-            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_SERVICE_NAME": "worker",
-            "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"}
+            "PGDATABASE": self.database,
+            "JDBC_URL": jdbc,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.receiver.url,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            "OTEL_SERVICE_NAME": "worker",
+            "OTEL_METRICS_EXPORTER": "none",
+            "OTEL_LOGS_EXPORTER": "none",
+        }
         status = subprocess.run([self.program], env=environment, stdout=sys.stderr).returncode
         check(status, 0, f"{self.name}: the program ends well")
         self.sql("SELECT otel.force_flush()")
-        spans = self.receiver.spans[self.seen:]
+        spans = self.receiver.spans[self.seen :]
         self.seen += len(spans)
         return spans
 
     def batch(self, first, last):
         spans = self.run()
         taken = last - first + 1
-        check([(s["name"], s["kind"], s["parent_span_id"], s["attributes"].get("messaging.batch.message_count"))
-               for s in spans], [("process jobs", "consumer", "", taken)],
-              f"{self.name}: {taken} jobs make one consumer span, the root of a trace")
+        check(
+            [
+                (
+                    s["name"],
+                    s["kind"],
+                    s["parent_span_id"],
+                    s["attributes"].get("messaging.batch.message_count"),
+                )
+                for s in spans
+            ],
+            [("process jobs", "consumer", "", taken)],
+            f"{self.name}: {taken} jobs make one consumer span, the root of a trace",
+        )
         links = {(link["trace_id"], link["span_id"]) for span in spans for link in span["links"]}
-        check(links, set(self.sql(CONTEXTS, (first, last))), f"{self.name}: it is linked to every row with a context")
-        check(self.sql("SELECT count(*) FROM jobs WHERE status = 'done'"), [(last,)], f"{self.name}: they are done")
+        check(
+            links,
+            set(self.sql(CONTEXTS, (first, last))),
+            f"{self.name}: it is linked to every row with a context",
+        )
+        check(
+            self.sql("SELECT count(*) FROM jobs WHERE status = 'done'"),
+            [(last,)],
+            f"{self.name}: they are done",
+        )
 
     def test(self):
         self.sql(blocks(ROOT / "docs" / "workers.md")["setup.sql"])
@@ -90,11 +118,16 @@ def main():
     for language in sys.argv[2:]:
         for way in ("sql", "sdk", "recorded"):
             database = f"worker_{language}_{way}"
-            with psycopg.connect(dbname="postgres", autocommit=True) as server, Receiver() as receiver:
+            with (
+                psycopg.connect(dbname="postgres", autocommit=True) as server,
+                Receiver() as receiver,
+            ):
                 server.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
                 server.execute(f"CREATE DATABASE {database}")
                 server.execute("LOAD 'otel_links'")
-                server.execute(f"ALTER DATABASE {database} SET otel.exporter_otlp_endpoint = '{receiver.url}'")
+                server.execute(
+                    f"ALTER DATABASE {database} SET otel.exporter_otlp_endpoint = '{receiver.url}'"
+                )
                 with psycopg.connect(dbname=database, autocommit=True) as connection:
                     connection.execute("CREATE EXTENSION otel_links")
                 Worker(language, way, folder, receiver, database).test()

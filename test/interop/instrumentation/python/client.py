@@ -1,6 +1,6 @@
 """What the comments of OpenTelemetry's Python instrumentations make of rows.  Prints TAP lines.
 
-    client.py psycopg|psycopg2|sqlalchemy
+client.py psycopg|psycopg2|sqlalchemy
 """
 
 import sys
@@ -28,8 +28,12 @@ def traceparent(context):
 
 def exported():
     """The spans of the INSERTs since the last call."""
-    spans = [traceparent(span.context) for span in exporter.get_finished_spans()
-             if INSERT in (span.attributes.get("db.statement") or span.attributes.get("db.query.text") or "")]
+    spans = [
+        traceparent(span.context)
+        for span in exporter.get_finished_spans()
+        if INSERT
+        in (span.attributes.get("db.statement") or span.attributes.get("db.query.text") or "")
+    ]
     exporter.clear()
     return spans
 
@@ -41,7 +45,8 @@ def is_(got, expected, name):
 
 
 def check(execute, parameter):
-    """execute(sql, parameters or None) runs a statement and returns its rows, None when it has none."""
+    """execute(sql, parameters or None) runs a statement and returns its rows, if it has any."""
+
     def recorded():
         return [row[0] for row in execute(RECORDED, None)]
 
@@ -67,10 +72,21 @@ def check(execute, parameter):
         span = exported()
         rows = recorded()
         is_(rows, span, "in a request")
-        is_(rows[0][3:35], f"{request.get_span_context().trace_id:032x}", "in the trace of the request")
+        is_(
+            rows[0][3:35],
+            f"{request.get_span_context().trace_id:032x}",
+            "in the trace of the request",
+        )
 
-    remote = NonRecordingSpan(SpanContext(0x4BF92F3577B34DA6A3CE929D0E0E4736, 0x00F067AA0BA902B7, True,
-                                          TraceFlags(1), TraceState([("vendor", "a b"), ("other", "c%d")])))
+    remote = NonRecordingSpan(
+        SpanContext(
+            0x4BF92F3577B34DA6A3CE929D0E0E4736,
+            0x00F067AA0BA902B7,
+            True,
+            TraceFlags(1),
+            TraceState([("vendor", "a b"), ("other", "c%d")]),
+        )
+    )
     with trace.use_span(remote):
         execute(INSERT + f"({parameter})", ("with a tracestate",))
     is_(recorded(), [span + ";vendor=a b,other=c%d" for span in exported()], "with a tracestate")
@@ -89,13 +105,16 @@ def cursor_executor(cursor):
     def execute(sql, parameters):
         cursor.execute(sql, parameters)
         return cursor.fetchall() if cursor.description else None
+
     return execute
 
 
 def run_psycopg():
     from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
+
     PsycopgInstrumentor().instrument(enable_commenter=True)
     import psycopg
+
     with psycopg.connect("", autocommit=True) as connection:
         cursor = connection.cursor()
         execute = cursor_executor(cursor)
@@ -108,8 +127,10 @@ def run_psycopg():
 
 def run_psycopg2():
     from opentelemetry.instrumentation.psycopg2 import Psycopg2Instrumentor
+
     Psycopg2Instrumentor().instrument(enable_commenter=True)
     import psycopg2
+
     connection = psycopg2.connect("")
     connection.autocommit = True
     cursor = connection.cursor()
@@ -121,13 +142,18 @@ def run_psycopg2():
 def run_sqlalchemy():
     import sqlalchemy
     from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor
+
     SQLAlchemyInstrumentor().instrument(enable_commenter=True)
     for driver in ("psycopg", "psycopg2"):
         engine = sqlalchemy.create_engine(f"postgresql+{driver}://", isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
+
             def execute(sql, parameters):
-                result = connection.execute(sqlalchemy.text(sql), {"how": parameters[0]} if parameters else {})
+                result = connection.execute(
+                    sqlalchemy.text(sql), {"how": parameters[0]} if parameters else {}
+                )
                 return result.fetchall() if result.returns_rows else None
+
             check(execute, ":how")
 
 

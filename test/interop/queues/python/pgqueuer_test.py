@@ -23,11 +23,15 @@ from pool import create_pool  # noqa: E402
 
 
 def stored(job):
-    return plain("SELECT otel.trace_id(otel.extract(headers, '{otel}')) FROM pgqueuer WHERE id = %s", job)[0][0]
+    return plain(
+        "SELECT otel.trace_id(otel.extract(headers, '{otel}')) FROM pgqueuer WHERE id = %s", job
+    )[0][0]
 
 
 def status(job):
-    return plain("SELECT coalesce((SELECT status::text FROM pgqueuer WHERE id = %s), 'gone')", job)[0][0]
+    return plain("SELECT coalesce((SELECT status::text FROM pgqueuer WHERE id = %s), 'gone')", job)[
+        0
+    ][0]
 
 
 async def main():
@@ -38,8 +42,12 @@ async def main():
     worker = PgQueuer.from_asyncpg_connection(await asyncpg.connect(URL))
     attempts = []
 
-    @worker.entrypoint("report", executor_factory=lambda parameters: DatabaseRetryEntrypointExecutor(
-        parameters=parameters, max_attempts=3, initial_delay=timedelta(0)))
+    @worker.entrypoint(
+        "report",
+        executor_factory=lambda parameters: DatabaseRetryEntrypointExecutor(
+            parameters=parameters, max_attempts=3, initial_delay=timedelta(0)
+        ),
+    )
     async def report(job: Job) -> None:
         attempts.append(await asyncio.to_thread(stored, job.id))
         if job.payload == b"fails" and job.attempts < 1:
@@ -51,18 +59,22 @@ async def main():
 
     running = asyncio.create_task(worker.run(dequeue_timeout=timedelta(seconds=0.3)))
     for _ in range(7):
-        job, = await queries.enqueue("report", b"x")
+        (job,) = await queries.enqueue("report", b"x")
     await until(lambda: status(job) == "gone")
     plain(documented("capture.sql"))
     attempts.clear()
     set_tracing_class(None)
 
     with request() as trace_id:
-        job, = await queries.enqueue("report", b"fails")
+        (job,) = await queries.enqueue("report", b"fails")
     await until(lambda: status(job) == "gone")
-    is_(attempts, [trace_id] * 2, "a producer and a worker that ran before go on; both attempts see the request")
+    is_(
+        attempts,
+        [trace_id] * 2,
+        "a producer and a worker that ran before go on; both attempts see the request",
+    )
     with request() as trace_id:
-        job, = await queries.enqueue("hold", b"x")
+        (job,) = await queries.enqueue("hold", b"x")
     await until(lambda: status(job) == "failed")
     is_(stored(job), trace_id, "a job that is held after it failed keeps it")
     worker.shutdown.set()
@@ -74,14 +86,17 @@ async def main():
         jobs = await queries.enqueue(["items"] * 3, [b"x"] * 3, [0] * 3)
     is_([stored(job) for job in jobs], [trace_id] * 3, "three at once")
     with request() as first:
-        job, = await queries.enqueue("keyed", b"1", dedupe_key="k")
+        (job,) = await queries.enqueue("keyed", b"1", dedupe_key="k")
     with request():
         await queries.enqueue("keyed", b"2", 5, dedupe_key="k", on_conflict="update_priority")
     is_(stored(job), first, "dedupe_key with update_priority keeps the first one's")
     with request() as trace_id:
-        job, = await queries.enqueue("own", b"x", headers={"a": "b"})
-    is_((stored(job), plain("SELECT headers ->> 'a' FROM pgqueuer WHERE id = %s", job)), (trace_id, [("b",)]),
-        "headers that the application gives are kept beside it")
+        (job,) = await queries.enqueue("own", b"x", headers={"a": "b"})
+    is_(
+        (stored(job), plain("SELECT headers ->> 'a' FROM pgqueuer WHERE id = %s", job)),
+        (trace_id, [("b",)]),
+        "headers that the application gives are kept beside it",
+    )
 
     plain("TRUNCATE pgqueuer")
     traces = []
@@ -89,12 +104,16 @@ async def main():
         with request() as trace_id:
             await queries.enqueue("items", b"x")
         traces.append(trace_id)
-    is_(sorted(linked_traces(documented("batch.sql"))), sorted(traces), "a batch span is linked to every job")
+    is_(
+        sorted(linked_traces(documented("batch.sql"))),
+        sorted(traces),
+        "a batch span is linked to every job",
+    )
 
     # its own tracing finds what the database put there
     plain("TRUNCATE pgqueuer")
     with request() as trace_id:
-        job, = await queries.enqueue("report", b"x")
+        (job,) = await queries.enqueue("report", b"x")
     exporter.clear()
     set_tracing_class(OpenTelemetryTracing())
     worker = PgQueuer.from_asyncpg_connection(await asyncpg.connect(URL))
@@ -102,19 +121,31 @@ async def main():
     @worker.entrypoint("report")
     async def again(job: Job) -> None:
         pass
+
     running = asyncio.create_task(worker.run(dequeue_timeout=timedelta(seconds=0.3)))
     await until(lambda: status(job) == "gone")
     worker.shutdown.set()
     await running
-    is_([f"{span.parent.trace_id:032x}" for span in exporter.get_finished_spans() if span.name == "process report"],
-        [trace_id], "pgqueuer's own worker span is a child of the request")
+    is_(
+        [
+            f"{span.parent.trace_id:032x}"
+            for span in exporter.get_finished_spans()
+            if span.name == "process report"
+        ],
+        [trace_id],
+        "pgqueuer's own worker span is a child of the request",
+    )
     set_tracing_class(None)
 
     plain("SELECT otel.remove_capture('pgqueuer', 'headers')")
     with request():
-        job, = await queries.enqueue("items", b"x")
-    is_(plain("SELECT coalesce(headers, 'null') FROM pgqueuer WHERE id = %s", job), [(None,)],
-        "taken off, a job has no headers")
+        (job,) = await queries.enqueue("items", b"x")
+    is_(
+        plain("SELECT coalesce(headers, 'null') FROM pgqueuer WHERE id = %s", job),
+        [(None,)],
+        "taken off, a job has no headers",
+    )
     await producers.close()
+
 
 asyncio.run(main())

@@ -18,14 +18,21 @@ app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=URL))
 
 
 def stored(job):
-    return plain("SELECT otel.trace_id(otel_context) FROM procrastinate_jobs WHERE id = %s", job)[0][0]
+    return plain("SELECT otel.trace_id(otel_context) FROM procrastinate_jobs WHERE id = %s", job)[
+        0
+    ][0]
 
 
 def status(job):
     return plain("SELECT status::text FROM procrastinate_jobs WHERE id = %s", job)[0][0]
 
 
-@app.task(name="report", queue="q", retry=procrastinate.RetryStrategy(max_attempts=3, wait=0), pass_context=True)
+@app.task(
+    name="report",
+    queue="q",
+    retry=procrastinate.RetryStrategy(max_attempts=3, wait=0),
+    pass_context=True,
+)
 async def report(context, fails=0):
     if "otel_context" in columns():
         seen.setdefault(context.job.id, []).append(stored(context.job.id))
@@ -34,11 +41,18 @@ async def report(context, fails=0):
 
 
 def columns():
-    return [row[0] for row in plain("SELECT attname FROM pg_attribute WHERE attrelid = 'procrastinate_jobs'::regclass")]
+    return [
+        row[0]
+        for row in plain(
+            "SELECT attname FROM pg_attribute WHERE attrelid = 'procrastinate_jobs'::regclass"
+        )
+    ]
 
 
 def worker(**options):
-    return app.run_worker_async(queues=["q"], install_signal_handlers=False, fetch_job_polling_interval=0.2, **options)
+    return app.run_worker_async(
+        queues=["q"], install_signal_handlers=False, fetch_job_polling_interval=0.2, **options
+    )
 
 
 async def main():
@@ -55,7 +69,11 @@ async def main():
             job = await report.defer_async(fails=1)
         is_(stored(job), trace_id, "a producer that ran before goes on, and records the request")
         await until(lambda: status(job) == "succeeded")
-        is_(seen[job], [trace_id] * 2, "so does a worker, which sees it at the first attempt and at the second")
+        is_(
+            seen[job],
+            [trace_id] * 2,
+            "so does a worker, which sees it at the first attempt and at the second",
+        )
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
@@ -78,7 +96,9 @@ async def main():
             job = await report.defer_async(fails=99)
         await worker(wait=False)
         is_((status(job), stored(job)), ("failed", trace_id), "a job that failed for good keeps it")
-        await app.job_manager.retry_job_by_id_async(job, datetime.datetime.now(datetime.timezone.utc))
+        await app.job_manager.retry_job_by_id_async(
+            job, datetime.datetime.now(datetime.timezone.utc)
+        )
         is_((status(job), stored(job)), ("todo", trace_id), "and when it is retried by hand")
 
         traces = []
@@ -86,11 +106,16 @@ async def main():
             with request() as trace_id:
                 await app.configure_task("report", queue="items").defer_async()
             traces.append(trace_id)
-        is_(sorted(linked_traces(documented("batch.sql"))), sorted(traces), "a batch span is linked to every job")
+        is_(
+            sorted(linked_traces(documented("batch.sql"))),
+            sorted(traces),
+            "a batch span is linked to every job",
+        )
 
         plain("SELECT otel.remove_capture('procrastinate_jobs', 'otel_context')")
         with request():
             job = await report.defer_async()
         is_(stored(job), None, "taken off, nothing is captured")
+
 
 asyncio.run(main())

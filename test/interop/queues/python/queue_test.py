@@ -1,4 +1,4 @@
-"""What the queues in Python share: an application with OpenTelemetry whose requests enqueue jobs."""
+"""What the queues in Python share: an application with OpenTelemetry that enqueues jobs."""
 
 import asyncio
 import contextlib

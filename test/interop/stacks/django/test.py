@@ -1,7 +1,7 @@
 """Django as docs/stacks.md sets it up.  Prints TAP lines.
 
-    test.py                the driver's commenter, which the page recommends
-    test.py django         Django's own
+test.py                the driver's commenter, which the page recommends
+test.py django         Django's own
 """
 
 import os
@@ -43,9 +43,11 @@ def check(what, rows=1):
     server = get(what)
     exported = [traceparent(server)] if OWN else client_spans()
     contexts = recorded("jobs_job")
-    is_((len(contexts), set(contexts) - set(exported), {c[3:35] for c in contexts if c}),
+    is_(
+        (len(contexts), set(contexts) - set(exported), {c[3:35] for c in contexts if c}),
         (rows, set(), {f"{server.trace_id:032x}"}),
-        f"{'own commenter' if OWN else 'driver'}: {what}: each row is a span of its request's")
+        f"{'own commenter' if OWN else 'driver'}: {what}: each row is a span of its request's",
+    )
 
 
 if not OWN:
@@ -56,11 +58,18 @@ if not OWN:
         open("jobs/models.py", "w").write(source)
         subprocess.run([sys.executable, "manage.py", "makemigrations", "jobs", "-v0"], check=True)
         subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], check=True)
-        admin("INSERT INTO jobs_job (payload) VALUES ('old') "
-              "/*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'*/")
+        admin(
+            "INSERT INTO jobs_job (payload) VALUES ('old') "
+            "/*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'*/"
+        )
     is_(len(recorded("jobs_job")), 2, "makemigrations and migrate add the column")
-    is_(subprocess.run([sys.executable, "manage.py", "makemigrations", "--check", "--dry-run", "-v0"]).returncode, 0,
-        "makemigrations finds nothing to change")
+    is_(
+        subprocess.run(
+            [sys.executable, "manage.py", "makemigrations", "--check", "--dry-run", "-v0"]
+        ).returncode,
+        0,
+        "makemigrations finds nothing to change",
+    )
     call_command("check")
 
 for number in range(6):
@@ -72,12 +81,22 @@ check("many", rows=3)
 
 server = get("keep")
 span = [traceparent(server)] if OWN else client_spans()[:1]
-is_(admin("SELECT payload, trace_context::text FROM jobs_job"), [("changed", span[0])],
-    "saved again, an object keeps the context that it was created with")
-is_(list(Job.objects.filter(trace_context=span[0]).values_list("trace_context", flat=True)), span,
-    "it is read as a string, and found by it")
+is_(
+    admin("SELECT payload, trace_context::text FROM jobs_job"),
+    [("changed", span[0])],
+    "saved again, an object keeps the context that it was created with",
+)
+is_(
+    list(Job.objects.filter(trace_context=span[0]).values_list("trace_context", flat=True)),
+    span,
+    "it is read as a string, and found by it",
+)
 is_(Job.objects.exclude(trace_context__in=span).count(), 0, "or left out by it")
 recorded("jobs_job")
 
 server = get("copy")
-is_([c[3:35] for c in recorded("jobs_job")], [f"{server.trace_id:032x}"] * 2, "COPY, with the context set in the transaction")
+is_(
+    [c[3:35] for c in recorded("jobs_job")],
+    [f"{server.trace_id:032x}"] * 2,
+    "COPY, with the context set in the transaction",
+)

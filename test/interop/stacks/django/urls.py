@@ -48,4 +48,7 @@ def view(request, work):
     return HttpResponse("")
 
 
-urlpatterns = [path(work.__name__, view, {"work": work}) for work in (create, bulk, atomic, cursor, many, keep, copy)]
+urlpatterns = [
+    path(work.__name__, view, {"work": work})
+    for work in (create, bulk, atomic, cursor, many, keep, copy)
+]

@@ -29,7 +29,8 @@ from alembic import context
 import sqlalchemy
 from models import Base
 with sqlalchemy.create_engine("postgresql+psycopg://").connect() as connection:
-    context.configure(connection=connection, target_metadata=Base.metadata, compare_server_default=True)
+    context.configure(
+        connection=connection, target_metadata=Base.metadata, compare_server_default=True)
     with context.begin_transaction():
         context.run_migrations()
 """)
@@ -39,7 +40,8 @@ import sqlalchemy as sa
 revision = "0001"
 down_revision = None
 def upgrade():
-    op.create_table("jobs", sa.Column("id", sa.Integer, primary_key=True), sa.Column("payload", sa.String, nullable=False))
+    op.create_table("jobs", sa.Column("id", sa.Integer, primary_key=True),
+                    sa.Column("payload", sa.String, nullable=False))
     op.execute("INSERT INTO jobs (payload) VALUES ('old')")
 def downgrade():
     op.drop_table("jobs")
@@ -54,8 +56,14 @@ with engine.connect() as connection:
     context = MigrationContext.configure(connection, opts={"compare_server_default": True})
     is_(compare_metadata(context, Base.metadata), [], "autogenerate finds nothing to change")
 command.downgrade(config, "0001")
-is_(admin("SELECT count(*) FROM pg_attribute WHERE attrelid = 'jobs'::regclass AND attname = 'trace_context'"),
-    [(0,)], "the migration can be undone")
+is_(
+    admin(
+        "SELECT count(*) FROM pg_attribute "
+        "WHERE attrelid = 'jobs'::regclass AND attname = 'trace_context'"
+    ),
+    [(0,)],
+    "the migration can be undone",
+)
 command.upgrade(config, "head")
 admin("TRUNCATE jobs")
 
@@ -74,8 +82,11 @@ def each_is_a_client_span(name, work, spans=1, rows=1):
         work()
     exported = client_spans()
     contexts = recorded()
-    is_((len(contexts), set(contexts) - set(exported), {c[3:35] for c in contexts}),
-        (rows, set(), {f"{context.trace_id:032x}"}), f"{name}: each row is a client span of its request's")
+    is_(
+        (len(contexts), set(contexts) - set(exported), {c[3:35] for c in contexts}),
+        (rows, set(), {f"{context.trace_id:032x}"}),
+        f"{name}: each row is a client span of its request's",
+    )
 
 
 def statement(**values):
@@ -90,8 +101,11 @@ def many():
 
 def on_conflict():
     with engine.begin() as connection:
-        connection.execute(upsert(Job).values(id=7, payload="x").on_conflict_do_update(
-            index_elements=["id"], set_={"payload": "y"}))
+        connection.execute(
+            upsert(Job)
+            .values(id=7, payload="x")
+            .on_conflict_do_update(index_elements=["id"], set_={"payload": "y"})
+        )
 
 
 def eight_in_a_transaction():
@@ -114,8 +128,11 @@ with Session(engine) as session, request():
     session.commit()
     stored = job.trace_context
     is_(stored in client_spans(), True, "the object has it after the commit")
-    is_(session.scalars(sqlalchemy.select(Job).where(Job.trace_context == stored)).one() is job, True,
-        "and is found by it")
+    is_(
+        session.scalars(sqlalchemy.select(Job).where(Job.trace_context == stored)).one() is job,
+        True,
+        "and is found by it",
+    )
 recorded()
 with trace.use_span(support.UNSAMPLED):
     statement()
@@ -132,11 +149,17 @@ with request() as context, plain.begin() as connection:
 is_(recorded(), [traceparent(context)] * 4, "the event: bulk and COPY have the request's span")
 with plain.begin() as connection:
     connection.execute(sqlalchemy.insert(Job).values(payload="x"))
-is_(recorded(), [None], "the event: the next transaction on the connection, without a span, has none")
+is_(
+    recorded(),
+    [None],
+    "the event: the next transaction on the connection, without a span, has none",
+)
 
 
 async def by_asyncpg():
-    asyncpg = create_async_engine("postgresql+asyncpg://", connect_args={"host": os.environ["PGHOST"]})
+    asyncpg = create_async_engine(
+        "postgresql+asyncpg://", connect_args={"host": os.environ["PGHOST"]}
+    )
     send_trace_context(asyncpg.sync_engine)
     for number in range(3):
         with request() as context:
@@ -144,5 +167,6 @@ async def by_asyncpg():
                 await connection.execute(sqlalchemy.insert(Job).values(payload="x"))
         is_(recorded(), [traceparent(context)], f"the event, asyncpg, request {number + 1}")
     await asyncpg.dispose()
+
 
 asyncio.run(by_asyncpg())
