@@ -82,9 +82,8 @@ check_not_generated(Oid table, Form_pg_attribute attribute)
 						NameStr(attribute->attname), get_rel_name(table))));
 }
 
-/* The column that is to be captured into, and what it can take. */
 static Form_pg_attribute
-check_column(Oid table, const char *column, CaptureColumnKind *kind)
+check_exists(Oid table, const char *column)
 {
 	Form_pg_attribute attribute = find_column(table, column);
 
@@ -94,6 +93,15 @@ check_column(Oid table, const char *column, CaptureColumnKind *kind)
 				 errmsg("column \"%s\" of table \"%s\" does not exist", column,
 						get_rel_name(table)),
 				 errhint("otel.add_trace_context() adds a column.")));
+	return attribute;
+}
+
+/* The column that is to be captured into, and what it can take. */
+static Form_pg_attribute
+check_column(Oid table, const char *column, CaptureColumnKind *kind)
+{
+	Form_pg_attribute attribute = check_exists(table, column);
+
 	check_not_generated(table, attribute);
 	*kind = capture_column_kind(attribute);
 	if (*kind == CAPTURE_COLUMN_NONE)
@@ -489,22 +497,24 @@ otel_remove_capture(PG_FUNCTION_ARGS)
 {
 	Oid			table;
 	char	   *column;
-	CaptureColumnKind kind;
 	int			dropped = 0;
 
 	check_not_null(fcinfo, 2);
 	table = PG_GETARG_OID(0);
 	column = NameStr(*PG_GETARG_NAME(1));
 	check_table(table);
-	check_column(table, column, &kind);
 
+	/* a trigger may be all that is left: of a column that was dropped or has another type now */
 	SPI_connect();
 	drop_triggers(table, column, &dropped);
 	drop_defaults(table, column, &dropped);
 	SPI_finish();
 	if (dropped == 0)
+	{
+		(void) check_exists(table, column);
 		ereport(NOTICE,
 				(errmsg("nothing captures into column \"%s\" of table \"%s\"", column,
 						get_rel_name(table))));
+	}
 	PG_RETURN_VOID();
 }

@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS otel_links;
-SELECT plan(70);
+SELECT plan(73);
 
 \set tp1 '00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01'
 \set tp2 '00-4bf92f3577b34da6a3ce929d0e0e4732-00f067aa0ba902b7-01'
@@ -220,6 +220,17 @@ SELECT otel.remove_capture('inh', 'trace_context') \gset
 SELECT col_hasnt_default('inh_child', 'trace_context', 'nor the default of an inheriting table');
 SELECT is((pg_temp.error_of($$ SELECT otel.remove_capture('jobs', 'nothing') $$)).state, '42703',
     'remove_capture(): a column that is missing');
+
+CREATE TABLE changed (gone jsonb, shorter text);
+SELECT otel.capture_into('changed', 'gone'), otel.capture_into('changed', 'shorter') \gset
+ALTER TABLE changed DROP gone, ALTER shorter TYPE varchar(20);
+SELECT lives_ok($$ SELECT otel.remove_capture('changed', 'gone'),
+    otel.remove_capture('changed', 'shorter') $$,
+    'remove_capture() takes triggers off that can only fail: of a column that was dropped, or has '
+        'another type now');
+SELECT is(pg_temp.trigger_of('changed'), NULL, 'and leaves none');
+SELECT is((pg_temp.error_of($$ SELECT otel.remove_capture('changed', 'gone') $$)).state, '42703',
+    'after which that column is missing');
 
 -- ---- who may ----
 CREATE ROLE regress_otel_stranger;
