@@ -34,7 +34,7 @@ BEGIN
 END
 $take_over$;
 CREATE SCHEMA otel;
-COMMENT ON SCHEMA otel IS 'otel_links: trace contexts on rows and the span links made of them';
+COMMENT ON SCHEMA otel IS 'otel_links: trace contexts on rows, and span links made from them';
 GRANT USAGE ON SCHEMA otel TO PUBLIC;
 
 ----------------------------------------------------------------------------------------------------
@@ -43,30 +43,26 @@ GRANT USAGE ON SCHEMA otel TO PUBLIC;
 
 CREATE TYPE otel.trace_context;
 
-CREATE FUNCTION otel.trace_context_in(pg_catalog.cstring)
-    RETURNS otel.trace_context LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_trace_context_in';
+CREATE FUNCTION otel.trace_context_in(pg_catalog.cstring) RETURNS otel.trace_context
+AS 'MODULE_PATHNAME', 'otel_trace_context_in' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.trace_context_in(pg_catalog.cstring) IS
 'text input of otel.trace_context: a traceparent, then optionally ";" and a tracestate; raises '
 'invalid_text_representation with the field that is wrong';
 
-CREATE FUNCTION otel.trace_context_out(otel.trace_context)
-    RETURNS pg_catalog.cstring LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_trace_context_out';
+CREATE FUNCTION otel.trace_context_out(otel.trace_context) RETURNS pg_catalog.cstring
+AS 'MODULE_PATHNAME', 'otel_trace_context_out' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.trace_context_out(otel.trace_context) IS
 'text output of otel.trace_context: the traceparent with its flags as received, then ";" and the '
 'tracestate when there is one';
 
-CREATE FUNCTION otel.trace_context_recv(pg_catalog.internal)
-    RETURNS otel.trace_context LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_trace_context_recv';
+CREATE FUNCTION otel.trace_context_recv(pg_catalog.internal) RETURNS otel.trace_context
+AS 'MODULE_PATHNAME', 'otel_trace_context_recv' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.trace_context_recv(pg_catalog.internal) IS
 'binary input of otel.trace_context: 1 byte flags, 16 trace id, 8 span id, then the tracestate; '
 'raises invalid_binary_representation';
 
-CREATE FUNCTION otel.trace_context_send(otel.trace_context)
-    RETURNS pg_catalog.bytea LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_trace_context_send';
+CREATE FUNCTION otel.trace_context_send(otel.trace_context) RETURNS pg_catalog.bytea
+AS 'MODULE_PATHNAME', 'otel_trace_context_send' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.trace_context_send(otel.trace_context) IS
 'binary output of otel.trace_context: 1 byte flags, 16 trace id, 8 span id, then the tracestate';
 
@@ -85,38 +81,38 @@ COMMENT ON TYPE otel.trace_context IS
 'valid';
 
 CREATE FUNCTION otel.trace_context_lt(otel.trace_context, otel.trace_context)
-    RETURNS pg_catalog.bool LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_trace_context_lt';
+RETURNS pg_catalog.bool
+AS 'MODULE_PATHNAME', 'otel_trace_context_lt' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
 COMMENT ON FUNCTION otel.trace_context_lt(otel.trace_context, otel.trace_context) IS
 'implementation of < operator';
 
 CREATE FUNCTION otel.trace_context_le(otel.trace_context, otel.trace_context)
-    RETURNS pg_catalog.bool LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_trace_context_le';
+RETURNS pg_catalog.bool
+AS 'MODULE_PATHNAME', 'otel_trace_context_le' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
 COMMENT ON FUNCTION otel.trace_context_le(otel.trace_context, otel.trace_context) IS
 'implementation of <= operator';
 
 CREATE FUNCTION otel.trace_context_eq(otel.trace_context, otel.trace_context)
-    RETURNS pg_catalog.bool LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_trace_context_eq';
+RETURNS pg_catalog.bool
+AS 'MODULE_PATHNAME', 'otel_trace_context_eq' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
 COMMENT ON FUNCTION otel.trace_context_eq(otel.trace_context, otel.trace_context) IS
 'implementation of = operator';
 
 CREATE FUNCTION otel.trace_context_ne(otel.trace_context, otel.trace_context)
-    RETURNS pg_catalog.bool LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_trace_context_ne';
+RETURNS pg_catalog.bool
+AS 'MODULE_PATHNAME', 'otel_trace_context_ne' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
 COMMENT ON FUNCTION otel.trace_context_ne(otel.trace_context, otel.trace_context) IS
 'implementation of <> operator';
 
 CREATE FUNCTION otel.trace_context_ge(otel.trace_context, otel.trace_context)
-    RETURNS pg_catalog.bool LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_trace_context_ge';
+RETURNS pg_catalog.bool
+AS 'MODULE_PATHNAME', 'otel_trace_context_ge' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
 COMMENT ON FUNCTION otel.trace_context_ge(otel.trace_context, otel.trace_context) IS
 'implementation of >= operator';
 
 CREATE FUNCTION otel.trace_context_gt(otel.trace_context, otel.trace_context)
-    RETURNS pg_catalog.bool LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_trace_context_gt';
+RETURNS pg_catalog.bool
+AS 'MODULE_PATHNAME', 'otel_trace_context_gt' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
 COMMENT ON FUNCTION otel.trace_context_gt(otel.trace_context, otel.trace_context) IS
 'implementation of > operator';
 
@@ -169,14 +165,13 @@ CREATE OPERATOR pg_catalog.> (
 COMMENT ON OPERATOR pg_catalog.> (otel.trace_context, otel.trace_context) IS 'greater than';
 
 CREATE FUNCTION otel.trace_context_cmp(otel.trace_context, otel.trace_context)
-    RETURNS pg_catalog.int4 LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_trace_context_cmp';
+RETURNS pg_catalog.int4
+AS 'MODULE_PATHNAME', 'otel_trace_context_cmp' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
 COMMENT ON FUNCTION otel.trace_context_cmp(otel.trace_context, otel.trace_context) IS
 'less, equal or greater as -, 0 or +; btree support';
 
-CREATE FUNCTION otel.trace_context_sortsupport(pg_catalog.internal)
-    RETURNS pg_catalog.void LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_trace_context_sortsupport';
+CREATE FUNCTION otel.trace_context_sortsupport(pg_catalog.internal) RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'otel_trace_context_sortsupport' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.trace_context_sortsupport(pg_catalog.internal) IS
 'sort support with abbreviated keys';
 
@@ -193,14 +188,14 @@ COMMENT ON OPERATOR CLASS otel.trace_context_ops USING btree IS 'btree order of 
 COMMENT ON OPERATOR FAMILY otel.trace_context_ops USING btree IS
 'btree order of otel.trace_context';
 
-CREATE FUNCTION otel.trace_context_hash(otel.trace_context)
-    RETURNS pg_catalog.int4 LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_trace_context_hash';
+CREATE FUNCTION otel.trace_context_hash(otel.trace_context) RETURNS pg_catalog.int4
+AS 'MODULE_PATHNAME', 'otel_trace_context_hash' LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
 COMMENT ON FUNCTION otel.trace_context_hash(otel.trace_context) IS 'hash of the whole value';
 
 CREATE FUNCTION otel.trace_context_hash_extended(otel.trace_context, pg_catalog.int8)
-    RETURNS pg_catalog.int8 LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_trace_context_hash_extended';
+RETURNS pg_catalog.int8
+AS 'MODULE_PATHNAME', 'otel_trace_context_hash_extended'
+LANGUAGE C IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE;
 COMMENT ON FUNCTION otel.trace_context_hash_extended(otel.trace_context, pg_catalog.int8) IS
 '64-bit hash of the whole value with a seed';
 
@@ -211,36 +206,31 @@ CREATE OPERATOR CLASS otel.trace_context_ops DEFAULT FOR TYPE otel.trace_context
 COMMENT ON OPERATOR CLASS otel.trace_context_ops USING hash IS 'hashing of otel.trace_context';
 COMMENT ON OPERATOR FAMILY otel.trace_context_ops USING hash IS 'hashing of otel.trace_context';
 
-CREATE FUNCTION otel.trace_id(context otel.trace_context)
-    RETURNS pg_catalog.text LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_trace_id';
+CREATE FUNCTION otel.trace_id(context otel.trace_context) RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME', 'otel_trace_id' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.trace_id(otel.trace_context) IS
 'the trace id, 32 lower-case hexadecimal digits; NULL for NULL';
 
-CREATE FUNCTION otel.span_id(context otel.trace_context)
-    RETURNS pg_catalog.text LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_span_id';
+CREATE FUNCTION otel.span_id(context otel.trace_context) RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME', 'otel_span_id' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.span_id(otel.trace_context) IS
 'the span id, 16 lower-case hexadecimal digits; NULL for NULL';
 
-CREATE FUNCTION otel.trace_flags(context otel.trace_context)
-    RETURNS pg_catalog.int4 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_trace_flags';
+CREATE FUNCTION otel.trace_flags(context otel.trace_context) RETURNS pg_catalog.int4
+AS 'MODULE_PATHNAME', 'otel_trace_flags' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.trace_flags(otel.trace_context) IS
 'the trace flags as received, 0 to 255: 1 sampled, 2 random trace id; NULL for NULL';
 
-CREATE FUNCTION otel.trace_state(context otel.trace_context)
-    RETURNS pg_catalog.text LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_trace_state';
+CREATE FUNCTION otel.trace_state(context otel.trace_context) RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME', 'otel_trace_state' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.trace_state(otel.trace_context) IS
 'the tracestate, normalised; NULL when there is none';
 
-CREATE FUNCTION otel.is_sampled(context otel.trace_context)
-    RETURNS pg_catalog.bool LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_is_sampled';
+CREATE FUNCTION otel.is_sampled(context otel.trace_context) RETURNS pg_catalog.bool
+AS 'MODULE_PATHNAME', 'otel_is_sampled' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.is_sampled(otel.trace_context) IS 'is the sampled flag set? NULL for NULL';
 
--- Strings reach columns as text and, from JDBC and the mappers above it, as varchar.
+-- Strings reach columns as text and, from JDBC and ORMs on top of it, as varchar.
 CREATE CAST (pg_catalog.text AS otel.trace_context) WITH INOUT AS ASSIGNMENT;
 COMMENT ON CAST (pg_catalog.text AS otel.trace_context) IS
 'the text form; raises invalid_text_representation with the field that is wrong';
@@ -252,11 +242,10 @@ COMMENT ON CAST (pg_catalog.varchar AS otel.trace_context) IS
 -- Headers and carriers
 ----------------------------------------------------------------------------------------------------
 
-CREATE FUNCTION otel.traceparent(context otel.trace_context)
-    RETURNS pg_catalog.text LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_traceparent';
+CREATE FUNCTION otel.traceparent(context otel.trace_context) RETURNS pg_catalog.text
+AS 'MODULE_PATHNAME', 'otel_traceparent' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.traceparent(otel.trace_context) IS
-'The traceparent header to send on: version 00, and of the flags only sampled and random. NULL for
+'The traceparent header to propagate. Version 00, with only the flags sampled and random. NULL for
 NULL';
 
 CREATE FUNCTION otel.from_traceparent(
@@ -265,24 +254,26 @@ CREATE FUNCTION otel.from_traceparent(
 ) RETURNS otel.trace_context
 AS 'MODULE_PATHNAME', 'otel_from_traceparent' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION otel.from_traceparent(pg_catalog.text, pg_catalog.text) IS
-'The context that two header values carry. NULL when the traceparent cannot be used; never raises.
-Turns a text column that holds traceparents into contexts, for every function that takes them.
+'The context in two header values. NULL when the traceparent is not usable; never raises. Turns a
+text column of traceparents into contexts, for every function that takes contexts.
 traceparent: the header, or the text form of the type
-tracestate: the header; it is left out when it is NULL or invalid, or when traceparent has one';
+tracestate: the header; ignored when NULL or invalid, or when traceparent includes one';
 
-CREATE FUNCTION otel.from_ids(trace_id pg_catalog.text, span_id pg_catalog.text,
-        trace_flags pg_catalog.int4,
-                              trace_state pg_catalog.text DEFAULT NULL)
-    RETURNS otel.trace_context LANGUAGE c IMMUTABLE PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_from_ids';
+CREATE FUNCTION otel.from_ids(
+    trace_id     pg_catalog.text,
+    span_id      pg_catalog.text,
+    trace_flags  pg_catalog.int4,
+    trace_state  pg_catalog.text  DEFAULT NULL
+) RETURNS otel.trace_context
+AS 'MODULE_PATHNAME', 'otel_from_ids' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION otel.from_ids(
     pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.text) IS
-'The context of ids and flags that a table keeps in columns of their own. NULL when an id is NULL or
-invalid or the flags are out of range; never raises.
+'The context with these ids and flags, as tables keep them in separate columns. NULL when an id is
+NULL or invalid or the flags are out of range; never raises.
 trace_id: 32 lower-case hexadecimal digits
 span_id: 16 lower-case hexadecimal digits
-trace_flags: 0 to 255, of which 1 is sampled; NULL is 0
-trace_state: the tracestate; it is left out when it is NULL or invalid';
+trace_flags: 0 to 255, where 1 is sampled; NULL is 0
+trace_state: the tracestate; ignored when NULL or invalid';
 
 CREATE FUNCTION otel.extract(
     carrier  pg_catalog.jsonb,
@@ -290,11 +281,12 @@ CREATE FUNCTION otel.extract(
 ) RETURNS otel.trace_context
 AS 'MODULE_PATHNAME', 'otel_extract' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.extract(pg_catalog.jsonb, pg_catalog.text[]) IS
-'The context in a carrier, a JSON object of header names (in any case) and values. A path of '
-'keys, outermost first, names a carrier that is nested. NULL when the traceparent is missing, '
-'invalid, neither a string nor an array of one, or there in two spellings. A tracestate may be an '
-'array of strings; it is left out when it cannot be used. A list of pairs of name and value is '
-'read as well. Never raises. Call it with its schema: EXTRACT alone is a keyword of SQL';
+'The context in a carrier. NULL when it has no valid traceparent, or more than one; an unusable
+tracestate is ignored. Never raises. Always write the schema: EXTRACT alone is an SQL keyword.
+carrier: a JSON object of header names, in any case, and values, or a list of pairs of name and
+value; the traceparent is a string or an array of one, the tracestate a string or an array of
+strings
+path: the keys that lead to a nested carrier, outermost first';
 
 CREATE FUNCTION otel.extract(
     carrier  pg_catalog.text,
@@ -302,10 +294,12 @@ CREATE FUNCTION otel.extract(
 ) RETURNS otel.trace_context
 AS 'MODULE_PATHNAME', 'otel_extract_text' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.extract(pg_catalog.text, pg_catalog.text[]) IS
-'The context in what applications keep as text. Reads a traceparent, the type''s own text form, a '
-'JSON object of headers, a list of pairs of name and value in JSON (as Active Job keeps it) and '
-'java.util.Properties (traceparent=..., as Debezium keeps it); with a path, JSON only. NULL for '
-'everything else; a tracestate that cannot be used is left out. Never raises';
+'The context in a carrier kept as text. NULL when there is none; an unusable tracestate is ignored.
+Never raises.
+carrier: a traceparent, the text form of the type, the JSON that the function for jsonb reads
+(Active Job keeps a list of pairs), or java.util.Properties (traceparent=..., as Debezium keeps
+it)
+path: the keys that lead to a nested carrier, outermost first; with a path, only JSON is read';
 
 CREATE FUNCTION otel.extract(
     carrier  pg_catalog.json,
@@ -315,23 +309,20 @@ AS 'MODULE_PATHNAME', 'otel_extract_text' LANGUAGE C IMMUTABLE STRICT PARALLEL S
 COMMENT ON FUNCTION otel.extract(pg_catalog.json, pg_catalog.text[]) IS
 'The context in a carrier of type json. Otherwise as for jsonb';
 
-CREATE FUNCTION otel.inject(context otel.trace_context)
-    RETURNS pg_catalog.jsonb LANGUAGE c IMMUTABLE PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_inject';
+CREATE FUNCTION otel.inject(context otel.trace_context) RETURNS pg_catalog.jsonb
+AS 'MODULE_PATHNAME', 'otel_inject' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION otel.inject(otel.trace_context) IS
-'The carrier of a context: a JSON object of traceparent and, when there is one, tracestate. {} for
-NULL, so that headers || otel.inject(context) is always safe';
+'The carrier of a context. A JSON object of traceparent and, when there is one, tracestate; {} for
+NULL, so headers || otel.inject(context) is always safe';
 
-CREATE FUNCTION otel.trace_context(carrier pg_catalog.jsonb)
-    RETURNS otel.trace_context LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_trace_context_from_jsonb';
+CREATE FUNCTION otel.trace_context(carrier pg_catalog.jsonb) RETURNS otel.trace_context
+AS 'MODULE_PATHNAME', 'otel_trace_context_from_jsonb' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.trace_context(pg_catalog.jsonb) IS
 'the cast from a carrier: as otel.extract(), but raises invalid_text_representation where that '
 'leaves something out; NULL for NULL';
 
-CREATE FUNCTION otel.jsonb(context otel.trace_context)
-    RETURNS pg_catalog.jsonb LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_trace_context_to_jsonb';
+CREATE FUNCTION otel.jsonb(context otel.trace_context) RETURNS pg_catalog.jsonb
+AS 'MODULE_PATHNAME', 'otel_trace_context_to_jsonb' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.jsonb(otel.trace_context) IS
 'the cast to a carrier: as otel.inject(), but NULL for NULL';
 
@@ -350,23 +341,30 @@ COMMENT ON CAST (otel.trace_context AS pg_catalog.jsonb) IS 'the carrier of a co
 CREATE FUNCTION otel.current_trace_context() RETURNS otel.trace_context
 AS 'MODULE_PATHNAME', 'otel_current_trace_context' LANGUAGE C STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION otel.current_trace_context() IS
-    'the current context, for a column default. That of the innermost open span, else of the '
-    'first of these that is in otel.context_sources and holds a valid one: transaction '
-    '(otel.traceparent set in this transaction), comment (SQLCommenter, of the running '
-    'statement), application_name, session (otel.traceparent set for the session), postgrest '
-    '(request.headers) and pg_tracing (pg_tracing.trace_context). NULL when none does, when '
-    'otel.propagators leaves out tracecontext, and for the rows that ALTER TABLE fills; never '
-    'raises';
+'The current context, for a column default. That of the innermost open span, or else of the first
+of these sources that otel.context_sources lists and that holds a valid context: transaction
+(otel.traceparent, set in this transaction), comment (the SQLCommenter comment of the running
+statement), application_name, session (otel.traceparent, set for the session), postgrest
+(request.headers) and pg_tracing (pg_tracing.trace_context). NULL when there is none, when
+otel.propagators does not include tracecontext, and for the existing rows that ALTER TABLE fills.
+Never raises';
 
-CREATE FUNCTION otel.trace_context_sources()
-    RETURNS TABLE (source pg_catalog.text, value pg_catalog.text, context otel.trace_context,
-                   answers pg_catalog.bool, reason pg_catalog.text)
-    LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 7
-    AS 'MODULE_PATHNAME', 'otel_trace_context_sources';
+CREATE FUNCTION otel.trace_context_sources() RETURNS TABLE (
+    source   pg_catalog.text,
+    value    pg_catalog.text,
+    context  otel.trace_context,
+    answers  pg_catalog.bool,
+    reason   pg_catalog.text
+)
+AS 'MODULE_PATHNAME', 'otel_trace_context_sources' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 7;
 COMMENT ON FUNCTION otel.trace_context_sources() IS
-    'why otel.current_trace_context() is NULL, or what it is, in the statement that calls this. '
-    'One row for each source, in their order: what it holds (at most 1,000 bytes), the context in '
-    'it, whether that is the answer, and otherwise the reason';
+'Shows where the current context of this very statement comes from, or why there is none. One row
+for each source, in order of precedence.
+source: the source, as in otel.context_sources
+value: what it holds, at most 1,000 bytes of it; NULL when it holds nothing
+context: the context in that value; NULL when there is none
+answers: whether this is the current context
+reason: why it is not; NULL when it is';
 
 CREATE FUNCTION otel.set_trace_context(
     traceparent  pg_catalog.text,
@@ -375,25 +373,25 @@ CREATE FUNCTION otel.set_trace_context(
 ) RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME', 'otel_set_trace_context' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION otel.set_trace_context(pg_catalog.text, pg_catalog.text, pg_catalog.bool) IS
-'Sets the context of what follows: otel.traceparent and otel.tracestate. Never raises for what it is
-given.
-traceparent: the header; NULL or an invalid one counts as none
+'Sets the context of the statements that follow. Sets otel.traceparent and otel.tracestate. Never
+raises, whatever the values.
+traceparent: the header; NULL or an invalid one clears the context
 tracestate: the header
-is_local: until the end of the transaction; false is until the end of the session, which is wrong
-behind a transaction pooler';
+is_local: until the end of the transaction (also for NULL); false is until the end of the session,
+which is wrong behind a transaction pooler';
 
 CREATE FUNCTION otel.capture_trace_context() RETURNS pg_catalog.trigger
 AS 'MODULE_PATHNAME', 'otel_capture_trace_context' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION otel.capture_trace_context() IS
-'The trigger that puts the current context into a column, BEFORE INSERT or UPDATE, FOR EACH ROW. '
-'otel.capture_into() makes it. Arguments: the column, by default trace_context; keep (the '
-'default: a valid context that is there stays) or replace; and, for a carrier that is nested, the '
-'path of its object as text[]. A column of type otel.trace_context takes the context. In jsonb '
-'and json, the carrier is merged into an object, and takes the place of NULL and of JSON null. In '
-'text and varchar, a traceparent takes the place of NULL, the empty string and a context, and a '
-'JSON object gets the carrier. Anything else is left alone, and so is every row when there is no '
-'current context. Raises undefined_column; datatype_mismatch for another type or a generated '
-'column; and invalid_parameter_value for other arguments';
+'The trigger that puts the current context into a column. BEFORE INSERT or UPDATE, FOR EACH ROW;
+otel.capture_into() creates it. Its arguments are the column (default trace_context), keep (the
+default: a valid context stays) or replace, and the path of a nested carrier as text[]. A column
+of type otel.trace_context takes the context. In jsonb and json, the carrier is merged into an
+object and replaces NULL and JSON null. In text and varchar, a traceparent replaces NULL, the
+empty string and a context, and a JSON object gets the carrier. Any other value stays as it is,
+and so does every row while there is no current context. Raises undefined_column;
+datatype_mismatch for another type or a generated column; and invalid_parameter_value or
+null_value_not_allowed for other arguments';
 
 CREATE FUNCTION otel.add_trace_context(
     table_name   pg_catalog.regclass,
@@ -404,15 +402,18 @@ AS 'MODULE_PATHNAME', 'otel_add_trace_context' LANGUAGE C VOLATILE PARALLEL UNSA
 SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION otel.add_trace_context(
     pg_catalog.regclass, pg_catalog.name, pg_catalog.regtype) IS
-'Adds a column that records the context of the statement that inserts the row. The type is '
-'otel.trace_context; or, for tools that do not know it, text or varchar (the traceparent) or '
-'jsonb (the carrier). The column comes first and its default after it, so existing rows stay NULL '
-'and the table is not rewritten. Partitions and inheriting tables get both. A column and a '
-'default that are there already stay, and a partition that lacks the default gets it, so the call '
-'can be repeated. Takes ACCESS EXCLUSIVE locks for a moment, and none where there is nothing to '
-'do: set lock_timeout on a busy table. Raises wrong_object_type for what is not a table; '
-'insufficient_privilege for all but its owner; datatype_mismatch when the column has another '
-'type; and invalid_parameter_value for a type that is not offered';
+'Adds a column that records the context of the statement that inserts the row. The default comes
+after the column, so existing rows stay NULL and the table is not rewritten. Partitions and
+inheriting tables get both. Can be repeated: an existing column and default stay, and a partition
+that lacks the default gets it. Takes ACCESS EXCLUSIVE locks for a moment, and none when there is
+nothing to do; set lock_timeout on a busy table. Raises null_value_not_allowed for NULL,
+wrong_object_type when it is not a table, insufficient_privilege for anyone but its owner,
+datatype_mismatch when the column has another type, and invalid_parameter_value for an unsupported
+type.
+table_name: a table, partitioned table or foreign table
+column_name: the column to add
+type: otel.trace_context or, for tools that do not know that type, text or varchar (the
+traceparent) or jsonb (the carrier); NULL is otel.trace_context';
 
 CREATE FUNCTION otel.capture_into(
     table_name   pg_catalog.regclass,
@@ -425,24 +426,28 @@ AS 'MODULE_PATHNAME', 'otel_capture_into' LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION otel.capture_into(
     pg_catalog.regclass, pg_catalog.name, pg_catalog.text, pg_catalog.text[], pg_catalog.name[]) IS
-'Makes the trigger otel.capture_trace_context() for a column that is there, of a table of one''s '
-'own or of a library''s. The mode is keep or replace, and the path names the object that gets the '
-'carrier, as the trigger has it. The trigger fires for INSERT, and for UPDATE of the columns of '
-'update_of: those whose change is a new request, as when an upsert changes a job''s payload. '
-'Partitions get the trigger too, also those that come later. Repeated, it puts what it is given '
-'in the place of what is there. Nothing has to be restarted. Takes a SHARE ROW EXCLUSIVE lock, '
-'which waits for writers: set lock_timeout on a busy table. Raises what otel.add_trace_context() '
-'does, undefined_column when there is no such column, and invalid_parameter_value for another '
-'mode or for a path into a column that is not JSON';
+'Creates the trigger otel.capture_trace_context() for an existing column. The table may be your own
+or a queue library''s. Partitions get the trigger too, including later ones. Repeating the call
+replaces the trigger. Nothing has to be restarted. Takes a SHARE ROW EXCLUSIVE lock, which waits
+for writers; set lock_timeout on a busy table. Raises what otel.add_trace_context() raises,
+undefined_column when there is no such column, and invalid_parameter_value for another mode or for
+a path into a column that is not JSON.
+table_name: a table, partitioned table or foreign table
+column_name: a column of type otel.trace_context, text, varchar, json or jsonb
+mode: keep (a valid context stays) or replace; NULL is keep
+path: the keys that lead to a nested carrier, outermost first
+update_of: columns whose UPDATE counts as a new request, such as the payload that an upsert
+changes; NULL is INSERT only';
 
 CREATE FUNCTION otel.remove_capture(table_name pg_catalog.regclass, column_name pg_catalog.name)
 RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME', 'otel_remove_capture' LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION otel.remove_capture(pg_catalog.regclass, pg_catalog.name) IS
-'Takes away what captures into a column: its trigger, and its default where that calls '
-'otel.current_trace_context(), of the table and of all its partitions. The column and what it '
-'holds stay. Raises what otel.capture_into() does; a NOTICE says so when there is nothing';
+'Stops capturing into a column. Drops the trigger, and the default when it calls
+otel.current_trace_context(), from the table and all its partitions; the column and its values
+stay. Raises what otel.capture_into() raises for a table or column; a NOTICE says when there was
+nothing to remove';
 
 ----------------------------------------------------------------------------------------------------
 -- Links
@@ -452,56 +457,58 @@ CREATE TYPE otel.span_link AS (
     context     otel.trace_context,
     attributes  pg_catalog.jsonb
 );
-COMMENT ON TYPE otel.span_link
-    IS 'a span link: the context it points to, and attributes (a JSON object or NULL)';
+COMMENT ON TYPE otel.span_link IS
+'a span link: the context it points to, and attributes (a JSON object or NULL)';
 
-CREATE FUNCTION otel.span_link(context otel.trace_context, attributes pg_catalog.jsonb DEFAULT NULL)
-    RETURNS otel.span_link LANGUAGE c IMMUTABLE PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_span_link';
+CREATE FUNCTION otel.span_link(
+    context     otel.trace_context,
+    attributes  pg_catalog.jsonb    DEFAULT NULL
+) RETURNS otel.span_link
+AS 'MODULE_PATHNAME', 'otel_span_link' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION otel.span_link(otel.trace_context, pg_catalog.jsonb) IS
 'A link to a context. NULL when the context is NULL.
 attributes: a JSON object or NULL; raises invalid_parameter_value for anything else';
 
 CREATE FUNCTION otel.link_agg_transfn(state pg_catalog.internal, context otel.trace_context)
-    RETURNS pg_catalog.internal LANGUAGE c IMMUTABLE PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_link_agg_transfn';
+RETURNS pg_catalog.internal
+AS 'MODULE_PATHNAME', 'otel_link_agg_transfn' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION otel.link_agg_transfn(pg_catalog.internal, otel.trace_context)
     IS 'aggregate transition function of otel.link_agg';
 
-CREATE FUNCTION otel.link_agg_transfn(state pg_catalog.internal, context otel.trace_context,
-        attributes pg_catalog.jsonb)
-    RETURNS pg_catalog.internal LANGUAGE c IMMUTABLE PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_link_agg_transfn';
+CREATE FUNCTION otel.link_agg_transfn(
+    state       pg_catalog.internal,
+    context     otel.trace_context,
+    attributes  pg_catalog.jsonb
+) RETURNS pg_catalog.internal
+AS 'MODULE_PATHNAME', 'otel_link_agg_transfn' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION otel.link_agg_transfn(pg_catalog.internal, otel.trace_context, pg_catalog.jsonb)
     IS 'aggregate transition function of otel.link_agg';
 
 CREATE FUNCTION otel.link_agg_merge_transfn(state pg_catalog.internal, links otel.span_link[])
-    RETURNS pg_catalog.internal LANGUAGE c IMMUTABLE PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_link_agg_merge_transfn';
+RETURNS pg_catalog.internal
+AS 'MODULE_PATHNAME', 'otel_link_agg_merge_transfn' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION otel.link_agg_merge_transfn(pg_catalog.internal, otel.span_link[])
     IS 'aggregate transition function of otel.link_agg';
 
 CREATE FUNCTION otel.link_agg_combine(state pg_catalog.internal, other pg_catalog.internal)
-    RETURNS pg_catalog.internal LANGUAGE c IMMUTABLE PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_link_agg_combine';
+RETURNS pg_catalog.internal
+AS 'MODULE_PATHNAME', 'otel_link_agg_combine' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION otel.link_agg_combine(pg_catalog.internal, pg_catalog.internal)
     IS 'aggregate combine function of otel.link_agg';
 
-CREATE FUNCTION otel.link_agg_serialize(state pg_catalog.internal)
-    RETURNS pg_catalog.bytea LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_link_agg_serialize';
+CREATE FUNCTION otel.link_agg_serialize(state pg_catalog.internal) RETURNS pg_catalog.bytea
+AS 'MODULE_PATHNAME', 'otel_link_agg_serialize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.link_agg_serialize(pg_catalog.internal)
     IS 'aggregate serial function of otel.link_agg';
 
 CREATE FUNCTION otel.link_agg_deserialize(bytes pg_catalog.bytea, pg_catalog.internal)
-    RETURNS pg_catalog.internal LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_link_agg_deserialize';
+RETURNS pg_catalog.internal
+AS 'MODULE_PATHNAME', 'otel_link_agg_deserialize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.link_agg_deserialize(pg_catalog.bytea, pg_catalog.internal)
     IS 'aggregate deserial function of otel.link_agg';
 
-CREATE FUNCTION otel.link_agg_finalfn(state pg_catalog.internal)
-    RETURNS otel.span_link[] LANGUAGE c IMMUTABLE PARALLEL SAFE
-    AS 'MODULE_PATHNAME', 'otel_link_agg_finalfn';
+CREATE FUNCTION otel.link_agg_finalfn(state pg_catalog.internal) RETURNS otel.span_link[]
+AS 'MODULE_PATHNAME', 'otel_link_agg_finalfn' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION otel.link_agg_finalfn(pg_catalog.internal)
     IS 'aggregate final function of otel.link_agg';
 
@@ -515,8 +522,8 @@ CREATE AGGREGATE otel.link_agg(context otel.trace_context) (
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE otel.link_agg(otel.trace_context) IS
-'One link for each distinct context. In the order of the input (in a parallel plan: of its parts).
-NULLs are skipped; NULL when there is nothing else. No link is ever dropped here: limits are applied
+'One link for each distinct context. In input order (in a parallel plan, in the order of its
+parts). NULLs are skipped; NULL when nothing else is left. No link is dropped here: limits apply
 where links are used';
 
 CREATE AGGREGATE otel.link_agg(context otel.trace_context, attributes pg_catalog.jsonb) (
@@ -529,8 +536,8 @@ CREATE AGGREGATE otel.link_agg(context otel.trace_context, attributes pg_catalog
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE otel.link_agg(otel.trace_context, pg_catalog.jsonb) IS
-'One link for each distinct pair of context and attributes. In the order of the input (in a parallel
-plan: of its parts). Contexts that are NULL are skipped; NULL when there is nothing else.
+'One link for each distinct pair of context and attributes. In input order (in a parallel plan, in
+the order of its parts). NULL contexts are skipped; NULL when nothing else is left.
 attributes: a JSON object or NULL; raises invalid_parameter_value for anything else';
 
 CREATE AGGREGATE otel.link_agg(links otel.span_link[]) (
@@ -542,36 +549,44 @@ CREATE AGGREGATE otel.link_agg(links otel.span_link[]) (
     DESERIALFUNC = otel.link_agg_deserialize,
     PARALLEL = SAFE
 );
-COMMENT ON AGGREGATE otel.link_agg(otel.span_link[])
-    IS
-'the distinct links of several arrays, as of shards or replicas, in the order of the input; NULL '
-'arrays, NULL elements and links without a context are skipped; NULL when there is none; raises '
-'invalid_parameter_value when attributes are neither NULL nor a JSON object';
+COMMENT ON AGGREGATE otel.link_agg(otel.span_link[]) IS
+'The distinct links of several arrays, such as those of shards or replicas. In input order. NULL
+arrays, NULL elements and links without a context are skipped; NULL when nothing else is left.
+Raises invalid_parameter_value when attributes are neither NULL nor a JSON object';
 
-CREATE FUNCTION otel.span_contexts(contexts otel.trace_context[],
-        max_links pg_catalog.int4 DEFAULT NULL,
-        OUT trace_id pg_catalog.text, OUT span_id pg_catalog.text, OUT trace_flags pg_catalog.int4,
-        OUT trace_state pg_catalog.text, OUT is_remote pg_catalog.bool)
-    RETURNS SETOF pg_catalog.record LANGUAGE c STABLE PARALLEL SAFE ROWS 128
-    AS 'MODULE_PATHNAME', 'otel_span_contexts';
+CREATE FUNCTION otel.span_contexts(
+    contexts         otel.trace_context[],
+    max_links        pg_catalog.int4       DEFAULT NULL,
+    OUT trace_id     pg_catalog.text,
+    OUT span_id      pg_catalog.text,
+    OUT trace_flags  pg_catalog.int4,
+    OUT trace_state  pg_catalog.text,
+    OUT is_remote    pg_catalog.bool
+) RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'otel_span_contexts' LANGUAGE C STABLE PARALLEL SAFE ROWS 128;
 COMMENT ON FUNCTION otel.span_contexts(otel.trace_context[], pg_catalog.int4) IS
 'The fields of each distinct context, in order of first appearance. trace_state is NULL when there
 is none; is_remote is always true. No rows for NULL.
-max_links: at most so many rows, first one of each trace, sampled ones before others; NULL is
-otel.span_link_count_limit; raises invalid_parameter_value when it is negative';
+max_links: at most this many rows, first one of each trace, sampled ones before others; NULL is
+otel.span_link_count_limit; raises invalid_parameter_value when negative';
 
-CREATE FUNCTION otel.span_links(links otel.span_link[], max_links pg_catalog.int4 DEFAULT NULL,
-        OUT trace_id pg_catalog.text, OUT span_id pg_catalog.text, OUT trace_flags pg_catalog.int4,
-        OUT trace_state pg_catalog.text, OUT is_remote pg_catalog.bool,
-        OUT attributes pg_catalog.jsonb)
-    RETURNS SETOF pg_catalog.record LANGUAGE c STABLE PARALLEL SAFE ROWS 128
-    AS 'MODULE_PATHNAME', 'otel_span_links';
+CREATE FUNCTION otel.span_links(
+    links            otel.span_link[],
+    max_links        pg_catalog.int4   DEFAULT NULL,
+    OUT trace_id     pg_catalog.text,
+    OUT span_id      pg_catalog.text,
+    OUT trace_flags  pg_catalog.int4,
+    OUT trace_state  pg_catalog.text,
+    OUT is_remote    pg_catalog.bool,
+    OUT attributes   pg_catalog.jsonb
+) RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'otel_span_links' LANGUAGE C STABLE PARALLEL SAFE ROWS 128;
 COMMENT ON FUNCTION otel.span_links(otel.span_link[], pg_catalog.int4) IS
 'The fields of each link, in order. Links without a context are skipped; trace_state and attributes
 are NULL when there are none; is_remote is always true. No rows for NULL; raises
 invalid_parameter_value for attributes that are not a JSON object.
-max_links: at most so many rows, first one of each trace, sampled ones before others; NULL is
-otel.span_link_count_limit; raises invalid_parameter_value when it is negative';
+max_links: at most this many rows, first one of each trace, sampled ones before others; NULL is
+otel.span_link_count_limit; raises invalid_parameter_value when negative';
 
 CREATE FUNCTION otel.links_json(links otel.span_link[], max_links pg_catalog.int4 DEFAULT NULL)
     RETURNS pg_catalog.jsonb LANGUAGE sql STABLE PARALLEL SAFE
@@ -590,7 +605,7 @@ END;
 COMMENT ON FUNCTION otel.links_json(otel.span_link[], pg_catalog.int4) IS
 'The links as JSON, in the form that OpenTelemetry''s SDKs take. An array of objects with context
 (traceId, spanId, traceFlags, traceState, isRemote) and attributes; traceState and attributes are
-left out when there are none. [] for NULL; raises what otel.span_links() does.
+omitted when there are none. [] for NULL; raises what otel.span_links() raises.
 max_links: as in otel.span_links()';
 
 ----------------------------------------------------------------------------------------------------
@@ -611,15 +626,16 @@ AS 'MODULE_PATHNAME', 'otel_start_span' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION otel.start_span(
     pg_catalog.text, otel.span_link[], pg_catalog.text, pg_catalog.jsonb, otel.trace_context,
     pg_catalog.bool, pg_catalog.timestamptz, pg_catalog.text) IS
-'Starts a span, makes it the current context, and returns its context. Misuse is a warning, and an
+'Starts a span, makes it the current context, and returns its context. Misuse is a warning, or an
 error with otel.strict. NULL only when nothing is recorded (otel.sdk_disabled, an empty name) and
 there is no parent.
-name: what the span is called, not empty
+name: the name of the span, not empty
 links: as from otel.link_agg(); more can be added later
 kind: internal, server, client, producer or consumer
 attributes: a JSON object
 parent: the context of its parent; NULL is the current context
-root: begins a new trace, whatever the current context is: right for a job that works for many
+root: starts a new trace whatever the current context is, as a job that works for many requests
+should
 start_time: when it started; NULL is now
 scope: transaction ends it with its transaction or top-level statement at the latest; session
 leaves it open until it is ended';
@@ -635,10 +651,10 @@ AS 'MODULE_PATHNAME', 'otel_end_span' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION otel.end_span(
     pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, otel.trace_context,
     pg_catalog.timestamptz) IS
-'Ends a span. It is queued for export when the transaction commits; after a rollback it is queued
-all the same, with status error, by the session''s next transaction that can write or when the
-session ends. Spans started inside it stay open, but are no longer current. Without an open span it
-warns, and raises with otel.strict.
+'Ends a span. It is queued for export when the transaction commits. After a rollback it is queued
+as well, with status error, by the session''s next transaction that can write, or when the session
+ends. Spans started inside it stay open, but are no longer current. Without an open span it warns,
+or raises with otel.strict.
 status: ok or error; NULL and unset leave it as it is
 message: what went wrong, for the status error
 attributes: a JSON object, added to those that are there
@@ -652,7 +668,7 @@ CREATE FUNCTION otel.set_attributes(
 AS 'MODULE_PATHNAME', 'otel_set_attributes' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION otel.set_attributes(pg_catalog.jsonb, otel.trace_context) IS
 'Sets attributes of a span.
-attributes: a JSON object; a key that is there gets the new value; NULL does nothing
+attributes: a JSON object; an existing key gets the new value; NULL does nothing
 span: the context that otel.start_span() returned; NULL is the innermost open span';
 
 CREATE FUNCTION otel.add_event(
@@ -664,8 +680,9 @@ CREATE FUNCTION otel.add_event(
 AS 'MODULE_PATHNAME', 'otel_add_event' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION otel.add_event(
     pg_catalog.text, pg_catalog.jsonb, pg_catalog.timestamptz, otel.trace_context) IS
-'Adds an event to a span. Above otel.span_event_count_limit the oldest event is dropped and counted.
-name: what the event is called
+'Adds an event to a span. Above otel.span_event_count_limit the oldest event is dropped and
+counted.
+name: the name of the event
 attributes: a JSON object
 event_time: when it happened; NULL is now
 span: the context that otel.start_span() returned; NULL is the innermost open span';
@@ -680,9 +697,9 @@ CREATE FUNCTION otel.record_exception(
 AS 'MODULE_PATHNAME', 'otel_record_exception' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION otel.record_exception(
     pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.jsonb, otel.trace_context) IS
-'Adds the event exception to a span, as called in an EXCEPTION block. The status stays as it is: say
-otel.end_span(''error'', SQLERRM).
-sqlstate: SQLSTATE; exception.type is the name of the condition (division_by_zero) where it has one
+'Adds the event exception to a span, for use in an EXCEPTION block. The status does not change: for
+that, call otel.end_span(''error'', SQLERRM).
+sqlstate: SQLSTATE; exception.type is the name of the condition (division_by_zero) if it has one
 message: SQLERRM, as exception.message
 stacktrace: exception.stacktrace; NULL is the call stack of the procedural language
 attributes: a JSON object
@@ -716,8 +733,8 @@ CREATE FUNCTION otel.update_name(
 ) RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME', 'otel_update_name' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION otel.update_name(pg_catalog.text, otel.trace_context) IS
-'Gives a span another name.
-name: the new one, not empty
+'Renames a span.
+name: the new name, not empty
 span: the context that otel.start_span() returned; NULL is the innermost open span';
 
 CREATE FUNCTION otel.discard_span(
@@ -725,7 +742,7 @@ CREATE FUNCTION otel.discard_span(
 ) RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME', 'otel_discard_span' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION otel.discard_span(otel.trace_context) IS
-'Forgets an open span: it is not exported. For runs that found nothing to do.
+'Discards an open span, which is then not exported. For runs that found nothing to do.
 span: the context that otel.start_span() returned; NULL is the innermost open span';
 
 CREATE FUNCTION otel.record_span(
@@ -746,14 +763,15 @@ COMMENT ON FUNCTION otel.record_span(
     pg_catalog.text, pg_catalog.jsonb, otel.trace_context, pg_catalog.bool, pg_catalog.text,
     pg_catalog.text) IS
 'Records a finished span in one call and returns its context. It is never the current context.
-name: what the span is called, not empty
+name: the name of the span, not empty
 start_time: when it started; NULL is now
-end_time: when it ended; NULL is now; an end before the start is put at the start, with a warning
+end_time: when it ended; NULL is now; an end before the start is moved to the start, with a
+warning
 links: as from otel.link_agg()
 kind: internal, server, client, producer or consumer
 attributes: a JSON object
 parent: the context of its parent; NULL is the current context
-root: begins a new trace, whatever the current context is
+root: starts a new trace whatever the current context is
 status: ok or error; NULL is unset
 message: what went wrong, for the status error';
 
@@ -766,12 +784,12 @@ CREATE FUNCTION otel.record_wait(
 AS 'MODULE_PATHNAME', 'otel_record_wait' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION otel.record_wait(
     otel.trace_context, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.jsonb) IS
-'Records how long an item waited: a span in the trace of its context. A child of that context, of
-kind consumer, it lasts from since until now, and is linked to the innermost open span, which
-processes the item. Records nothing when context or since is NULL, when the context is not sampled,
-and while no span that is recorded is open.
-context: that of the item
-since: when the item was made; a time after now is put right, with a warning
+'Records how long an item waited, as a span in the item''s own trace. The span is a child of that
+context, of kind consumer, lasts from since until now, and is linked to the innermost open span,
+which processes the item. Records nothing when context or since is NULL, when the context is not
+sampled, and when no recorded span is open.
+context: the context of the item
+since: when the item was created; a time in the future is moved to now, with a warning
 name: NULL is "wait " and the name of the innermost open span
 attributes: a JSON object';
 
@@ -785,13 +803,13 @@ CREATE PROCEDURE otel.trace_job(
 AS 'MODULE_PATHNAME', 'otel_trace_job' LANGUAGE C;
 COMMENT ON PROCEDURE otel.trace_job(
     pg_catalog.text, pg_catalog.text, otel.span_link[], pg_catalog.jsonb, pg_catalog.text) IS
-'Runs a statement, or several, within a span of its own. When it fails, the span is exported with
-status error, the event exception, error.type and db.response.status_code, and the error goes on
-unchanged. A procedure that it calls may commit, when trace_job itself is called outside of a
+'Runs one or more statements within a span of its own. When one fails, the span is exported with
+status error, the event exception, error.type and db.response.status_code, and the error is raised
+unchanged. A procedure that it calls may commit, if trace_job itself is called outside a
 transaction block. Rows are not returned.
-name: what the span is called, not empty
-statement: the SQL to run; raises null_value_not_allowed when it is NULL
-links: as from otel.link_agg(); CALL takes no subquery, but it takes a function
+name: the name of the span, not empty
+statement: the SQL to run; raises null_value_not_allowed when NULL
+links: as from otel.link_agg(); CALL takes no subquery, but it does take a function
 attributes: a JSON object
 kind: internal, server, client, producer or consumer';
 
@@ -802,8 +820,8 @@ CREATE TYPE otel.span_event AS (
     dropped_attributes_count  pg_catalog.int4
 );
 COMMENT ON TYPE otel.span_event IS
-'an event of a span in the queue: when, its name, attributes (a JSON object or NULL) and how many '
-'more there were';
+'an event of a span in the queue: time, name, attributes (a JSON object or NULL), and how many '
+'attributes were dropped';
 
 ----------------------------------------------------------------------------------------------------
 -- The queue
@@ -836,37 +854,37 @@ CREATE TABLE otel.span_queue (
 ) USING heap;
 ALTER TABLE otel.span_queue REPLICA IDENTITY NOTHING;
 REVOKE ALL ON otel.span_queue FROM PUBLIC;
-COMMENT ON TABLE otel.span_queue
-    IS 'finished spans that wait for the exporter, one column per field of the OTLP Span message';
-COMMENT ON COLUMN otel.span_queue.origin_system
-    IS 'the system identifier of the server that recorded the span';
+COMMENT ON TABLE otel.span_queue IS
+'finished spans waiting for the exporter, one column for each field of OTLP''s Span message';
+COMMENT ON COLUMN otel.span_queue.origin_system IS
+'system identifier of the server that recorded the span';
 COMMENT ON COLUMN otel.span_queue.origin_database IS
-'the oid of the database in which the span was recorded; rows that came with a copied database are '
-'not exported again';
+'oid of the database that recorded the span; rows that came with a copied database are not '
+'exported again';
 COMMENT ON COLUMN otel.span_queue.kind
     IS 'SpanKind: 1 internal, 2 server, 3 client, 4 producer, 5 consumer';
 COMMENT ON COLUMN otel.span_queue.status_code IS 'StatusCode: 0 unset, 1 ok, 2 error';
 COMMENT ON COLUMN otel.span_queue.context
     IS 'the span''s own context: trace id, span id, flags and tracestate';
-COMMENT ON COLUMN otel.span_queue.parent_is_remote
-    IS 'did the parent context come from another process?';
-COMMENT ON COLUMN otel.span_queue.link_dropped_attributes_counts
-    IS 'dropped_attributes_count of each link, in the order of links; NULL when all are 0';
+COMMENT ON COLUMN otel.span_queue.parent_is_remote IS
+'whether the parent context came from another process';
+COMMENT ON COLUMN otel.span_queue.link_dropped_attributes_counts IS
+'dropped_attributes_count of each link, in the order of links; NULL when all are 0';
 COMMENT ON COLUMN otel.span_queue.local_links IS
-'positions, from 1, of the links whose context is a span of the recording session itself (not '
-'remote); NULL when there is none';
+'positions, from 1, of the links to spans of the recording session itself, which are not remote; '
+'NULL when there are none';
 COMMENT ON COLUMN otel.span_queue.only_link IS
-'instead of links, the link of a span that has just one, to a span of the recording session itself '
-'and without attributes, as a wait has; NULL when there are others or none';
+'used instead of links for a span whose only link goes to a span of the recording session itself '
+'and has no attributes, as a wait''s does; otherwise NULL';
 
--- A sequence: it counts without a lock, and no rollback takes it back.
+-- A sequence counts without a lock, and no rollback undoes it.
 CREATE SEQUENCE otel.dropped_spans;
 REVOKE ALL ON SEQUENCE otel.dropped_spans FROM PUBLIC;
 COMMENT ON SEQUENCE otel.dropped_spans IS
-'how many spans sessions dropped before they were in the queue: it was full and nothing exports '
-'it, or the session could not write';
+'how many spans sessions dropped before they reached the queue, because it was full and nothing '
+'exported it, or because the session could not write';
 
--- Long values of the links repeat much: lz4 where the server has it.
+-- Long values are repetitive, links above all: lz4 where the server has it.
 DO $$
 BEGIN
     ALTER TABLE otel.span_queue
@@ -895,8 +913,8 @@ COMMENT ON TABLE otel.failed_spans IS
 'spans that could not be exported: refused by the collector, unreadable, or from a copied '
 'database; otel.retry_failed() puts them back into the queue';
 COMMENT ON COLUMN otel.failed_spans.failed_at IS 'when the span was set aside';
-COMMENT ON COLUMN otel.failed_spans.error
-    IS 'why it was set aside: mostly what the collector answered';
+COMMENT ON COLUMN otel.failed_spans.error IS
+'why it was set aside: usually the collector''s answer';
 
 CREATE TABLE otel.exported_spans (
     LIKE otel.span_queue INCLUDING COMMENTS INCLUDING COMPRESSION INCLUDING STORAGE,
@@ -904,33 +922,29 @@ CREATE TABLE otel.exported_spans (
 ) USING heap;
 ALTER TABLE otel.exported_spans REPLICA IDENTITY NOTHING;
 REVOKE ALL ON otel.exported_spans FROM PUBLIC;
-COMMENT ON TABLE otel.exported_spans IS 'exported spans that otel.retention keeps';
-COMMENT ON COLUMN otel.exported_spans.exported_at IS 'when the collector took the span';
+COMMENT ON TABLE otel.exported_spans IS 'exported spans, kept for otel.retention';
+COMMENT ON COLUMN otel.exported_spans.exported_at IS 'when the collector accepted the span';
 
--- Autovacuum is what makes room again: it comes after so many spans, however many there are, and
--- does not dawdle.  It gathers no statistics, which nobody plans with, and does not truncate:
--- that takes a lock which writers skip the queue for.
-ALTER TABLE otel.span_queue SET (
-    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
-    autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_threshold = 2147483647,
-    vacuum_truncate = false,
-    toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 20000,
-    toast.autovacuum_vacuum_cost_delay = 0, toast.vacuum_truncate = false);
-ALTER TABLE otel.failed_spans SET (
-    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
-    autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_threshold = 2147483647,
-    vacuum_truncate = false,
-    toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 20000,
-    toast.autovacuum_vacuum_cost_delay = 0, toast.vacuum_truncate = false);
-ALTER TABLE otel.exported_spans SET (
-    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
-    autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_threshold = 2147483647,
-    vacuum_truncate = false,
-    toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 20000,
-    toast.autovacuum_vacuum_cost_delay = 0, toast.vacuum_truncate = false);
+-- Autovacuum makes the room of exported spans usable again: after a fixed number of dead rows,
+-- however large the table is, and without delay. It gathers no statistics, because nothing plans
+-- with them, and does not truncate, because that takes a lock that keeps writers from appending.
+DO $autovacuum$
+DECLARE
+    spans pg_catalog.text;
+BEGIN
+    FOREACH spans IN ARRAY ARRAY['span_queue', 'failed_spans', 'exported_spans'] LOOP
+        EXECUTE pg_catalog.format('ALTER TABLE otel.%I SET (
+            autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000,
+            autovacuum_vacuum_cost_delay = 0, autovacuum_analyze_threshold = 2147483647,
+            vacuum_truncate = false,
+            toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 20000,
+            toast.autovacuum_vacuum_cost_delay = 0, toast.vacuum_truncate = false)', spans);
+    END LOOP;
+END
+$autovacuum$;
 
--- One row for this database, written by the exporter alone, from its first batch on.  A
--- subscription or a template may have brought others along.
+-- One row for this database, written only by the exporter, from its first batch on. There may be
+-- rows of other databases, which came with a subscription or a template.
 CREATE TABLE otel.exporter_state (
     origin_system        pg_catalog.int8  NOT NULL,
     origin_database      pg_catalog.oid   NOT NULL,
@@ -946,37 +960,37 @@ ALTER TABLE otel.exporter_state REPLICA IDENTITY NOTHING;
 ALTER TABLE otel.exporter_state SET (
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 REVOKE ALL ON otel.exporter_state FROM PUBLIC;
-COMMENT ON TABLE otel.exporter_state
-    IS 'what the exporter has counted; read it through otel.export_status';
+COMMENT ON TABLE otel.exporter_state IS
+'counters of the exporter; read them through otel.export_status';
 
 CREATE SEQUENCE otel.exporter_start_failures;
 REVOKE ALL ON otel.exporter_start_failures FROM PUBLIC;
-COMMENT ON SEQUENCE otel.exporter_start_failures
-    IS 'counts how often a session found no free background worker slot for the exporter';
+COMMENT ON SEQUENCE otel.exporter_start_failures IS
+'how often a session found no free background worker slot for the exporter';
 
 -- Unlogged: after a crash nobody has a claim.
 CREATE UNLOGGED SEQUENCE otel.exporter_starting MINVALUE 0 START 0;
 REVOKE ALL ON otel.exporter_starting FROM PUBLIC;
 COMMENT ON SEQUENCE otel.exporter_starting IS
-'not counted in: its value is when a session last asked for an exporter that has not arrived yet, '
-'in microseconds since 2000, else 0 (src/queue/start_claim.c)';
+'not a counter: when a session last requested an exporter that has not started yet, in '
+'microseconds since 2000, or 0 (src/queue/start_claim.c)';
 
-CREATE FUNCTION otel.force_flush(timeout_ms pg_catalog.int4 DEFAULT 30000) RETURNS pg_catalog.int8
-    LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 1000
-    AS 'MODULE_PATHNAME', 'otel_force_flush';
+CREATE FUNCTION otel.force_flush(
+    timeout_ms  pg_catalog.int4  DEFAULT 30000
+) RETURNS pg_catalog.int8
+AS 'MODULE_PATHNAME', 'otel_force_flush' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 1000;
 COMMENT ON FUNCTION otel.force_flush(pg_catalog.int4) IS
-'Waits until what was committed before is exported, and returns how many spans were exported
-meanwhile. It wakes the exporter, or starts it. NULL for NULL; raises nothing when the collector is
-down.
-timeout_ms: waits at most so many milliseconds';
+'Waits until all spans committed before the call are exported. Returns how many were exported
+meanwhile; NULL for NULL. Wakes the exporter, or starts it. Does not raise when the collector is
+down; returns 0 at once on a standby and when otel.traces_exporter is none.
+timeout_ms: how long to wait at most, in milliseconds';
 
 CREATE FUNCTION otel.retry_failed() RETURNS pg_catalog.int8
-    LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000
-    AS 'MODULE_PATHNAME', 'otel_retry_failed';
+AS 'MODULE_PATHNAME', 'otel_retry_failed' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000;
 REVOKE EXECUTE ON FUNCTION otel.retry_failed() FROM PUBLIC;
 COMMENT ON FUNCTION otel.retry_failed() IS
-'Puts all of otel.failed_spans back into the queue and returns how many they were. For the owner and
-roles that were granted EXECUTE';
+'Puts all of otel.failed_spans back into the queue and returns how many there were. Only for the
+owner and roles that were granted EXECUTE';
 
 CREATE VIEW otel.export_status AS
     SELECT q.pending,
@@ -1028,33 +1042,32 @@ CREATE VIEW otel.export_status AS
     ) e ON true;
 REVOKE ALL ON otel.export_status FROM PUBLIC;
 GRANT SELECT ON otel.export_status TO pg_monitor;
-COMMENT ON VIEW otel.export_status
-    IS 'how export goes in this database, one row: good enough to alert on';
+COMMENT ON VIEW otel.export_status IS
+'export status of this database, one row, suitable for alerting';
 COMMENT ON COLUMN otel.export_status.pending IS 'spans in the queue';
-COMMENT ON COLUMN otel.export_status.queue_bytes
-    IS 'bytes the queue takes on disk; what exported spans leave is freed by vacuum';
-COMMENT ON COLUMN otel.export_status.oldest_age
-    IS 'how long ago the oldest pending span ended; NULL when none is pending';
-COMMENT ON COLUMN otel.export_status.exported
-    IS 'spans that a collector has taken since the extension was installed';
+COMMENT ON COLUMN otel.export_status.queue_bytes IS
+'size of the queue on disk, in bytes; vacuum makes the room of exported spans usable again';
+COMMENT ON COLUMN otel.export_status.oldest_age IS
+'time since the oldest pending span ended; NULL when none is pending';
+COMMENT ON COLUMN otel.export_status.exported IS
+'spans that a collector has accepted since the extension was created';
 COMMENT ON COLUMN otel.export_status.failed IS 'spans in otel.failed_spans';
-COMMENT ON COLUMN otel.export_status.rejected
-    IS 'spans that a collector rejected in a partial success';
+COMMENT ON COLUMN otel.export_status.rejected IS
+'spans that a collector rejected in a partial success';
 COMMENT ON COLUMN otel.export_status.dropped IS
-'spans dropped because the queue, or otel.failed_spans, was full (otel.queue_max_size); after a '
-'crash of the server up to 32 too many';
-COMMENT ON COLUMN otel.export_status.last_success
-    IS 'when a collector last took spans; NULL when none ever did';
-COMMENT ON COLUMN otel.export_status.last_error_at
-    IS 'when last_error happened; NULL when nothing ever failed';
-COMMENT ON COLUMN otel.export_status.last_error
-    IS 'what last went wrong; it stays when all is well again';
-COMMENT ON COLUMN otel.export_status.exporter_running
-    IS 'does an exporter run?  It leaves when it is idle';
-COMMENT ON COLUMN otel.export_status.exporter_pid
-    IS 'the exporter''s process id; NULL when none runs';
-COMMENT ON COLUMN otel.export_status.not_running_because
-    IS 'why spans are pending while no exporter runs; NULL when that is not so';
+'spans dropped because the queue or otel.failed_spans was full (otel.queue_max_size) or a session '
+'could not write; may be up to 32 too high after a crash of the server';
+COMMENT ON COLUMN otel.export_status.last_success IS
+'when a collector last accepted spans; NULL when none ever did';
+COMMENT ON COLUMN otel.export_status.last_error_at IS
+'when last_error happened; NULL when there was none';
+COMMENT ON COLUMN otel.export_status.last_error IS 'the most recent error; it stays after recovery';
+COMMENT ON COLUMN otel.export_status.exporter_running IS
+'whether an exporter is running; it exits when idle';
+COMMENT ON COLUMN otel.export_status.exporter_pid IS
+'process id of the exporter; NULL when none is running';
+COMMENT ON COLUMN otel.export_status.not_running_because IS
+'why no exporter is running although spans are pending; NULL otherwise';
 
 ----------------------------------------------------------------------------------------------------
 -- Looking back
@@ -1068,8 +1081,9 @@ CREATE FUNCTION otel.links_to(
 ) RETURNS otel.span_link[]
 AS 'MODULE_PATHNAME', 'otel_links_to' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.links_to(otel.span_link[], pg_catalog.text) IS
-'Those of the links that lead to a trace. In their order; NULL when none does. Raises '
-'invalid_text_representation for an invalid trace id';
+'Those of the links that lead to a trace, in their order. NULL when there are none, and for NULL.
+links: as from otel.link_agg()
+trace_id: raises invalid_text_representation when it is not a valid trace id';
 
 CREATE FUNCTION otel.spans_around(
     trace_id            pg_catalog.text,
@@ -1116,11 +1130,15 @@ BEGIN
 END
 $spans_around$;
 COMMENT ON FUNCTION otel.spans_around(pg_catalog.text, pg_catalog.timestamptz) IS
-'The spans of a trace and those that link to it, in order of their start. What otel.find_trace(), '
-'otel.linked_from() and otel.mermaid() read: spans in the queue, in otel.failed_spans and in '
-'otel.exported_spans, as far as the caller may read these tables, unless they ended before since. '
-'links_to_trace is NULL for a span of the trace without a link into it. Raises '
-'invalid_text_representation for an invalid trace id';
+'The spans of a trace and those that link to it, in order of their start. It reads the spans in the
+queue, in otel.failed_spans and, while otel.retention keeps them, in otel.exported_spans, as far
+as the caller may read these tables. otel.find_trace(), otel.linked_from() and otel.mermaid() are
+made of it. No rows for NULL.
+trace_id: raises invalid_text_representation when it is not a valid trace id
+since: leaves out spans that ended earlier
+state: queued, failed or exported
+status_code: 0 unset, 1 ok, 2 error
+links_to_trace: those of the links that lead to the trace; NULL when there are none';
 
 CREATE FUNCTION otel.find_trace(
     trace_id     pg_catalog.text,
@@ -1166,6 +1184,8 @@ BEGIN
                AND c.relispopulated
                AND c.relnamespace <> 'otel'::regnamespace
                AND NOT pg_is_other_temp_schema(c.relnamespace)
+               -- policies run as the caller, who has not chosen to trust whoever wrote them
+               AND ($3 IS NOT NULL OR NOT row_security_active(c.oid))
                AND has_schema_privilege(c.relnamespace, 'USAGE')
                AND has_column_privilege(c.oid, a.attnum, 'SELECT')
         ), ancestor (relation, parent) AS (
@@ -1176,7 +1196,8 @@ BEGIN
         )
         SELECT DISTINCT c.relation::regclass AS relation, c.name,
                CASE WHEN c.type IN ('text'::regtype, 'varchar'::regtype, 'json'::regtype)
-                    THEN format('strpos(t.%I::text, $1) > 0 AND', c.name) END AS hint,
+                    THEN format('strpos(t.%I::text COLLATE "C", $1) > 0 AND', c.name)
+                    END AS hint,
                CASE WHEN c.type = 'otel.trace_context'::regtype THEN format('t.%I', c.name)
                     ELSE format('otel.extract(t.%I%s)', c.name,
                                 ', ' || quote_literal(nullif(c.path, '{}'))) END AS context,
@@ -1233,16 +1254,21 @@ END
 $find_trace$;
 COMMENT ON FUNCTION otel.find_trace(pg_catalog.text, pg_catalog.timestamptz,
                                     pg_catalog.regclass[]) IS
-'Where a trace is in this database: its rows, its spans and the spans that link to it. '
-'what is row, span or linked from. Of a row, place is the table and the column, and detail its '
-'columns, of types that are not built in as text. Of a span, place is queued, exported (while '
-'otel.retention keeps it) or failed, at its start, and detail its name, end, status and '
-'attributes. Searches all tables, partitioned tables '
-'and materialized views with a column of type otel.trace_context or one that the trigger '
-'otel.capture_trace_context() fills; with tables, those, which may be foreign tables and views '
-'too. What the caller may not read, tables or columns, is left out, and so are spans that ended '
-'before since. Uses a hash index on otel.trace_id(trace_context). NULL finds nothing; raises '
-'invalid_text_representation for an invalid trace id';
+'Finds a trace in this database: its rows, its spans and the spans that link to it. Searches
+tables, partitioned tables and materialized views that have a column of type otel.trace_context or
+one that the trigger otel.capture_trace_context() fills, and the spans that otel.spans_around()
+reads. Works with the caller''s rights: tables and columns that the caller may not read are left
+out. A table that cannot be searched is a warning. Uses a hash index on
+otel.trace_id(trace_context) where there is one. No rows for NULL.
+trace_id: raises invalid_text_representation when it is not a valid trace id
+since: leaves out spans that ended earlier
+tables: searches only these, which may include foreign tables, views, and tables whose row
+security applies to the caller; NULL is all tables but these, and {} none
+what: row, span (of the trace) or linked from (a span that links to the trace)
+place: the table and column of a row; for a span queued, failed or exported
+at: the start of a span; NULL for a row
+detail: the columns of a row, those of user-defined types as text; name, end, status and
+attributes of a span';
 
 CREATE FUNCTION otel.linked_from(
     trace_id         pg_catalog.text,
@@ -1264,12 +1290,13 @@ BEGIN ATOMIC
      WHERE s.links_to_trace IS NOT NULL;
 END;
 COMMENT ON FUNCTION otel.linked_from(pg_catalog.text, pg_catalog.timestamptz) IS
-'The spans that link to a trace, in order of their start: the batches that worked for a request. '
-'links are those of its links that lead to the trace; state is queued, exported or failed. Knows '
-'the spans in the queue, in otel.failed_spans and, while otel.retention keeps them, in '
-'otel.exported_spans, as far as the caller may read these tables. It scans them; spans that ended '
-'before since are skipped fast. NULL finds nothing; raises invalid_text_representation for an '
-'invalid trace id';
+'The spans that link to a trace, in order of their start: the batches that worked for a request.
+Scans the spans that otel.spans_around() reads. No rows for NULL.
+trace_id: raises invalid_text_representation when it is not a valid trace id
+since: leaves out spans that ended earlier, which are skipped fast
+state: queued, failed or exported
+status_code: 0 unset, 1 ok, 2 error
+links: those of its links that lead to the trace';
 
 CREATE FUNCTION otel.mermaid(
     context    otel.trace_context,
@@ -1395,12 +1422,12 @@ BEGIN
 END
 $mermaid$;
 COMMENT ON FUNCTION otel.mermaid(otel.trace_context, pg_catalog.int4) IS
-'A Mermaid flowchart of a span, its trace and the links around it. Solid arrows go from parent to '
-'child, dotted ones from the span that has a link to the linked one. Draws at most max_links links '
-'of each span (NULL: 10), as many of the spans that link to the trace, and never more than 400 '
-'arrows; what is left out is counted. It knows what otel.linked_from() knows; a span that is not '
-'here has its id for a name. NULL for NULL; raises invalid_parameter_value when max_links is '
-'negative';
+'A Mermaid flowchart of a span, its trace and the links around it. Solid arrows go from parent to
+child, dotted ones from the span that has a link to the linked one. Never draws more than 400
+arrows, and says how many links and spans it left out. Shows the spans that otel.spans_around()
+reads; any other span is shown by its id. NULL for NULL.
+max_links: at most this many links of each span, and this many spans that link to the trace; NULL
+is 10; raises invalid_parameter_value when negative';
 
 ----------------------------------------------------------------------------------------------------
 -- Array types

@@ -4,9 +4,9 @@ descriptions say, with the examples of reference_examples.sql.
 
     scripts/cluster build/venv/bin/python3 scripts/reference.py
 
-A comment on a function is text; a line of it that begins with the name of an argument and a colon
-is that argument's description.  test/docs/check_reference.py checks that the file is as it would be
-written.
+A comment on a function is text; a line of it that begins with the name of an argument or of a
+returned column, and a colon, describes that.  test/docs/check_reference.py checks that the file is
+up to date.
 """
 
 import pathlib
@@ -122,7 +122,9 @@ def in_arguments(arguments):
     return [a.removeprefix("IN ") for a in arguments.split(", ") if a and not a.startswith("OUT ")]
 
 
-def columns_returned(arguments):
+def columns_returned(arguments, result):
+    if result and result.startswith("TABLE("):
+        return result.removeprefix("TABLE(").removesuffix(")").split(", ")
     return [a.removeprefix("OUT ") for a in arguments.split(", ") if a.startswith("OUT ")]
 
 
@@ -218,14 +220,12 @@ def index(catalog):
 def signature(name, kind, arguments, result):
     """As a statement would write it: on one line, or with one argument a line."""
     before = {"f": "", "p": "CALL ", "a": ""}[kind]
-    inward, outward = in_arguments(arguments), columns_returned(arguments)
-    if result and result.startswith("TABLE("):
-        outward = result.removeprefix("TABLE(").removesuffix(")").split(", ")
-        result = "SETOF record"
+    inward, outward = in_arguments(arguments), columns_returned(arguments, result)
     if kind == "p":
         returns = ""
     elif outward:
-        returns = f" → {'SETOF ' if result.startswith('SETOF') else ''}({', '.join(outward)})"
+        of_many = "SETOF " if result.startswith(("SETOF", "TABLE(")) else ""
+        returns = f" → {of_many}({', '.join(outward)})"
     else:
         returns = f" → {result}"
     line = f"{before}otel.{name}({', '.join(inward)}){returns}"
@@ -246,9 +246,10 @@ def signature(name, kind, arguments, result):
     ]
 
 
-def comment_parts(comment, arguments):
-    """The text of a comment, and the descriptions of its arguments."""
-    names = [argument.split(" ")[0] for argument in in_arguments(arguments)]
+def comment_parts(comment, arguments, result):
+    """The text of a comment, and the descriptions of arguments and columns."""
+    named = in_arguments(arguments) + columns_returned(arguments, result)
+    names = [item.split(" ")[0] for item in named]
     text, described = "", {}
     current = None
     for line in comment.split("\n"):
@@ -269,8 +270,8 @@ def reference_functions(name, overloads, example):
     for _, kind, arguments, result, _, _ in overloads:
         lines += signature(name, kind, arguments, result)
     lines.append("```")
-    for _, kind, arguments, _, volatility, comment in overloads:
-        text, described = comment_parts(comment, arguments)
+    for _, kind, arguments, result, volatility, comment in overloads:
+        text, described = comment_parts(comment, arguments, result)
         text = sentence(text)
         if len(overloads) > 1:
             given = ", ".join(argument.split(" DEFAULT")[0] for argument in in_arguments(arguments))

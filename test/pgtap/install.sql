@@ -26,7 +26,7 @@ SELECT is(state, NULL, 'an empty schema of a superuser is no obstacle')
     FROM pg_temp.create_extension();
 SELECT ok(pg_temp.is_member(), 'it is the extension''s now');
 SELECT is(obj_description('otel'::regnamespace),
-    'otel_links: trace contexts on rows and the span links made of them',
+    'otel_links: trace contexts on rows, and span links made from them',
           'and is the one that the script makes');
 SELECT ok(has_schema_privilege('public', 'otel', 'USAGE'), 'which everybody may use');
 SELECT lives_ok('DROP EXTENSION otel_links', 'DROP EXTENSION');

@@ -5,7 +5,7 @@ SELECT format('ALTER DATABASE %I SET otel.traces_exporter = none', current_datab
 \c
 SET client_min_messages = warning;
 \set ON_ERROR_STOP off
-SELECT plan(63);
+SELECT plan(68);
 
 -- trace and context number n
 CREATE FUNCTION trace(n int) RETURNS text LANGUAGE sql IMMUTABLE RETURN md5('trace ' || n);
@@ -89,6 +89,13 @@ SELECT is(places(trace(10)),
 SELECT is(array_agg(DISTINCT context::text ORDER BY context::text),
     ARRAY[context(10)::text, context(10)::text || ';vendor=1'],
           'their contexts are read as otel.extract() reads them') FROM otel.find_trace(trace(10));
+CREATE COLLATION any_case (provider = icu, locale = 'und', deterministic = false);
+CREATE TABLE collated (trace_context text COLLATE any_case);
+CREATE TRIGGER t BEFORE INSERT ON collated FOR EACH ROW
+    EXECUTE FUNCTION otel.capture_trace_context();
+INSERT INTO collated VALUES (otel.traceparent(context(12)));
+SELECT is(places(trace(12)), 'row public.collated.trace_context',
+    'also of text whose collation cannot search');
 CREATE TABLE parts (id int, headers jsonb) PARTITION BY LIST (id);
 CREATE TABLE parts_1 PARTITION OF parts FOR VALUES IN (1);
 CREATE TRIGGER t BEFORE INSERT ON parts FOR EACH ROW
@@ -227,9 +234,28 @@ ALTER TABLE carriers ENABLE ROW LEVEL SECURITY;
 SET ROLE looking_back_test;
 SELECT is(array_agg(name), ARRAY['batch'], 'one may be allowed to read a table of spans')
     FROM otel.linked_from(trace(1));
-SELECT is(places(trace(10)), NULL, 'row level security holds');
+SELECT is(places(trace(10), '{carriers}'), NULL, 'row level security holds');
 RESET ROLE;
 ALTER TABLE carriers DISABLE ROW LEVEL SECURITY;
+-- whoever may create tables could have code run as the next role that looks for a trace
+CREATE TABLE guarded (trace_context otel.trace_context);
+INSERT INTO guarded VALUES (context(13));
+CREATE FUNCTION policy_of_another() RETURNS bool LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('looking_back.policy_ran_as', current_user, false);
+    RETURN true;
+END $$;
+CREATE POLICY guard ON guarded USING (policy_of_another());
+ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
+GRANT SELECT ON guarded TO looking_back_test;
+SELECT is(places(trace(13)), 'row public.guarded.trace_context',
+    'whom policies do not apply to finds the rows of a table with row security');
+SET ROLE looking_back_test;
+SELECT is(places(trace(13)), NULL, 'a table whose policies apply to the caller is left out');
+SELECT is(current_setting('looking_back.policy_ran_as', true), NULL, 'and they are not run');
+SELECT is(places(trace(13), '{guarded}'), 'row public.guarded.trace_context',
+    'unless the caller names it');
+RESET ROLE;
 
 -- names that stand in the way
 CREATE SCHEMA trap;
