@@ -25,8 +25,8 @@ PGFILEDESC   = "otel_links - trace contexts on rows, span links for the jobs tha
 ROOMS        = context links queue spans capture span_api lookback exporter exporter/otlp
 SOURCES      = $(sort $(wildcard $(srcdir)/src/*.c $(ROOMS:%=$(srcdir)/src/%/*.c)))
 OBJS         = $(SOURCES:$(srcdir)/%.c=%.o)
-REGRESS      = $(sort $(patsubst $(srcdir)/test/sql/%.sql,%,$(wildcard $(srcdir)/test/sql/*.sql)))
-ISOLATION    = $(sort $(patsubst $(srcdir)/test/specs/%.spec,%,$(wildcard $(srcdir)/test/specs/*.spec)))
+REGRESS      = $(sort $(basename $(notdir $(wildcard $(srcdir)/test/sql/*.sql))))
+ISOLATION    = $(sort $(basename $(notdir $(wildcard $(srcdir)/test/specs/*.spec))))
 REGRESS_OPTS = --inputdir=$(srcdir)/test
 ISOLATION_OPTS = --inputdir=$(srcdir)/test
 PG_CPPFLAGS  = -I$(srcdir)/src

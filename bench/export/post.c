@@ -84,6 +84,7 @@ main(int argc, char **argv)
 			return 1;
 		}
 	}
-	printf("{\"seconds\": %.6f, \"cpu_seconds\": %.6f}\n", wall_seconds() - wall, cpu_seconds() - cpu);
+	printf("{\"seconds\": %.6f, \"cpu_seconds\": %.6f}\n",
+		   wall_seconds() - wall, cpu_seconds() - cpu);
 	return 0;
 }

@@ -11,7 +11,8 @@ const { OTLPTraceExporter } = require('@opentelemetry/exporter-trace-otlp-proto'
 const { BasicTracerProvider, BatchSpanProcessor } = require('@opentelemetry/sdk-trace-base');
 const { SpanKind } = require('@opentelemetry/api');
 
-const [endpoint, nlinks, limit] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
+const endpoint = process.argv[2];
+const [nlinks, limit] = process.argv.slice(3).map(Number);
 const BATCH = 512;
 // a flush sends all batches at once, and the exporter refuses more than 30 requests in flight
 const ROUND = 8 * BATCH;
@@ -54,7 +55,8 @@ async function main() {
   }
   const elapsed = seconds();
   const used = process.cpuUsage(cpu);
-  console.log(JSON.stringify({ spans, seconds: elapsed, cpu_seconds: (used.user + used.system) / 1e6 }));
+  const cpuSeconds = (used.user + used.system) / 1e6;
+  console.log(JSON.stringify({ spans, seconds: elapsed, cpu_seconds: cpuSeconds }));
 }
 
 main().then(() => process.exit(0), (error) => { console.error(error); process.exit(1); });

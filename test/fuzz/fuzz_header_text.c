@@ -25,7 +25,8 @@
 
 #define SLICE(literal) {literal, sizeof(literal) - 1}
 
-static const JsonSlice traceparent = SLICE("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+static const JsonSlice traceparent =
+	SLICE("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
 static const JsonSlice members =
 	SLICE("\"traceparent\":\"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\","
 		  "\"tracestate\":\"a=\\\"1\"");
@@ -69,7 +70,8 @@ slow_string(const char *s, size_t len)
 				return 0;
 			if (s[n] == 'u')
 				for (int i = 0; i < 4; i++)
-					if (++n == len || s[n] == '\0' || strchr("0123456789abcdefABCDEF", s[n]) == NULL)
+					if (++n == len || s[n] == '\0' ||
+						strchr("0123456789abcdefABCDEF", s[n]) == NULL)
 						return 0;
 		}
 		n++;
@@ -182,7 +184,8 @@ slow_is_json(const char *s, size_t len)
 	size_t		before = slow_space(s, len);
 	size_t		value = slow_value(s + before, len - before, 0);
 
-	return value > 0 && before + value + slow_space(s + before + value, len - before - value) == len;
+	return value > 0 &&
+		before + value + slow_space(s + before + value, len - before - value) == len;
 }
 
 static bool

@@ -24,13 +24,15 @@
 #define ENCODED "traceparent='00%2D" "4bf92f3577b34da6a3ce929d0e0e4738%%2D00f067aa0ba902b7-01'"
 
 static const char *const pieces[] = {
-	"/*", "*/", "--", "\n", "\r\n", ";", "'", "''", "\"", "$$", "$a$", "$1", "\\", "\\'", "e'", "E'\\''",
-	"u&'", "b'", "X'", "N'", "traceparent=", "traceparent='", "tracestate='", "tracestate=", ",", " ",
+	"/*", "*/", "--", "\n", "\r\n", ";", "'", "''", "\"", "$$", "$a$", "$1", "\\", "\\'", "e'",
+	"E'\\''", "u&'", "b'", "X'", "N'", "traceparent=", "traceparent='", "tracestate='",
+	"tracestate=", ",", " ",
 	"traceparent:", "%3D", "%%3D", "%27", "=", ":",
 	"traceparent='" TP("1") "'", "traceparent='" TP("2") "'", "traceparent=" TP("3"),
 	"traceparent:" TP("4"), TP("5"), "/*traceparent='" TP("6") "'*/",
-	"/*traceparent='" TP("7") "',tracestate='a%3D1%2Cb%3D2'*/", "tracestate='x=y'", "tracestate:k%3Dv",
-	"select ", "1", "a$b", "e", "\xc3\xa9", "/", "*", "-", "$", "_", "%", "%%", "\t", "\v", "B", "n",
+	"/*traceparent='" TP("7") "',tracestate='a%3D1%2Cb%3D2'*/", "tracestate='x=y'",
+	"tracestate:k%3Dv", "select ", "1", "a$b", "e", "\xc3\xa9", "/", "*", "-", "$", "_", "%", "%%",
+	"\t", "\v", "B", "n",
 	"traceparent", "tracestate", "/*x='", "'*/", "action='/a'", "$a$;/*", "*/$a$",
 	"B'\\'", "'\n'", "e'\n'\\'", "x='\\'", ENCODED,
 	"select 1;", "*/;/*", "'%2", "/**/", "/*traceparent='" OTHER_SPAN("1") "'*/",
@@ -480,7 +482,8 @@ compare(const char *what, SqlCommenterMessage *message, int location, int stmt_l
 		const Found *expected)
 {
 	static SqlCommenterContext got;
-	bool		is_found = sqlcommenter_find(message, location, stmt_len, &got) == SQLCOMMENTER_FOUND;
+	SqlCommenterResult result = sqlcommenter_find(message, location, stmt_len, &got);
+	bool		is_found = result == SQLCOMMENTER_FOUND;
 
 	if (is_found == (expected != NULL) &&
 		(!is_found ||

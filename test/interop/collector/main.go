@@ -23,7 +23,8 @@ func factories() (factories otelcol.Factories, err error) {
 	factories.Telemetry = otelconftelemetry.NewFactory()
 	factories.Receivers, err = otelcol.MakeFactoryMap[receiver.Factory](otlpreceiver.NewFactory())
 	if err == nil {
-		factories.Exporters, err = otelcol.MakeFactoryMap[exporter.Factory](fileexporter.NewFactory())
+		factories.Exporters, err =
+			otelcol.MakeFactoryMap[exporter.Factory](fileexporter.NewFactory())
 	}
 	return factories, err
 }

@@ -135,8 +135,9 @@ func run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		_, span := tracer.Start(ctx, "make_reports", trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindConsumer),
-			trace.WithLinks(links...), trace.WithAttributes(attribute.Int64("messaging.batch.message_count", requests)))
+		_, span := tracer.Start(ctx, "make_reports", trace.WithNewRoot(),
+			trace.WithSpanKind(trace.SpanKindConsumer), trace.WithLinks(links...),
+			trace.WithAttributes(attribute.Int64("messaging.batch.message_count", requests)))
 		defer span.End()
 		// … make the reports …
 		return nil

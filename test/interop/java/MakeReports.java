@@ -37,9 +37,12 @@ public class MakeReports {
             RETURNING id, trace_context, attributes),
         batch AS (
             SELECT count(*) AS requests,
-                   otel.link_agg(trace_context, attributes || jsonb_build_object('report.id', id) ORDER BY id) AS links
+                   otel.link_agg(trace_context,
+                                 attributes || jsonb_build_object('report.id', id)
+                                 ORDER BY id) AS links
               FROM claimed)
-        SELECT batch.requests, link.* FROM batch LEFT JOIN otel.span_links(batch.links) AS link ON true
+        SELECT batch.requests, link.*
+          FROM batch LEFT JOIN otel.span_links(batch.links) AS link ON true
         """;
 
     static final ObjectMapper JSON = new ObjectMapper();
@@ -54,7 +57,7 @@ public class MakeReports {
         span.addLink(context, attributes(row.getString("attributes")));
     }
 
-    /** Its members one by one, the last one first, because each is put before those that are there. */
+    /** Its members one by one, the last one first: each is put before those that are there. */
     static TraceState traceState(String header) {
         TraceStateBuilder builder = TraceState.builder();
         if (header != null) {
@@ -105,7 +108,8 @@ public class MakeReports {
 
     public static void main(String[] args) throws Exception {
         OpenTelemetrySdk sdk = AutoConfiguredOpenTelemetrySdk.initialize().getOpenTelemetrySdk();
-        try (Connection connection = connect(); Statement statement = connection.createStatement()) {
+        try (Connection connection = connect();
+                Statement statement = connection.createStatement()) {
             connection.setAutoCommit(false);
             SpanBuilder builder = sdk.getTracer("make_reports").spanBuilder("make_reports")
                 .setNoParent().setSpanKind(SpanKind.CONSUMER);

@@ -20,14 +20,15 @@ const CLAIM_AND_LINK = `
         RETURNING id, trace_context, attributes)
     SELECT count(*)::int AS requests,
            otel.links_json(otel.link_agg(
-               trace_context, attributes || jsonb_build_object('report.id', id) ORDER BY id)) AS links
+               trace_context, attributes || jsonb_build_object('report.id', id)
+               ORDER BY id)) AS links
       FROM claimed`;
 
 // otel.links_json() has the shape of the SDK's links, but for the tracestate, which is an object
 // there.
 function toLink({ context, attributes }) {
-    const { traceState } = context;
-    return { context: { ...context, traceState: traceState && createTraceState(traceState) }, attributes };
+    const traceState = context.traceState && createTraceState(context.traceState);
+    return { context: { ...context, traceState }, attributes };
 }
 
 async function main() {

@@ -11,7 +11,8 @@ main('pg-boss 12', async (pool) => {
         database: process.env.PGDATABASE, supervise: false, schedule: false,
     };
     const stored = async (id) => (await pool.query(
-        'SELECT otel.trace_id(otel.extract(trace_context)) AS id FROM pgboss.job WHERE id = $1', [id])).rows[0]?.id ?? null;
+        'SELECT otel.trace_id(otel.extract(trace_context)) AS id FROM pgboss.job WHERE id = $1',
+        [id])).rows[0]?.id ?? null;
 
     for (const propagateContext of [true, false]) {
         const how = propagateContext ? 'openTelemetry.propagateContext' : 'the trigger';
@@ -31,15 +32,20 @@ main('pg-boss 12', async (pool) => {
         is(job.data, { n: 1 }, `${how}: the data is untouched`);
         await request(() => boss.fail('work', id, new Error('as the test wants it')));
         [job] = await boss.fetch('work');
-        is([job.id, await stored(id)], [id, traceId], `${how}: a retry, by another request, keeps it`);
+        is([job.id, await stored(id)], [id, traceId],
+            `${how}: a retry, by another request, keeps the context of the first`);
         await request(() => boss.fail('work', id, new Error('as the test wants it')));
         const [dead] = await boss.fetch('dead');
-        is([dead.data, await stored(dead.id)], [{ n: 1 }, traceId], `${how}: the dead letter has it`);
-        const batch = await request(() => boss.insert('work', [{ data: { n: 1 } }, { data: { n: 2 } }]));
+        is([dead.data, await stored(dead.id)], [{ n: 1 }, traceId],
+            `${how}: the dead letter has the context of its job`);
+        const batch = await request(
+            () => boss.insert('work', [{ data: { n: 1 } }, { data: { n: 2 } }]));
         const { rows } = await pool.query(documented('links.sql'));
-        is(rows[0].links.map((link) => link.context.traceId), [batch.traceId], `${how}: insert, and they can be linked to`);
+        is(rows[0].links.map((link) => link.context.traceId), [batch.traceId],
+            `${how}: jobs that insert() adds can be linked to`);
 
-        const refused = await pool.query("SELECT otel.add_trace_context('pgboss.job')").then(() => null, (error) => error.code);
+        const refused = await pool.query("SELECT otel.add_trace_context('pgboss.job')")
+            .then(() => null, (error) => error.code);
         is(refused, '42804', `${how}: otel.add_trace_context() does not touch its column`);
         await boss.stop({ graceful: false });
     }

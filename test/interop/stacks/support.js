@@ -3,7 +3,9 @@
 
 const path = require('path');
 const { context, ROOT_CONTEXT, trace } = require('@opentelemetry/api');
-const { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor } = require('@opentelemetry/sdk-trace-node');
+const {
+    InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor,
+} = require('@opentelemetry/sdk-trace-node');
 
 const exporter = new InMemorySpanExporter();
 new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }).register();
@@ -34,7 +36,10 @@ function request(work) {
 
 // Runs work in a request that an upstream server did not sample.
 function unsampledRequest(work) {
-    const parent = { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', spanId: '00f067aa0ba902b7', traceFlags: 0, isRemote: true };
+    const parent = {
+        traceId: '4bf92f3577b34da6a3ce929d0e0e4736', spanId: '00f067aa0ba902b7',
+        traceFlags: 0, isRemote: true,
+    };
     return context.with(trace.setSpanContext(ROOT_CONTEXT, parent), work);
 }
 
@@ -46,10 +51,14 @@ async function recorded(pool, table = 'jobs') {
     return rows.map((row) => row.context);
 }
 
+function statement({ attributes }) {
+    return attributes['db.statement'] ?? attributes['db.query.text'] ?? '';
+}
+
 // The client spans of INSERTs since the last call.
 function clientSpans() {
     const spans = exporter.getFinishedSpans()
-        .filter((span) => /insert/i.test(span.attributes['db.statement'] ?? span.attributes['db.query.text'] ?? ''))
+        .filter((span) => /insert/i.test(statement(span)))
         .map((span) => traceparent(span.spanContext()));
     exporter.reset();
     return spans;
@@ -61,8 +70,12 @@ async function eachIsAClientSpan(pool, name, work, rows = 1) {
     const { traceId } = await request(work);
     const exported = clientSpans();
     const contexts = await recorded(pool);
-    is([contexts.length, contexts.filter((c) => !exported.includes(c)), [...new Set(contexts.map((c) => c?.slice(3, 35)))]],
-        [rows, [], [traceId]], `${name}: each row is a client span of its request's`);
+    const strange = contexts.filter((c) => !exported.includes(c));
+    const traces = [...new Set(contexts.map((c) => c?.slice(3, 35)))];
+    is([contexts.length, strange, traces], [rows, [], [traceId]],
+        `${name}: each row is a client span of its request's`);
 }
 
-module.exports = { is, traceparent, request, unsampledRequest, recorded, clientSpans, eachIsAClientSpan };
+module.exports = {
+    is, traceparent, request, unsampledRequest, recorded, clientSpans, eachIsAClientSpan,
+};

@@ -14,7 +14,8 @@ function is(got, expected, name) {
 }
 
 async function column(client, query, parameters) {
-    return (await client.query({ text: query, values: parameters, rowMode: 'array' })).rows.map((row) => row[0]);
+    const { rows } = await client.query({ text: query, values: parameters, rowMode: 'array' });
+    return rows.map((row) => row[0]);
 }
 
 async function main() {
@@ -29,16 +30,21 @@ async function main() {
     for (const id of [5, 6]) {
         await client.query({ name: 'insert', text: insert, values: [id, SAMPLED] });
     }
-    is(await column(client, 'SELECT context FROM items ORDER BY id'), [SAMPLED, STATE, null, null, SAMPLED, SAMPLED],
+    is(await column(client, 'SELECT context FROM items ORDER BY id'),
+        [SAMPLED, STATE, null, null, SAMPLED, SAMPLED],
         'string, null and undefined are written, and read as string and null');
-    is(await client.query(insert, [7, 'nope']).catch((error) => error.code), '22P02', 'an invalid string raises 22P02');
-    is(await column(client, 'SELECT array_agg(context ORDER BY id) FROM items WHERE id < 4'), [`{${SAMPLED},"${STATE}",NULL}`],
-        'an array is read as string');
-    is(await column(client, 'SELECT otel.span_id(c) FROM unnest($1::otel.trace_context[]) c', [[SAMPLED, STATE]]),
-        ['00f067aa0ba902b7', 'b7ad6b7169203331'], 'an array of string is written as an array, with a cast');
-    is(await column(client, 'SELECT id FROM items WHERE context = $1 AND id < 4', [SAMPLED]), [1], 'string is compared');
+    is(await client.query(insert, [7, 'nope']).catch((error) => error.code), '22P02',
+        'an invalid string raises 22P02');
+    is(await column(client, 'SELECT array_agg(context ORDER BY id) FROM items WHERE id < 4'),
+        [`{${SAMPLED},"${STATE}",NULL}`], 'an array is read as string');
+    is(await column(client, 'SELECT otel.span_id(c) FROM unnest($1::otel.trace_context[]) c',
+        [[SAMPLED, STATE]]), ['00f067aa0ba902b7', 'b7ad6b7169203331'],
+    'an array of string is written as an array, with a cast');
+    is(await column(client, 'SELECT id FROM items WHERE context = $1 AND id < 4', [SAMPLED]), [1],
+        'a string is compared with a column');
     is(await column(client, 'SELECT otel.inject(context) FROM items WHERE id = 2'),
-        [{ traceparent: STATE.split(';')[0], tracestate: STATE.split(';')[1] }], 'a carrier is read as object');
+        [{ traceparent: STATE.split(';')[0], tracestate: STATE.split(';')[1] }],
+        'a carrier is read as object');
     await client.end();
 }
 

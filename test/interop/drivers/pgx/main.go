@@ -78,37 +78,48 @@ func read(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return err
 	}
-	is(maps, []map[string]any{{"context": state}, {"context": nil}}, "as any, it is read as string and nil")
+	is(maps, []map[string]any{{"context": state}, {"context": nil}},
+		"as any, it is read as string and nil")
 
 	var id int
-	if err := conn.QueryRow(ctx, "SELECT id FROM items WHERE context = $1 AND id < 4", sampled).Scan(&id); err != nil {
-		return err
-	}
-	is(id, 1, "string is compared")
-
-	var stored []byte
-	err = conn.QueryRow(ctx, "SELECT context FROM items WHERE id = 1", pgx.QueryResultFormats{pgx.BinaryFormatCode}).Scan(&stored)
+	err = conn.QueryRow(ctx, "SELECT id FROM items WHERE context = $1 AND id < 4",
+		sampled).Scan(&id)
 	if err != nil {
 		return err
 	}
-	is(hex.EncodeToString(stored), "01"+"4bf92f3577b34da6a3ce929d0e0e4736"+"00f067aa0ba902b7", "in binary it is read as []byte")
+	is(id, 1, "a string is compared with a column")
+
+	var stored []byte
+	err = conn.QueryRow(ctx, "SELECT context FROM items WHERE id = 1",
+		pgx.QueryResultFormats{pgx.BinaryFormatCode}).Scan(&stored)
+	if err != nil {
+		return err
+	}
+	is(hex.EncodeToString(stored), "01"+"4bf92f3577b34da6a3ce929d0e0e4736"+"00f067aa0ba902b7",
+		"in binary it is read as []byte")
 	return nil
 }
 
 // An array of a type that is not registered with pgx travels as text[].
 func arrays(ctx context.Context, conn *pgx.Conn) error {
 	var spanIDs []string
-	err := conn.QueryRow(ctx, "SELECT array_agg(otel.span_id(c::otel.trace_context)) FROM unnest($1::text[]) c", []string{sampled, state}).Scan(&spanIDs)
+	err := conn.QueryRow(ctx,
+		"SELECT array_agg(otel.span_id(c::otel.trace_context)) FROM unnest($1::text[]) c",
+		[]string{sampled, state}).Scan(&spanIDs)
 	if err != nil {
 		return err
 	}
-	is(spanIDs, []string{"00f067aa0ba902b7", "b7ad6b7169203331"}, "[]string is written as text[] and cast in SQL")
+	is(spanIDs, []string{"00f067aa0ba902b7", "b7ad6b7169203331"},
+		"[]string is written as text[] and cast in SQL")
 
 	var read []*string
-	if err := conn.QueryRow(ctx, "SELECT array_agg(context::text ORDER BY id) FROM items WHERE id < 4").Scan(&read); err != nil {
+	err = conn.QueryRow(ctx,
+		"SELECT array_agg(context::text ORDER BY id) FROM items WHERE id < 4").Scan(&read)
+	if err != nil {
 		return err
 	}
-	is(len(read) == 3 && *read[0] == sampled && *read[1] == state && read[2] == nil, true, "an array cast to text[] is read as []*string")
+	is(len(read) == 3 && *read[0] == sampled && *read[1] == state && read[2] == nil, true,
+		"an array cast to text[] is read as []*string")
 	return nil
 }
 
@@ -118,7 +129,8 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, "CREATE TEMPORARY TABLE items (id int, context otel.trace_context)"); err != nil {
+	_, err = conn.Exec(ctx, "CREATE TEMPORARY TABLE items (id int, context otel.trace_context)")
+	if err != nil {
 		return err
 	}
 	for _, part := range []func(context.Context, *pgx.Conn) error{write, read, arrays} {

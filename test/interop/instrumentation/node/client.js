@@ -4,7 +4,9 @@
 const { context, createTraceState, propagation, trace } = require('@opentelemetry/api');
 const { registerInstrumentations } = require('@opentelemetry/instrumentation');
 const { PgInstrumentation } = require('@opentelemetry/instrumentation-pg');
-const { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor } = require('@opentelemetry/sdk-trace-node');
+const {
+    InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor,
+} = require('@opentelemetry/sdk-trace-node');
 
 const exporter = new InMemorySpanExporter();
 new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }).register();
@@ -31,10 +33,14 @@ async function recorded(client) {
     return rows.map((row) => row.context);
 }
 
+function statement({ attributes }) {
+    return attributes['db.statement'] ?? attributes['db.query.text'] ?? '';
+}
+
 // The spans of the INSERTs since the last call.
 function exported() {
     const spans = exporter.getFinishedSpans()
-        .filter((span) => /INSERT/.test(span.attributes['db.statement'] ?? span.attributes['db.query.text'] ?? ''))
+        .filter((span) => /INSERT/.test(statement(span)))
         .map((span) => traceparent(span.spanContext()));
     exporter.reset();
     return spans;
@@ -80,7 +86,8 @@ async function main() {
         traceState: createTraceState('vendor=a b,other=c%d'),
     });
     await context.with(remote, () => client.query(insert, ['with a tracestate']));
-    is(await recorded(client), exported().map((span) => `${span};vendor=a b,other=c%d`), 'with a tracestate');
+    is(await recorded(client), exported().map((span) => `${span};vendor=a b,other=c%d`),
+        'with a tracestate');
 
     // the instrumentation leaves named statements alone, for their text is prepared once
     await client.query({ name: 'insert', text: insert, values: ['named'] });
@@ -90,11 +97,13 @@ async function main() {
         const carrier = {};
         propagation.inject(context.active(), carrier);
         await client.query('BEGIN');
-        await client.query('SELECT otel.set_trace_context($1, $2)', [carrier.traceparent, carrier.tracestate]);
+        await client.query('SELECT otel.set_trace_context($1, $2)',
+            [carrier.traceparent, carrier.tracestate]);
         await client.query({ name: 'insert', text: insert, values: ['named'] });
         await client.query('COMMIT');
         span.end();
-        is(await recorded(client), [traceparent(span.spanContext())], 'a named statement and set_trace_context()');
+        is(await recorded(client), [traceparent(span.spanContext())],
+            'a named statement and set_trace_context()');
     });
     exported();
 

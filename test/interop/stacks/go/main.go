@@ -51,7 +51,8 @@ func request(work func(context.Context) error) trace.SpanContext {
 
 // The contexts of the rows since the last call.
 func recorded() []string {
-	rows, err := admin.Query(context.Background(), `WITH gone AS (DELETE FROM jobs RETURNING id, trace_context)
+	rows, err := admin.Query(context.Background(), `
+		WITH gone AS (DELETE FROM jobs RETURNING id, trace_context)
 		SELECT coalesce(trace_context::text, 'NULL') FROM gone ORDER BY id`)
 	must(err)
 	contexts, err := pgx.CollectRows(rows, pgx.RowTo[string])
@@ -87,7 +88,8 @@ func checkPool(ctx context.Context, url string) {
 	copyRows := func(tx interface {
 		CopyFrom(context.Context, pgx.Identifier, []string, pgx.CopyFromSource) (int64, error)
 	}, ctx context.Context) error {
-		_, err := tx.CopyFrom(ctx, pgx.Identifier{"jobs"}, []string{"payload"}, pgx.CopyFromRows([][]any{{"x"}, {"y"}}))
+		_, err := tx.CopyFrom(ctx, pgx.Identifier{"jobs"}, []string{"payload"},
+			pgx.CopyFromRows([][]any{{"x"}, {"y"}}))
 		return err
 	}
 	batch := func() *pgx.Batch {
@@ -98,7 +100,10 @@ func checkPool(ctx context.Context, url string) {
 		return b
 	}
 	for i := 1; i <= 3; i++ {
-		span := request(func(ctx context.Context) error { _, err := pool.Exec(ctx, insert, "x"); return err })
+		span := request(func(ctx context.Context) error {
+			_, err := pool.Exec(ctx, insert, "x")
+			return err
+		})
 		is(ofTrace(span), 1, fmt.Sprintf("openPool: Exec, request %d", i))
 	}
 	span := request(func(ctx context.Context) error { return pool.SendBatch(ctx, batch()).Close() })
@@ -107,7 +112,8 @@ func checkPool(ctx context.Context, url string) {
 	is(ofTrace(span), 2, "openPool: CopyFrom")
 	_, err = pool.Exec(ctx, insert, "x")
 	must(err)
-	is(recorded(), []string{"NULL"}, "openPool: without a span, nothing of the last request is left")
+	is(recorded(), []string{"NULL"},
+		"openPool: without a span, nothing of the last request is left")
 
 	span = request(func(ctx context.Context) error {
 		return inTransaction(ctx, pool, func(tx pgx.Tx) error {
@@ -138,7 +144,8 @@ func checkPool(ctx context.Context, url string) {
 	right := 0
 	for i, span := range spans {
 		var n int
-		must(admin.QueryRow(ctx, "SELECT count(*) FROM jobs WHERE payload = $1 AND otel.trace_id(trace_context) = $2",
+		must(admin.QueryRow(ctx,
+			"SELECT count(*) FROM jobs WHERE payload = $1 AND otel.trace_id(trace_context) = $2",
 			fmt.Sprint(i), span.TraceID().String()).Scan(&n))
 		right += n
 	}
@@ -163,7 +170,8 @@ func eachIsAClientSpan(name string, rows int, work func(context.Context) error) 
 			unknown++
 		}
 	}
-	is([]int{len(contexts), unknown}, []int{rows, 0}, "otelsql: "+name+": each row is a client span of its request's")
+	is([]int{len(contexts), unknown}, []int{rows, 0},
+		"otelsql: "+name+": each row is a client span of its request's")
 }
 
 func checkDatabase(ctx context.Context, url string) {
@@ -171,7 +179,8 @@ func checkDatabase(ctx context.Context, url string) {
 	must(err)
 	defer db.Close()
 	for i := 1; i <= 3; i++ {
-		eachIsAClientSpan(fmt.Sprintf("ExecContext, request %d", i), 1, func(ctx context.Context) error {
+		name := fmt.Sprintf("ExecContext, request %d", i)
+		eachIsAClientSpan(name, 1, func(ctx context.Context) error {
 			_, err := db.ExecContext(ctx, insert, "x")
 			return err
 		})
@@ -181,7 +190,8 @@ func checkDatabase(ctx context.Context, url string) {
 		return db.QueryRowContext(ctx, insert+" RETURNING id", "x").Scan(&id)
 	})
 	eachIsAClientSpan("many rows", 300, func(ctx context.Context) error {
-		_, err := db.ExecContext(ctx, "INSERT INTO jobs (payload) SELECT $1 FROM generate_series(1, 300)", "x")
+		_, err := db.ExecContext(ctx,
+			"INSERT INTO jobs (payload) SELECT $1 FROM generate_series(1, 300)", "x")
 		return err
 	})
 	eachIsAClientSpan("a transaction", 2, func(ctx context.Context) error {
@@ -208,7 +218,8 @@ func main() {
 	admin, err = pgx.Connect(ctx, url)
 	must(err)
 	_, err = admin.Exec(ctx, `SET client_min_messages = warning;
-		CREATE TABLE jobs (id serial PRIMARY KEY, payload text NOT NULL); SELECT otel.add_trace_context('jobs')`)
+		CREATE TABLE jobs (id serial PRIMARY KEY, payload text NOT NULL);
+		SELECT otel.add_trace_context('jobs')`)
 	must(err)
 	checkPool(ctx, url)
 	checkDatabase(ctx, url)

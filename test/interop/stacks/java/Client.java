@@ -18,7 +18,8 @@ public class Client {
     }
 
     static void request(String how, Work work) throws Exception {
-        Span span = GlobalOpenTelemetry.getTracer("app").spanBuilder("request: " + how).setNoParent().startSpan();
+        Span span = GlobalOpenTelemetry.getTracer("app").spanBuilder("request: " + how)
+                .setNoParent().startSpan();
         try (Scope scope = span.makeCurrent()) {
             work.run(how);
         } finally {
@@ -50,7 +51,8 @@ public class Client {
             .copyIn("COPY jobs (how) FROM STDIN", new StringReader(how + "\n"));
     }
 
-    static void checked(Connection connection, PreparedStatement kept, String how) throws Exception {
+    static void checked(Connection connection, PreparedStatement kept, String how)
+            throws Exception {
         InTransaction.run(connection, () -> {
             try {
                 insert(kept, how);

@@ -1,7 +1,9 @@
 // node-postgres as docs/stacks.md sets it up.  Prints TAP lines.
 'use strict';
 
-const { is, traceparent, request, unsampledRequest, recorded, eachIsAClientSpan } = require('./support');
+const {
+    is, traceparent, request, unsampledRequest, recorded, eachIsAClientSpan,
+} = require('./support');
 require('./tracing');
 const { Pool } = require('pg');
 const { inTransaction } = require('./in_transaction');
@@ -16,12 +18,15 @@ async function main() {
     await pool.query('CREATE TABLE jobs (id serial PRIMARY KEY, payload text NOT NULL)');
     await pool.query("SELECT otel.add_trace_context('jobs')");
 
-    await eachIsAClientSpan(pool, 'simple protocol', () => pool.query("INSERT INTO jobs (payload) VALUES ('x')"));
+    await eachIsAClientSpan(pool, 'simple protocol',
+        () => pool.query("INSERT INTO jobs (payload) VALUES ('x')"));
     for (let i = 1; i <= 6; i++) {
-        await eachIsAClientSpan(pool, `the same statement, request ${i}`, () => pool.query(INSERT, ['x']));
+        await eachIsAClientSpan(pool, `the same statement, request ${i}`,
+            () => pool.query(INSERT, ['x']));
     }
     await eachIsAClientSpan(pool, 'many rows', () =>
-        pool.query('INSERT INTO jobs (payload) SELECT $1 FROM generate_series(1, 300)', ['x']), 300);
+        pool.query('INSERT INTO jobs (payload) SELECT $1 FROM generate_series(1, 300)', ['x']),
+    300);
 
     await request(() => pool.query({ ...NAMED, values: ['x'] }));
     is(await recorded(pool), [null], 'a named statement has no comment');
@@ -33,20 +38,24 @@ async function main() {
             await client.query(COMMENTED, ['x']);
             await client.query(INSERT, ['x']);
         }));
-        is(await recorded(pool), Array(3).fill(traceparent(span)), `inTransaction(): all have the request's span, request ${i}`);
+        is(await recorded(pool), Array(3).fill(traceparent(span)),
+            `inTransaction(): all have the request's span, request ${i}`);
     }
     await request(() => pool.query({ ...NAMED, values: ['x'] }));
-    is(await recorded(pool), [null], 'and nothing of it is left on the connection');
+    is(await recorded(pool), [null], 'nothing of a transaction is left on its connection');
 
     const spans = await Promise.all(Array.from({ length: 20 }, (_, i) =>
-        request(() => inTransaction(pool, (client) => client.query({ ...NAMED, values: [String(i)] })))));
+        request(() => inTransaction(pool,
+            (client) => client.query({ ...NAMED, values: [String(i)] })))));
     const { rows } = await pool.query('SELECT payload, trace_context::text AS context FROM jobs');
-    is(rows.filter((row) => row.context !== traceparent(spans[row.payload])).length + rows.length, 20,
+    const strange = rows.filter((row) => row.context !== traceparent(spans[row.payload]));
+    is([strange, rows.length], [[], 20],
         '20 requests at once on 2 connections: none has another\'s context');
     await recorded(pool);
 
     await unsampledRequest(() => pool.query(INSERT, ['x']));
-    is((await recorded(pool))[0]?.slice(-2), '00', 'an unsampled request\'s row says that it is not sampled');
+    is((await recorded(pool))[0]?.slice(-2), '00',
+        'an unsampled request\'s row says that it is not sampled');
     await pool.end();
 }
 
