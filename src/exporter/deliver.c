@@ -31,6 +31,7 @@
 
 #include "exporter/answer.h"
 #include "exporter/deliver.h"
+#include "exporter/export_log.h"
 #include "exporter/response.h"
 #include "exporter/settle.h"
 #include "exporter/transport.h"
@@ -60,13 +61,6 @@
 
 /* Memory that a batch of this size leaves behind is given back to the system at once. */
 #define LARGE_BATCH (8 * 1024 * 1024)
-
-/*
- * A collector that comes and goes is logged as often as this, for each of the last few things it
- * fails with.
- */
-#define LOG_INTERVAL_MS 60000
-#define LOG_REMEMBERED 8
 
 /* Rows of a batch that make one request: from, and up to but without to. */
 typedef struct Range
@@ -108,73 +102,6 @@ static Outlook outlook;
 static int	window = 1;
 static bool fresh;				/* until a request is taken, each wants a new connection */
 static int	refused_singles;	/* in a row */
-
-/* ---- the log ---- */
-
-static bool logged_failure;
-
-/* Has the same not been logged for a while? */
-static bool
-log_wants(const char *error)
-{
-	static struct
-	{
-		char		error[RESPONSE_MESSAGE_SIZE];
-		int64		at;
-	}			logged[LOG_REMEMBERED];
-	int64		now = monotonic_ms();
-	int			oldest = 0;
-
-	for (int i = 0; i < LOG_REMEMBERED; i++)
-	{
-		if (logged[i].at != 0 && now - logged[i].at < LOG_INTERVAL_MS &&
-			strncmp(logged[i].error, error, sizeof(logged[i].error) - 1) == 0)
-			return false;
-		if (logged[i].at < logged[oldest].at)
-			oldest = i;
-	}
-	strlcpy(logged[oldest].error, error, sizeof(logged[oldest].error));
-	logged[oldest].at = now;
-	return true;
-}
-
-void
-deliver_log_failure(const char *error)
-{
-	static char last[RESPONSE_MESSAGE_SIZE];
-
-	if (logged_failure && strncmp(last, error, sizeof(last) - 1) == 0)
-		return;
-	if (!log_wants(error))
-		return;
-	strlcpy(last, error, sizeof(last));
-	logged_failure = true;
-	ereport(WARNING,
-			(errcode(ERRCODE_CONNECTION_FAILURE),
-			 errmsg("otel_links exporter cannot export spans: %s", error),
-			 errdetail("This is logged once, until spans are exported again."),
-			 errhint("See otel.export_status.")));
-}
-
-static void
-log_success(void)
-{
-	if (logged_failure)
-		ereport(LOG, (errmsg("otel_links exporter exports spans again")));
-	logged_failure = false;
-}
-
-/* Where most goes well, what does not is logged when it is not what was logged last. */
-static void
-log_complaint(const char *error)
-{
-	static char last[RESPONSE_MESSAGE_SIZE];
-
-	if (strncmp(last, error, sizeof(last) - 1) == 0)
-		return;
-	strlcpy(last, error, sizeof(last));
-	ereport(LOG, (errmsg("otel_links exporter: %s", error)));
-}
 
 /* ---- what becomes of rows ---- */
 
@@ -222,7 +149,7 @@ stop(const Answer *answer)
 	outlook.stop = true;
 	outlook.retry_after_ms = Max(outlook.retry_after_ms, answer->retry_after_ms);
 	window = 1;
-	deliver_log_failure(answer->message);
+	export_log_failure(answer->message);
 }
 
 static void
@@ -255,9 +182,9 @@ handle_accepted(Delivery *d, Range range, const Answer *answer, const ExporterCo
 	refused_singles = 0;
 	fresh = false;
 	window++;					/* requests_allowed() has the setting's say */
-	log_success();
+	export_log_success();
 	if (answer->message[0])
-		log_complaint(answer->message);
+		export_log_complaint(answer->message);
 }
 
 static void
@@ -271,7 +198,7 @@ handle_too_large(Delivery *d, Range range, size_t size, const Answer *answer,
 		return;
 	}
 	set_aside(d, range, answer, config);
-	log_complaint(answer->message);
+	export_log_complaint(answer->message);
 }
 
 /* Is it pointless to cut a batch further, of which nothing was taken? */
@@ -308,7 +235,7 @@ handle_retry(Delivery *d, Range range, size_t size, const Answer *answer,
 		else
 		{
 			set_aside(d, range, answer, config);
-			log_complaint(answer->message);
+			export_log_complaint(answer->message);
 		}
 		fresh = true;
 		return;
@@ -460,7 +387,7 @@ finish(Delivery *d)
 		stop(&answer);
 	}
 	else if (d->refused)
-		log_complaint(d->last_error);
+		export_log_complaint(d->last_error);
 	MemoryContextDelete(d->context);
 #ifdef __GLIBC__
 	if (size > LARGE_BATCH)

@@ -50,10 +50,4 @@ extern const Outlook *deliver_outlook(void);
 /* After an error: ends all requests.  The batches' memory is the caller's again. */
 extern void deliver_cancel(void);
 
-/*
- * Logs that nothing can be exported, or why: one line when it begins, and not one an
- * attempt.  Also for what keeps the worker from sending that is no answer.
- */
-extern void deliver_log_failure(const char *error);
-
 #endif

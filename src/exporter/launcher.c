@@ -3,7 +3,9 @@
  * promotion.
  *
  * It starts an exporter in each database, one after the other; those where the extension is not
- * installed, or nothing waits, leave at once.  Then it leaves for good.
+ * installed, or nothing waits, leave at once.  Then it leaves for good.  Where no worker slot gets
+ * free for a while, it has the databases that are left wait for one, and leaves as well: its own
+ * slot is then the first to be free, and exporters at work start the others (queue/slot_queue.h).
  */
 #include "postgres.h"
 
@@ -25,10 +27,13 @@
 
 #include "compat.h"
 #include "exporter/wait_events.h"
+#include "monotonic.h"
 #include "queue/exporter_guard.h"
+#include "queue/slot_queue.h"
 
-/* How long to wait for a free worker slot before trying again. */
-#define SLOT_RETRY_MS 1000
+/* How long to wait for a free worker slot, and how often to look. */
+#define SLOT_WAIT_MS 3000
+#define SLOT_RETRY_MS 200
 
 pg_noreturn extern PGDLLEXPORT void otel_launcher_main(Datum arg);
 
@@ -63,9 +68,11 @@ connectable_databases(void)
 	return databases;
 }
 
-static void
+/* False when no slot is free for long. */
+static bool
 start_exporter(Oid database)
 {
+	const int64 end = monotonic_ms() + SLOT_WAIT_MS;
 	BackgroundWorker worker;
 	BackgroundWorkerHandle *handle;
 	pid_t		pid;
@@ -74,25 +81,46 @@ start_exporter(Oid database)
 	worker.bgw_notify_pid = MyProcPid;
 	while (!RegisterDynamicBackgroundWorker(&worker, &handle))
 	{
+		if (monotonic_ms() >= end)
+			return false;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 SLOT_RETRY_MS, wait_event_launcher());
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
 	(void) WaitForBackgroundWorkerStartup(handle, &pid);
+	return true;
+}
+
+static void
+report_no_slot(int databases)
+{
+	ereport(LOG,
+			(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+			 errmsg_plural("no background worker slot is free to resume the export of %d database",
+						   "no background worker slot is free to resume the export of %d databases",
+						   databases, databases),
+			 errdetail("Exporters of other databases make room when they are idle."),
+			 errhint("Consider raising max_worker_processes.")));
 }
 
 void
 otel_launcher_main(Datum arg)
 {
-	ListCell   *cell;
+	List	   *databases;
+	int			started = 0;
 
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	CurrentMemoryContext = AllocSetContextCreate(TopMemoryContext, "otel_links launcher",
 												 ALLOCSET_DEFAULT_SIZES);
-	foreach(cell, connectable_databases())
-		start_exporter(lfirst_oid(cell));
+	databases = connectable_databases();
+	while (started < list_length(databases) && start_exporter(list_nth_oid(databases, started)))
+		started++;
+	for (int i = started; i < list_length(databases); i++)
+		(void) slot_queue_join(list_nth_oid(databases, i));
+	if (started < list_length(databases))
+		report_no_slot(list_length(databases) - started);
 	proc_exit(0);
 }

@@ -39,6 +39,7 @@
 
 #include "queue/queue_tables.h"
 #include "queue/exporter_guard.h"
+#include "queue/slot_queue.h"
 #include "queue/start_claim.h"
 #include "exporter/lifecycle.h"
 
@@ -219,6 +220,7 @@ lifecycle_start(Oid database)
 	StartTransactionCommand();
 	extension = get_extension_oid("otel_links", true);
 	start_claim_drop();
+	slot_queue_leave();
 	if (!OidIsValid(extension) || !take_guard())
 	{
 		CommitTransactionCommand();

@@ -25,7 +25,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "common/pg_prng.h"
 #include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -49,10 +48,12 @@
 #include "exporter/lifecycle.h"
 #include "exporter/otlp/utf8.h"
 #include "exporter/pacing.h"
+#include "exporter/retry.h"
 #include "exporter/settle.h"
 #include "exporter/wait_events.h"
 #include "monotonic.h"
 #include "queue/exporter_guard.h"
+#include "queue/slot_queue.h"
 #include "settings.h"
 
 pg_noreturn extern PGDLLEXPORT void otel_exporter_main(Datum arg);
@@ -61,15 +62,8 @@ pg_noreturn extern PGDLLEXPORT void otel_exporter_main(Datum arg);
 #define YIELD_INTERVAL_MS 500
 #define YIELD_INTERVAL_MIN_MS 200
 
-/*
- * Waiting after a failure: doubled each time, with jitter, so that many servers do not return at
- * once.
- */
-#define BACK_OFF_MIN_MS 1000
-#define BACK_OFF_MAX_MS 60000
-
-/* force_flush() triggers at most one attempt in this time. */
-#define FLUSH_INTERVAL_MS 1000
+/* How long an exporter keeps its worker slot at least while another database waits for one. */
+#define TURN_MS 1000
 
 /*
  * After a request that was too large, larger ones are tried again when this many have been taken.
@@ -102,11 +96,6 @@ typedef struct Exporter
 	size_t		max_bytes;
 	int			small_enough;	/* requests of that size taken since */
 
-	/* after failures */
-	int			failures;
-	int64		retry_at;		/* 0: at once */
-	int64		not_before;		/* not even for force_flush() */
-
 	/* an error of our own, the last since spans were sent; empty when there was none */
 	char		trouble[256];
 	bool		trouble_noted;
@@ -115,6 +104,7 @@ typedef struct Exporter
 	char		complaint[512];
 
 	bool		prepared;
+	int64		turn_ends;
 	int64		idle_since;
 	int64		next_housekeeping;
 } Exporter;
@@ -167,6 +157,7 @@ tick(void)
 		return;
 	last = now;
 	lifecycle_yield_database();
+	(void) slot_queue_attend();
 	MemoryContextSwitchTo(context);
 }
 
@@ -180,18 +171,33 @@ attend(void)
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 		read_config();
-		exporter.retry_at = 0;
+		retry_at_once();
 	}
 	tick();
 }
 
+/* Is it time to make room for the exporter of another database? */
+static bool
+turn_is_over(void)
+{
+	return monotonic_ms() >= exporter.turn_ends && slot_queue_attend() == SLOT_IS_WANTED;
+}
+
+/* While the exporter is at rest: is there something to do before the delay is over? */
+static bool
+rest_is_over(void)
+{
+	return (exporter.config.enabled && batch_is_full(&exporter.config, &exporter.next)) ||
+		turn_is_over();
+}
+
 /*
  * Waits until the latch is set (true) or the time has passed (false).  Everything that wakes the
- * worker sets the latch: whoever wants a flush, a writer with a full batch, and a reload.  With
- * until_full, a batch that many writers have filled ends it as well.
+ * worker sets the latch: whoever wants a flush, a writer with a full batch, and a reload.  At rest,
+ * a batch that many writers have filled ends it as well, and another database that wants the slot.
  */
 static bool
-wait_ms(int64 ms, uint32 wait_event, bool until_full)
+wait_ms(int64 ms, uint32 wait_event, bool at_rest)
 {
 	int64		end = monotonic_ms() + ms;
 
@@ -208,30 +214,9 @@ wait_ms(int64 ms, uint32 wait_event, bool until_full)
 			return true;
 		if (monotonic_ms() >= end)
 			return false;
-		if (until_full && batch_is_full(&exporter.config, &exporter.next))
+		if (at_rest && rest_is_over())
 			return false;
 	}
-}
-
-/*
- * When to try again after one more failure, and when at the earliest: when the server says, where
- * it does. Where what was sent has left the queue, each attempt costs spans, and nobody's wish
- * makes it earlier.
- */
-static void
-schedule_retry(bool spans_stayed, long retry_after_ms)
-{
-	int64		now = monotonic_ms();
-	double		ms = BACK_OFF_MAX_MS;
-
-	if (exporter.failures < 6)
-		ms = Min(ms, BACK_OFF_MIN_MS << exporter.failures);
-	exporter.failures++;
-	ms *= 0.5 + 0.5 * pg_prng_double(&pg_global_prng_state);
-	ms = Max(ms, retry_after_ms);
-	exporter.retry_at = now + (int64) ms;
-	exporter.not_before = spans_stayed ? now + Max(retry_after_ms, FLUSH_INTERVAL_MS) :
-		exporter.retry_at;
 }
 
 /*
@@ -381,11 +366,11 @@ conclude(void)
 	}
 	if (outlook.accepted)
 	{
-		exporter.failures = 0;
+		retry_forget_failures();
 		exporter.trouble[0] = '\0';
 	}
 	if (outlook.stop)
-		schedule_retry(!outlook.spans_left, outlook.retry_after_ms);
+		retry_schedule(!outlook.spans_left, outlook.retry_after_ms);
 }
 
 /* Reads and sends what there is; false when that is nothing, or there is to be a pause. */
@@ -402,7 +387,7 @@ export_some(void)
 			return true;
 	}
 	conclude();
-	return !exporter.at_end && exporter.retry_at == 0;
+	return !exporter.at_end && !retry_is_scheduled();
 }
 
 static void
@@ -423,29 +408,24 @@ housekeeping(void)
 static void
 wait_for_retry(void)
 {
-	int64		now = monotonic_ms();
-
 	report_activity(STATE_IDLE, "waiting to try again");
-	while (now < exporter.retry_at)
+	while (retry_is_scheduled() && !retry_is_due(lifecycle_flush_wanted))
 	{
-		int64		next = now < exporter.not_before ? exporter.not_before : exporter.retry_at;
-
-		(void) wait_ms(Min(next - now, HOUSEKEEPING_INTERVAL_MS), wait_event_retry(), false);
+		(void) wait_ms(Min(retry_wait_ms(), HOUSEKEEPING_INTERVAL_MS), wait_event_retry(), false);
 		housekeeping();
-		now = monotonic_ms();
-		if (now >= exporter.not_before && lifecycle_flush_wanted())
-			break;
 	}
-	exporter.retry_at = 0;
+	retry_at_once();
 }
 
-/* Leaves when there has been nothing to do for long enough. */
+/* Leaves when there has been nothing to do for long enough, or another database wants the slot. */
 static void
 leave_if_idle(void)
 {
 	int64		now = monotonic_ms();
+	SlotDemand	demand = slot_queue_attend();
 
-	if (now - exporter.idle_since < exporter.config.idle_timeout_ms)
+	if (demand == SLOT_IS_WANTED ? now < exporter.turn_ends :
+		demand == SLOT_IS_KEPT || now - exporter.idle_since < exporter.config.idle_timeout_ms)
 		return;
 	if (!exporter.config.enabled)
 		lifecycle_leave();
@@ -467,7 +447,7 @@ rest(void)
 	exporter.woken = false;
 	if (!woken)
 		woken = wait_ms(busy ? 0 : Max(exporter.config.schedule_delay_ms, 1), wait_event_idle(),
-						exporter.config.enabled);
+						true);
 	exporter.at_end = false;
 	if ((woken && lifecycle_flush_wanted()) || pacing_is_due(&exporter.whole_passes))
 		begin_whole_pass();
@@ -505,22 +485,22 @@ export_or_rest(void)
 	MemoryContextReset(exporter.step_context);
 	MemoryContextSwitchTo(exporter.step_context);
 	attend();
-	if (exporter.retry_at == 0 && exporter.trouble[0] && !exporter.trouble_noted)
+	if (!retry_is_scheduled() && exporter.trouble[0] && !exporter.trouble_noted)
 	{
 		settle_error(exporter.trouble, &exporter.config);
 		exporter.trouble_noted = true;
 	}
-	if (!exporter.prepared && exporter.retry_at == 0)
+	if (!exporter.prepared && !retry_is_scheduled())
 		prepare();
 	if (!deliver_is_busy())
 		housekeeping();
-	if (exporter.retry_at != 0 && !deliver_is_busy())
+	if (retry_is_scheduled() && !deliver_is_busy())
 	{
 		wait_for_retry();
 		return;
 	}
 	if ((!exporter.config.enabled && !deliver_is_busy()) ||
-		(!export_some() && exporter.retry_at == 0))
+		(!export_some() && !retry_is_scheduled()))
 		rest();
 }
 
@@ -546,7 +526,7 @@ recover(void)
 	FreeErrorData(error);
 	exporter.trouble_noted = false;
 	begin_whole_pass();
-	schedule_retry(true, -1);
+	retry_schedule(true, -1);
 
 	/* Should it be housekeeping that fails, spans are exported all the same. */
 	exporter.next_housekeeping = monotonic_ms() + HOUSEKEEPING_PAUSE_MS;
@@ -575,6 +555,7 @@ otel_exporter_main(Datum arg)
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	lifecycle_start(DatumGetObjectId(arg));
+	exporter.turn_ends = monotonic_ms() + TURN_MS;
 
 	exporter.config_context = AllocSetContextCreate(TopMemoryContext, "otel exporter settings",
 													ALLOCSET_SMALL_SIZES);

@@ -20,10 +20,10 @@
 #include "storage/latch.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #include "compat.h"
+#include "monotonic.h"
 #include "queue/queue_tables.h"
 #include "queue/exporter_guard.h"
 #include "queue/exporter_state.h"
@@ -76,27 +76,26 @@ still_waiting(Relation queue, Snapshot since, ItemPointer from)
 static void
 flush_since(Relation queue, Snapshot since, Oid extension, int timeout_ms)
 {
-	TimestampTz start = GetCurrentTimestamp();
-	TimestampTz asked = 0;
+	const int64 end = monotonic_ms() + timeout_ms;
+	int64		ask_at = 0;
 	ItemPointerData from;
 	long		sleep_ms = FLUSH_POLL_MIN_MS;
 
 	ItemPointerSet(&from, 0, FirstOffsetNumber);
 	while (still_waiting(queue, since, &from))
 	{
-		TimestampTz now = GetCurrentTimestamp();
-		long		left = timeout_ms - TimestampDifferenceMilliseconds(start, now);
+		int64		now = monotonic_ms();
 
-		if (left <= 0)
+		if (now >= end)
 			break;
-		if (asked == 0 || TimestampDifferenceExceeds(asked, now, FLUSH_START_INTERVAL_MS))
+		if (now >= ask_at)
 		{
 			exporter_start_if_needed(extension);
 			exporter_wake();
-			asked = now;
+			ask_at = now + FLUSH_START_INTERVAL_MS;
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 Min(left, sleep_ms), PG_WAIT_EXTENSION);
+						 Min(end - now, sleep_ms), PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		sleep_ms = Min(sleep_ms * 2, FLUSH_POLL_MAX_MS);

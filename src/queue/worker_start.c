@@ -12,10 +12,11 @@
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
+#include "monotonic.h"
 #include "queue/counter.h"
 #include "queue/exporter_guard.h"
+#include "queue/slot_queue.h"
 #include "queue/start_claim.h"
 #include "queue/worker_start.h"
 #include "settings.h"
@@ -79,26 +80,28 @@ guard_is_free(const LOCKTAG *guard)
 }
 
 /*
- * Counts, where that is allowed, and now and then logs that no worker could be registered.  The
- * status view reads the count.  False when there was nothing to complain of: the exporter that
- * another session started may have taken the last slot.
+ * Has the database wait for a slot; counts, where that is allowed, and logs that no worker could be
+ * registered, once for all sessions of the database until its exporter starts.  The status view
+ * reads the count.  False when there was nothing to complain of: the exporter that another session
+ * started may have taken the last slot.
  */
 static bool
 complain_no_slot(const LOCKTAG *guard)
 {
-	static TimestampTz last_complaint;
-	TimestampTz now = GetCurrentTimestamp();
+	static int64 next_complaint;
 
-	if (last_complaint != 0 &&
-		!TimestampDifferenceExceeds(last_complaint, now, COMPLAINT_INTERVAL_MS))
+	/* The second condition is for a server that cannot write the queue for slots. */
+	if (slot_queue_joined() || monotonic_ms() < next_complaint)
 		return true;
-	last_complaint = now;
 	for (int i = 0; i < START_TRIES; i++)
 	{
 		if (!guard_is_free(guard))
 			return false;
 		pg_usleep(START_RETRY_US);
 	}
+	if (!slot_queue_join(MyDatabaseId))
+		return true;
+	next_complaint = monotonic_ms() + COMPLAINT_INTERVAL_MS;
 	if (!XactReadOnly && !IsInParallelMode())
 		(void) counter_add("exporter_start_failures", 1);
 	ereport(LOG,
@@ -139,7 +142,7 @@ exporter_start_if_needed(Oid extension_oid)
 
 	exporter_describe(&worker, MyDatabaseId, 0);
 	old = MemoryContextSwitchTo(TopMemoryContext);	/* the handle outlives the transaction */
-	if (!RegisterDynamicBackgroundWorker(&worker, &fresh))
+	if (slot_queue_serve() || !RegisterDynamicBackgroundWorker(&worker, &fresh))
 	{
 		start_claim_drop();
 		starts = !complain_no_slot(&guard);

@@ -1,11 +1,13 @@
 # A wall clock that is set back stops nothing: an exporter at rest, one that backs off, a request that
-# hangs, and the way it makes for DROP DATABASE.
+# hangs, the way it makes for DROP DATABASE, and who waits in force_flush().
 use strict;
 use warnings;
 use OtelExport;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Session;
 use Test::More;
+use Time::HiRes qw(time);
 
 plan skip_all => 'needs LD_PRELOAD' if $^O ne 'linux';
 
@@ -78,7 +80,16 @@ is($node->psql('postgres', 'DROP DATABASE other'), 0,
 
 $receiver->answer({ status => 503, times => 0 });
 OtelExport::record($node, 'never', 1);
-$node->safe_psql('postgres', 'SELECT otel.force_flush(20)');
+my $session = Session->new($node, 'postgres');
+my $began = time;
+$session->tell('SELECT otel.force_flush(4000)');
+OtelExport::wait_sql($node, q{SELECT count(*) = 1 FROM pg_stat_activity
+	WHERE state = 'active' AND query ~ '^SELECT otel.force_flush' AND wait_event = 'Extension'});
+set_back(16000);
+$session->answer;
+cmp_ok(time - $began, '<', 20,
+	'force_flush() returns after its time-out when the clock is set back meanwhile');
+$session->quit;
 OtelExport::set($node, 'otel.exporter_idle_timeout = 100');
 $receiver->answer();
 arrived('never', 'a reload ends the back-off after the clock was set back');
