@@ -5,18 +5,55 @@
  * are there (or once for each, when it rewrites the table).  Those rows are not of the migration's
  * making, so they must not be linked to it.  There is no executor running then, which tells this
  * from the queries of functions that the ALTER TABLE calls.
+ *
+ * In the session of a migration, that default is often what loads the library: none of our hooks
+ * saw its ALTER TABLE begin, and none will see it end.  But the portal knows what it runs.  (An
+ * ALTER TABLE inside DO or a function has no portal of its own, so the first one of a session is
+ * not recognized where it loads the library.)
  */
 #include "postgres.h"
 
 #include "executor/executor.h"
 #include "nodes/parsenodes.h"
+#include "tcop/pquery.h"
+#include "utils/portal.h"
 
 #include "capture/alter_table.h"
 #include "compat.h"
 
 bool		alter_table_evaluating = false;
 
+/* alter_table_evaluating was set when the library was loaded, so only the portal can end it. */
+static bool loaded_by_alter_table = false;
+
 static ExecutorRun_hook_type next_executor_run = NULL;
+
+static bool
+portal_runs_alter_table(void)
+{
+	ListCell   *lc;
+
+	if (ActivePortal == NULL)
+		return false;
+	foreach(lc, ActivePortal->stmts)
+	{
+		PlannedStmt *planned = lfirst_node(PlannedStmt, lc);
+		Node	   *utility = planned->utilityStmt;
+
+		if (utility != NULL && IsA(utility, AlterTableStmt))
+			return true;
+	}
+	return false;
+}
+
+/* After alter_table_evaluating: is that still so?  Only the inline function calls this. */
+bool
+alter_table_confirmed(void)
+{
+	if (loaded_by_alter_table && !portal_runs_alter_table())
+		alter_table_evaluating = loaded_by_alter_table = false;
+	return alter_table_evaluating;
+}
 
 bool
 alter_table_enter(const Node *statement, bool *former)
@@ -63,6 +100,7 @@ executor_run(EXECUTOR_RUN_PARAMETERS)
 void
 alter_table_install(void)
 {
+	alter_table_evaluating = loaded_by_alter_table = portal_runs_alter_table();
 	next_executor_run = ExecutorRun_hook;
 	ExecutorRun_hook = executor_run;
 }

@@ -8,6 +8,7 @@
 #include "nodes/plannodes.h"
 
 extern bool alter_table_evaluating;
+extern bool alter_table_confirmed(void);
 
 /*
  * True while ALTER TABLE evaluates defaults and USING expressions for rows that are there
@@ -17,7 +18,7 @@ extern bool alter_table_evaluating;
 static inline bool
 alter_table_is_evaluating(void)
 {
-	return alter_table_evaluating;
+	return alter_table_evaluating && alter_table_confirmed();
 }
 
 /*

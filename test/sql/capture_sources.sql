@@ -209,6 +209,29 @@ CREATE DOMAIN traced AS otel.trace_context DEFAULT otel.current_trace_context();
 ALTER TABLE parts DETACH PARTITION part;
 ALTER TABLE part ADD COLUMN third traced :from_1;
 SELECT count(*), count(third) FROM part;
+-- a session whose first use of the library is the ALTER TABLE, as that of a migration
+\c -
+ALTER TABLE old ADD COLUMN
+    fresh otel.trace_context DEFAULT otel.current_trace_context() :from_1;
+INSERT INTO old (id) VALUES (5) :from_2;
+COPY old (id) FROM stdin;
+6
+\.
+ALTER TABLE old ADD COLUMN again text
+    DEFAULT otel.traceparent(otel.current_trace_context()) :from_1;
+INSERT INTO old (id) VALUES (7) :from_2;
+SELECT id, right(otel.trace_id(fresh), 1) AS fresh,
+       right(otel.trace_id(otel.from_traceparent(again)), 1) AS again
+  FROM old WHERE id > 3 ORDER BY id;
+\c -
+BEGIN\; ALTER TABLE old ADD COLUMN
+    in_message otel.trace_context DEFAULT otel.current_trace_context() :from_1\;
+    INSERT INTO old (id) VALUES (8)\; COMMIT;
+\c -
+ALTER TABLE old ADD COLUMN failed otel.trace_context DEFAULT otel.current_trace_context(),
+    ALTER COLUMN id TYPE int USING (1 / (id - id)) :from_1;
+INSERT INTO old (id) VALUES (9) :from_2;
+SELECT id, right(otel.trace_id(in_message), 1) AS in_message FROM old WHERE id > 6 ORDER BY id;
 DROP VIEW now, why;
 DROP TABLE old, log, parts, part;
 DROP DOMAIN traced;
