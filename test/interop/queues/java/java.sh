@@ -22,12 +22,13 @@ prepare_java()
 		cp pom.xml lib
 	fi
 	mkdir -p classes
-	javac -proc:none -cp 'lib/*' -d classes "$HERE"/java/*.java >&2
+	documented namastack ../java/documented/namastack
+	javac -proc:none -cp 'lib/*' -d classes "$HERE"/java/*.java documented/namastack/*.java >&2
 	cp "$HERE/java/logback.xml" classes
 	cd "$WORK"
 }
 
-# Debezium reads the write-ahead log, at a level that costs the other tests' server too much.
+# Debezium reads the write-ahead log, at a level that the suite's server does not have.
 run_java()
 {
 	local cluster=(env)
