@@ -40,7 +40,7 @@ function unsampledRequest(work) {
         traceId: '4bf92f3577b34da6a3ce929d0e0e4736', spanId: '00f067aa0ba902b7',
         traceFlags: 0, isRemote: true,
     };
-    return context.with(trace.setSpanContext(ROOT_CONTEXT, parent), work);
+    return context.with(trace.setSpanContext(ROOT_CONTEXT, parent), async () => { await work(); });
 }
 
 // The contexts of the rows since the last call.
@@ -55,13 +55,17 @@ function statement({ attributes }) {
     return attributes['db.statement'] ?? attributes['db.query.text'] ?? '';
 }
 
-// The client spans of INSERTs since the last call.
-function clientSpans() {
-    const spans = exporter.getFinishedSpans()
-        .filter((span) => /insert/i.test(statement(span)))
-        .map((span) => traceparent(span.spanContext()));
+// The spans that ended since the last call.
+function finishedSpans() {
+    const spans = exporter.getFinishedSpans();
     exporter.reset();
     return spans;
+}
+
+// The client spans of INSERTs since the last call.
+function clientSpans() {
+    return finishedSpans().filter((span) => /insert/i.test(statement(span)))
+        .map((span) => traceparent(span.spanContext()));
 }
 
 // Each row has a client span, of the trace of the request that runs work.
@@ -76,6 +80,18 @@ async function eachIsAClientSpan(pool, name, work, rows = 1) {
         `${name}: each row is a client span of its request's`);
 }
 
+// How many of 20 requests at once have another's context, or none; insert(payload) inserts a row.
+async function wrongContexts(pool, insert) {
+    const spans = await Promise.all(
+        Array.from({ length: 20 }, (_, i) => request(() => insert(String(i)))));
+    const { rows } = await pool.query(
+        'WITH gone AS (DELETE FROM jobs RETURNING payload, trace_context) ' +
+        'SELECT payload, trace_context::text AS context FROM gone');
+    const right = rows.filter((row) => row.context === traceparent(spans[row.payload]));
+    return spans.length - right.length;
+}
+
 module.exports = {
-    is, traceparent, request, unsampledRequest, recorded, clientSpans, eachIsAClientSpan,
+    is, traceparent, request, unsampledRequest, recorded, finishedSpans, clientSpans,
+    eachIsAClientSpan, wrongContexts,
 };

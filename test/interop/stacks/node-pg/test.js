@@ -6,11 +6,45 @@ const {
 } = require('./support');
 require('./tracing');
 const { Pool } = require('pg');
+const { from } = require('pg-copy-streams');
+const QueryStream = require('pg-query-stream');
+const { pipeline } = require('stream/promises');
+const { copyFrom } = require('./copy_from');
 const { inTransaction } = require('./in_transaction');
 
 const INSERT = 'INSERT INTO jobs (payload) VALUES ($1)';
 const NAMED = { name: 'insert_job', text: INSERT };
 const COMMENTED = `${INSERT} /* enqueue */`;
+
+const COPY = 'COPY jobs (payload) FROM STDIN';
+const TWO_ROWS = [Buffer.from('x\ny\n')];
+
+// COPY and query streams, which the instrumentation breaks where it adds comments.
+async function streams(pool) {
+    const client = await pool.connect();
+    const failure = new Promise((resolve) => client.once('error', resolve));
+    const broken = client.query(from(COPY));
+    const error = await Promise.race([failure, broken.then?.(() => null, (e) => e)]);
+    is(error?.message, 'COPY from stdin failed: No source stream defined',
+        'the instrumentation breaks a COPY stream without a name');
+    client.release(true);
+
+    await request(async () => {
+        const copying = await pool.connect();
+        await pipeline(TWO_ROWS, copyFrom(copying, COPY));
+        copying.release();
+    });
+    is(await recorded(pool), [null, null], 'COPY has no comment');
+    const span = await request(() => inTransaction(pool, async (copying) => {
+        await pipeline(TWO_ROWS, copyFrom(copying, COPY));
+        const select = Object.assign(new QueryStream('SELECT payload FROM jobs'), { name: 'read' });
+        const read = [];
+        for await (const row of copying.query(select)) read.push(row.payload);
+        is(read, ['x', 'y'], 'a query stream with a name works too');
+    }));
+    is(await recorded(pool), Array(2).fill(traceparent(span)),
+        'inTransaction(): COPY has the request\'s span');
+}
 
 async function main() {
     const pool = new Pool({ max: 2 });
@@ -56,6 +90,7 @@ async function main() {
     await unsampledRequest(() => pool.query(INSERT, ['x']));
     is((await recorded(pool))[0]?.slice(-2), '00',
         'an unsampled request\'s row says that it is not sampled');
+    await streams(pool);
     await pool.end();
 }
 
