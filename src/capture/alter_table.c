@@ -3,8 +3,9 @@
  *
  * ADD COLUMN … DEFAULT otel.current_trace_context() evaluates the default once for all rows that
  * are there (or once for each, when it rewrites the table).  Those rows are not of the migration's
- * making, so they must not be linked to it.  There is no executor running then, which tells this
- * from the queries of functions that the ALTER TABLE calls.
+ * making, so they must not be linked to it.  No executor runs then, or only that of a SELECT by
+ * which a function in the expression computes its value.  Rows that a function or an event trigger
+ * inserts meanwhile are the migration's own: what changes rows is never the ALTER TABLE itself.
  *
  * In the session of a migration, that default is often what loads the library: none of our hooks
  * saw its ALTER TABLE begin, and none will see it end.  But the portal knows what it runs.  (An
@@ -74,8 +75,7 @@ executor_run(EXECUTOR_RUN_PARAMETERS)
 {
 	bool		former = alter_table_evaluating;
 
-	alter_table_evaluating = false;
-	if (!former)
+	if (!former || (query->operation == CMD_SELECT && !query->plannedstmt->hasModifyingCTE))
 	{
 		if (next_executor_run)
 			next_executor_run(EXECUTOR_RUN_ARGUMENTS);
@@ -83,6 +83,7 @@ executor_run(EXECUTOR_RUN_PARAMETERS)
 			standard_ExecutorRun(EXECUTOR_RUN_ARGUMENTS);
 		return;
 	}
+	alter_table_evaluating = false;
 	PG_TRY();
 	{
 		if (next_executor_run)

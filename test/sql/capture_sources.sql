@@ -153,12 +153,22 @@ DO $$ BEGIN
 END $$;
 INSERT INTO old VALUES (4);
 COMMIT;
+CREATE FUNCTION not_inlined() RETURNS otel.trace_context LANGUAGE sql STABLE SECURITY DEFINER
+    AS 'SELECT otel.current_trace_context()';
+CREATE FUNCTION by_query() RETURNS otel.trace_context LANGUAGE plpgsql STABLE
+    AS 'BEGIN RETURN (SELECT otel.current_trace_context() FROM pg_catalog.pg_am LIMIT 1); END';
+ALTER TABLE old ADD COLUMN by_function otel.trace_context DEFAULT not_inlined(),
+    ADD COLUMN by_query otel.trace_context DEFAULT by_query() :from_1;
+INSERT INTO old (id) VALUES (5) :from_2;
 SELECT id, right(otel.trace_id(trace_context), 1) AS context,
        right(otel.trace_id(rewritten), 1) AS rewritten,
        right(otel.trace_id(otel.from_traceparent(as_text)), 1) AS as_text,
        right(otel.trace_id(in_transaction), 1) AS in_transaction,
-       right(otel.trace_id(in_do), 1) AS in_do
+       right(otel.trace_id(in_do), 1) AS in_do,
+       right(otel.trace_id(by_function), 1) AS by_function,
+       right(otel.trace_id(by_query), 1) AS by_query
   FROM old ORDER BY id;
+DELETE FROM old WHERE id = 5;
 -- what a function or an event trigger inserts meanwhile is the client's
 CREATE FUNCTION note_row(i int) RETURNS text LANGUAGE plpgsql AS $$
     BEGIN
@@ -235,4 +245,4 @@ SELECT id, right(otel.trace_id(in_message), 1) AS in_message FROM old WHERE id >
 DROP VIEW now, why;
 DROP TABLE old, log, parts, part;
 DROP DOMAIN traced;
-DROP FUNCTION note_row, note_ddl;
+DROP FUNCTION note_row, note_ddl, not_inlined, by_query;
