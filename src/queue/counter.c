@@ -6,14 +6,18 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_sequence.h"
+#include "common/int.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "queue/counter.h"
 
@@ -47,6 +51,29 @@ last_value(Oid relid)
 	return fcinfo->isnull ? 0 : DatumGetInt64(value);
 }
 
+/*
+ * Where a sum is beyond what somebody lets the sequence reach, its bound: an error would keep
+ * what goes with the count, such as queuing spans, from ever being done.
+ */
+static int64
+sum_within_bounds(Oid relid, int64 count)
+{
+	HeapTuple	tuple;
+	int64		sum;
+
+	if (pg_add_s64_overflow(last_value(relid), count, &sum))
+		sum = PG_INT64_MAX;
+	tuple = SearchSysCache1(SEQRELID, ObjectIdGetDatum(relid));
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_sequence bounds = (Form_pg_sequence) GETSTRUCT(tuple);
+
+		sum = Min(Max(sum, bounds->seqmin), bounds->seqmax);
+		ReleaseSysCache(tuple);
+	}
+	return sum;
+}
+
 bool
 counter_add(const char *sequence, int64 count)
 {
@@ -66,7 +93,7 @@ counter_add(const char *sequence, int64 count)
 	GetUserIdAndSecContext(&user, &security);
 	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, security | SECURITY_LOCAL_USERID_CHANGE);
 	(void) DirectFunctionCall2(setval_oid, ObjectIdGetDatum(relid),
-							   Int64GetDatum(last_value(relid) + count));
+							   Int64GetDatum(sum_within_bounds(relid, count)));
 	SetUserIdAndSecContext(user, security);
 	UnlockRelationOid(relid, ShareUpdateExclusiveLock);
 	return true;

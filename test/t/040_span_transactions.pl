@@ -300,6 +300,22 @@ BEGIN
 END $$});
 is_all_accounted_for(31500, 'spans of subtransactions that roll back');
 
+# ---- a count that an administrator has bounded ----
+for my $bounds ('MAXVALUE ' . ($counted + 3), 'MAXVALUE 9223372036854775807')
+{
+	my $maximum = $bounds =~ s/MAXVALUE //r;
+	$b->ask("ALTER SEQUENCE otel.dropped_spans $bounds");
+	$b->ask("SELECT setval('otel.dropped_spans', $maximum - 2)");
+	$a->ask(q{BEGIN; SELECT count(otel.record_span('many', now())) FROM generate_series(1, 10100); ROLLBACK});
+	queued();
+	$a->ask(q{SELECT otel.record_span('after it', now()) IS NOT NULL});
+	is($a->told, '', "a count of dropped spans near its $bounds warns nobody");
+	like(queued(), qr/after it 0$/, "… and spans are queued on");
+	is($b->ask('SELECT last_value FROM otel.dropped_spans'), $maximum,
+		"the count of dropped spans stops at its $bounds");
+}
+$b->ask("SELECT setval('otel.dropped_spans', $counted)");
+
 # ---- a full queue that nothing exports ----
 $node->safe_psql('postgres', q{ALTER DATABASE postgres SET otel.queue_max_size = '256kB'});
 $node->safe_psql('postgres', q{SELECT count(otel.record_span('filler', now(), attributes => jsonb_build_object('i', i))) FROM generate_series(1, 1000) i}) for 1 .. 5;
