@@ -72,7 +72,7 @@ otel_record_wait(PG_FUNCTION_ARGS)
 	const Span *processing;
 	TimestampTz now;
 
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+	if (span_flushing || PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_VOID();
 	start.parent = span_arg_context(fcinfo, 0);
 	if (!trace_context_is_sampled(start.parent) ||

@@ -11,6 +11,7 @@
 #include "capture/current_context.h"
 #include "settings.h"
 #include "span_api/span_args.h"
+#include "spans/span_flush.h"
 
 /*
  * OTLP has times as unsigned nanoseconds since 1970; signed ones, which readers use, end in 2262.
@@ -168,6 +169,8 @@ span_arg_span(FunctionCallInfo fcinfo, int n)
 	struct varlena *context = span_arg_context(fcinfo, n);
 	Span	   *span = context ? span_find(context) : span_stack_top();
 
+	if (span_flushing)
+		return NULL;
 	if (span && span_can_end(span))
 		return span;
 	if (otel_sdk_disabled)

@@ -50,7 +50,8 @@ extern SpanStatus span_arg_status(FunctionCallInfo fcinfo, int n);
 
 /*
  * The span an argument names: NULL is the innermost.  Returns NULL, after a warning, when there is
- * none that can still be changed, and NULL without one when the SDK is disabled.
+ * none that can still be changed, and NULL without one when the SDK is disabled or spans are being
+ * written to the queue.
  */
 extern Span *span_arg_span(FunctionCallInfo fcinfo, int n);
 

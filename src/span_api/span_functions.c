@@ -2,7 +2,8 @@
  * span_functions.c: the SQL functions for spans.
  *
  * Each reads its arguments (span_args.c) and then changes one span (span.c).  None is strict: a
- * NULL argument means its default.
+ * NULL argument means its default.  While spans are being written to the queue, when only the
+ * expression of an index on it can call them, they do nothing.
  */
 #include "postgres.h"
 
@@ -42,6 +43,8 @@ otel_start_span(PG_FUNCTION_ARGS)
 	SpanStart	start = {0};
 	Datum		context;
 
+	if (span_flushing)
+		PG_RETURN_NULL();
 	set_name(&start, span_arg_name(fcinfo, 0));
 	start.links = span_arg_links(fcinfo, 1, &start.nlinks);
 	start.kind = span_arg_kind(fcinfo, 2);
@@ -91,6 +94,8 @@ otel_record_span(PG_FUNCTION_ARGS)
 	Span	   *span;
 	Datum		context;
 
+	if (span_flushing)
+		PG_RETURN_NULL();
 	set_name(&start, span_arg_name(fcinfo, 0));
 	start.start_time = span_arg_time(fcinfo, 1);
 	end_time = span_arg_time(fcinfo, 2);

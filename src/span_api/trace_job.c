@@ -184,7 +184,7 @@ otel_trace_job(PG_FUNCTION_ARGS)
 	SpanStart	start = {0};
 	const char *name = span_arg_name(fcinfo, 0);
 	const char *job = span_arg_text(fcinfo, 1);
-	uint64		serial;
+	uint64		serial = 0;		/* no span's */
 	Span	   *span;
 
 	if (job == NULL)
@@ -198,7 +198,8 @@ otel_trace_job(PG_FUNCTION_ARGS)
 	start.kind = span_arg_kind(fcinfo, 4);
 	start.parent = capture_current_context();
 	start.start_time = GetCurrentTimestamp();
-	serial = span_start(&start, true)->serial;
+	if (!span_flushing)
+		serial = span_start(&start, true)->serial;
 
 	PG_TRY();
 	{

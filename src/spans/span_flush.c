@@ -399,7 +399,7 @@ span_flush_bound_waiting(void)
 {
 	static bool warned = false;
 
-	if (!waiting_exceeds(1))
+	if (span_flushing || !waiting_exceeds(1))
 		return;
 	append_early();
 	if (!waiting_exceeds(2))

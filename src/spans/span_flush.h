@@ -21,7 +21,10 @@ typedef enum FlushOccasion
 	FLUSH_AT_PREPARE			/* ... and only what ended in this transaction is appended */
 } FlushOccasion;
 
-/* Is a flush under way?  The callbacks of its own subtransaction are then none of the spans'. */
+/*
+ * Is a flush under way?  The callbacks of its own subtransaction are then none of the spans', and
+ * the span functions do nothing: an administrator's index on the queue may call them.
+ */
 extern bool span_flushing;
 
 /*

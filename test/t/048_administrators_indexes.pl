@@ -134,6 +134,44 @@ like($error, qr/canceling statement due to statement timeout/,
 $node->safe_psql('postgres', q{DROP INDEX otel.handles;
 	DELETE FROM otel.span_queue WHERE name = 'handled'});
 
+# A function that itself uses spans, among them the very one whose row is being written: in the
+# middle of a COMMIT they all do nothing.
+$node->safe_psql('postgres', q{
+	CREATE FUNCTION runs_job() RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+			CALL otel.trace_job('a job', 'SELECT 1');
+		END $$;
+	CREATE FUNCTION uses_spans(name text, written otel.trace_context) RETURNS text
+		IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN
+			ASSERT otel.start_span('within') IS NULL AND otel.record_span('within', now()) IS NULL;
+			PERFORM otel.record_wait(written, now());
+			PERFORM otel.set_attributes('{"from": "index"}', written),
+				otel.add_event('from an index', span => written),
+				otel.update_name('renamed', written),
+				otel.end_span('error', 'by an index', span => written),
+				otel.discard_span(written), otel.end_span(), otel.discard_span();
+			PERFORM public.runs_job();
+			RETURN name;
+		END $$;
+	CREATE INDEX uses_spans ON otel.span_queue (public.uses_spans(name, context))
+		WHERE name IN ('ended', 'of the transaction')});
+$session->ask(q{SELECT otel.start_span('of the session', scope => 'session')});
+$session->ask(q{
+	BEGIN;
+	SELECT otel.start_span('of the transaction'), otel.record_span('ended', now())});
+$session->ask('COMMIT');
+unlike($session->told, qr/could not be queued/,
+	'a span is queued where an index has a function that uses spans');
+is($node->safe_psql('postgres', q{SELECT string_agg(name, ', ' ORDER BY name) FROM otel.span_queue
+		WHERE attributes IS NULL AND events IS NULL AND status_code = 0 AND start_time
+			> (SELECT max(start_time) FROM otel.span_queue WHERE name = 'as owner')}),
+	'ended, of the transaction',
+	'… which neither changes those that are written nor adds any');
+$session->ask('SELECT otel.end_span()');
+is($session->ask('SELECT otel.current_trace_context() IS NULL'), 't',
+	'… nor ends any, nor leaves any open');
+$node->safe_psql('postgres', q{DROP INDEX otel.uses_spans;
+	DELETE FROM otel.span_queue WHERE name IN ('ended', 'of the transaction', 'of the session')});
+
 # The exporter moves the rows.
 $receiver->answer({ status => 404 });
 $offset = -s $node->logfile;
