@@ -5,6 +5,7 @@
 
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
 #include "tcop/utility.h"
 
 #include "capture/alter_table.h"
@@ -13,6 +14,7 @@
 #include "compat.h"
 #include "queue/worker_start.h"
 #include "settings.h"
+#include "spans/span_flush.h"
 #include "spans/span_scope.h"
 
 OTEL_LINKS_MODULE_MAGIC("otel_links");
@@ -51,6 +53,17 @@ run_and_leave(bool former, PlannedStmt *pstmt, const char *query, bool read_only
 	alter_table_leave(former);
 }
 
+/* Rows of the queue that the statement, when it is ROLLBACK PREPARED, is about to take along. */
+static int64
+rows_to_lose(const Node *statement)
+{
+	const TransactionStmt *transaction = (const TransactionStmt *) statement;
+
+	if (!IsA(statement, TransactionStmt) || transaction->kind != TRANS_STMT_ROLLBACK_PREPARED)
+		return 0;
+	return span_flush_prepared_rows(transaction->gid);
+}
+
 static void
 process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
@@ -58,6 +71,7 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 {
 	/* the statement may be gone when it has run */
 	bool		is_reset = span_scope_is_reset(pstmt->utilityStmt);
+	int64		rows = rows_to_lose(pstmt->utilityStmt);
 	bool		former;
 
 	if (context == PROCESS_UTILITY_TOPLEVEL)
@@ -66,6 +80,7 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 		run_and_leave(former, pstmt, query, read_only_tree, context, params, env, dest, qc);
 	else
 		run_utility(pstmt, query, read_only_tree, context, params, env, dest, qc);
+	span_flush_rolled_back_prepared(rows);
 	if (is_reset)
 		span_scope_end(true);
 }

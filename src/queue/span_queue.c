@@ -48,12 +48,8 @@ forget_queue(Datum arg, Oid relid)
 		queue_oid = InvalidOid;
 }
 
-/*
- * The table's oid, or InvalidOid.  A table of that name counts only when it belongs to the
- * extension: after a DROP EXTENSION a session still has this library.
- */
-static Oid
-find_queue(void)
+Oid
+queue_find(void)
 {
 	static bool registered = false;
 	Oid			schema;
@@ -155,7 +151,7 @@ lock_toast(Relation queue)
 QueueOpenResult
 queue_open(Relation *queue, Oid *extension)
 {
-	Oid			relid = find_queue();
+	Oid			relid = queue_find();
 	char	   *mismatch;
 
 	if (!OidIsValid(relid))
@@ -163,10 +159,10 @@ queue_open(Relation *queue, Oid *extension)
 	if (!lock_soon(relid))
 		return QUEUE_BUSY;
 	/* Taking the lock may have told us that the table went away. */
-	if (relid != find_queue() || (*queue = try_table_open(relid, NoLock)) == NULL)
+	if (relid != queue_find() || (*queue = try_table_open(relid, NoLock)) == NULL)
 	{
 		UnlockRelationOid(relid, RowExclusiveLock);
-		return OidIsValid(find_queue()) ? QUEUE_BUSY : queue_not_found();
+		return OidIsValid(queue_find()) ? QUEUE_BUSY : queue_not_found();
 	}
 	mismatch = queue_table_mismatch(&span_queue_table, *queue);
 	if (mismatch)

@@ -16,6 +16,12 @@ typedef enum QueueOpenResult
 } QueueOpenResult;
 
 /*
+ * The table's oid, or InvalidOid.  A table of that name counts only when it belongs to the
+ * extension: after a DROP EXTENSION a session still has this library.
+ */
+extern Oid	queue_find(void);
+
+/*
  * Opens the queue for appending, waiting a millisecond at most for each lock that appending
  * needs: those of the table, of its TOAST table, and of the indexes of both.  *extension is the
  * extension's oid.  The locks are held to the transaction's end.

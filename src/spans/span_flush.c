@@ -19,7 +19,9 @@
 
 #include "access/parallel.h"
 #include "access/table.h"
+#include "access/twophase.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "miscadmin.h"
 #include "storage/proc.h"
 #include "utils/memutils.h"
@@ -27,11 +29,13 @@
 #include "utils/snapmgr.h"
 
 #include "compat.h"
+#include "queue/prepared_rows.h"
 #include "queue/span_queue.h"
 #include "queue/worker_start.h"
 #include "settings.h"
 #include "spans/late_interrupts.h"
 #include "spans/span.h"
+#include "spans/span_exit.h"
 #include "spans/span_flush.h"
 #include "spans/span_row.h"
 
@@ -116,6 +120,64 @@ span_flush_count_dropped(void)
 		return false;
 	dropped = 0;
 	return true;
+}
+
+/* What could not be counted, such as for a page that cannot be read, is in the log at least. */
+static void
+log_uncounted(const char *gid, const ErrorData *error)
+{
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("spans of the prepared transaction \"%s\" could not be counted: %s",
+					gid, error->message)));
+}
+
+/*
+ * In a subtransaction, with interrupts held: whatever goes wrong, the user's ROLLBACK PREPARED has
+ * its turn.
+ */
+int64
+span_flush_prepared_rows(const char *gid)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile int64 rows = 0;
+
+	if (max_prepared_xacts == 0 || IsTransactionBlock() || IsSubTransaction() ||
+		RecoveryInProgress())
+		return 0;				/* there it fails */
+	late_interrupts_hold();
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		rows = prepared_rows_count(gid);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		late_interrupts_hold_again();
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		log_uncounted(gid, error);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+	late_interrupts_resume(false);
+	return rows;
+}
+
+void
+span_flush_rolled_back_prepared(int64 rows)
+{
+	if (rows > 0)
+		span_exit_init();
+	dropped += rows;
 }
 
 /* ---- appending ---- */
