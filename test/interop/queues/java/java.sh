@@ -1,17 +1,11 @@
-# java.sh: what ../run needs for the queues in Java; sourced by it.
-#
-#   is_java QUEUE      is there a class for the queue?
-#   prepare_java       fetches what they need, and compiles all of them
-#   run_java QUEUE     runs one; prints TAP
+# java.sh: what ../run needs for the queues in Java; sourced by it.  All of them are compiled.
 
-is_java() { [ -e "$HERE/java/$(sed -E 's/(^|-)(.)/\U\2/g' <<<"$1").java" ]; }
+QUEUES[java]='db-scheduler jobrunr quartz spring-modulith namastack debezium'
 
 prepare_java()
 {
 	command -v javac >/dev/null || die "javac is missing: install a JDK, version 17 or later"
 	command -v mvn >/dev/null || die "mvn is missing: install Maven"
-	mkdir -p "$WORK/java"
-	cd "$WORK/java"
 	if ! cmp -s "$HERE/java/pom.xml" lib/pom.xml; then
 		rm -rf lib old
 		cp "$HERE/java/pom.xml" .
@@ -22,10 +16,9 @@ prepare_java()
 		cp pom.xml lib
 	fi
 	mkdir -p classes
-	documented namastack ../java/documented/namastack
+	documented namastack
 	javac -proc:none -cp 'lib/*' -d classes "$HERE"/java/*.java documented/namastack/*.java >&2
 	cp "$HERE/java/logback.xml" classes
-	cd "$WORK"
 }
 
 # Debezium reads the write-ahead log, at a level that the suite's server does not have.
@@ -33,6 +26,5 @@ run_java()
 {
 	local cluster=(env)
 	[ "$1" != debezium ] || cluster=("$ROOT/scripts/cluster" -c wal_level=logical)
-	(cd "$WORK/java" && "${cluster[@]}" "$WORK/venv/bin/python3" "$HERE/java/java_test.py" "$1" \
-		"$ROOT/test/receiver")
+	"${cluster[@]}" "$(queue_python)" "$HERE/java/java_test.py" "$1" "$ROOT/test/receiver"
 }

@@ -18,7 +18,7 @@ from pgqueuer.models import Job  # noqa: E402
 from pgqueuer.ports.tracing import set_tracing_class  # noqa: E402
 from pgqueuer.queries import Queries  # noqa: E402
 
-sys.path.insert(0, str(pathlib.Path("documented", "pgqueuer_test").resolve()))
+sys.path.insert(0, str(pathlib.Path("documented", "pgqueuer").resolve()))
 from pool import create_pool  # noqa: E402
 
 

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 # kept from before an instrumentation replaces it
 connect = psycopg.Connection.connect
-QUEUE = pathlib.Path(sys.argv[0]).stem
+QUEUE = pathlib.Path(sys.argv[0]).stem.removesuffix("_test").replace("_", "-")
 exporter = InMemorySpanExporter()
 provider = TracerProvider()
 provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -70,7 +70,7 @@ async def until(condition):
 
 def new_database():
     """An empty database with the extension, which keeps its spans."""
-    name = f"queue_{QUEUE}"
+    name = "queue_" + QUEUE.replace("-", "_")
     with psycopg.connect(dbname="postgres", autocommit=True) as server:
         server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         server.execute(f"CREATE DATABASE {name}")

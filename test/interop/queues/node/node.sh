@@ -1,0 +1,12 @@
+# node.sh: what ../run needs for the queues of npm; sourced by it.  Among the packages is the
+# Node.js that they want.
+
+QUEUES[node]='graphile-worker pg-boss-10 pg-boss'
+
+prepare_node()
+{
+	cp "$HERE"/node/*.js* .
+	npm ci --no-audit --no-fund --loglevel=error >&2
+}
+
+run_node() { node_modules/.bin/node "$1.js"; }

@@ -1,0 +1,7 @@
+# python.sh: what ../run needs for the queues of PyPI; sourced by it.
+
+QUEUES[python]='procrastinate pgqueuer'
+
+prepare_python() { queue_python >/dev/null; }
+
+run_python() { "$(queue_python)" "$HERE/python/${1//-/_}_test.py"; }
