@@ -248,10 +248,12 @@ append_waiting(FlushOccasion occasion)
  * came upon?
  */
 static bool
-is_no_spans_fault(int sqlerrcode)
+is_no_spans_fault(const ErrorData *error)
 {
-	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
 	{
+		case ERRCODE_INTERNAL_ERROR:	/* so PostgreSQL calls a disk quota that is exceeded */
+			return error->saved_errno == EDQUOT || error->saved_errno == EFBIG;
 		case ERRCODE_TRANSACTION_ROLLBACK:
 		case ERRCODE_INSUFFICIENT_RESOURCES:
 		case ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE:
@@ -278,7 +280,7 @@ flush_failed(ErrorData *error)
 				(errcode(error->sqlerrcode),
 				 errmsg("spans could not be queued: %s", error->message),
 				 errhint("They wait for the session's next transaction.")));
-	if (span == NULL || is_no_spans_fault(error->sqlerrcode))
+	if (span == NULL || is_no_spans_fault(error))
 		return;
 	if (++span->failures < SPAN_MAX_FAILURES)
 		return;
