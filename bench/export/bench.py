@@ -6,6 +6,10 @@ request's arrival to the last one's answer; CPU is the exporter's own, from /pro
 then posts as many bodies of the size that the exporter's had.  The SDKs of Node.js and Python make
 their spans in the same process, so that their CPU includes that; what making costs here, in the
 session that records, stands in a line of its own.
+
+How far away the receiver is: one that answers after 0, 5, 20 and 50 ms, to the exporter and to
+Node.js's SDK in turn.  The SDK sends eight batches of 512 at once.  Here time is that of
+force_flush(), from a queue that is full to one that is empty.
 """
 
 import contextlib
@@ -28,6 +32,8 @@ HERE = pathlib.Path(__file__).parent
 BATCH = 512
 ROUNDS = 5
 TICK = os.sysconf("SC_CLK_TCK")
+DELAYS_MS = (0, 5, 20, 50)
+SLOW_COLLECTOR = HERE.parent / "scale" / "slow_collector.py"
 
 # Spans with that many links, and how many of them are about one second's work.
 SHAPES = {3: 150_000, 128: 12_000}
@@ -180,7 +186,7 @@ def record(connection, links, spans):
 
 
 def check_all_exported(connection):
-    """Else the numbers are of fewer spans than they say."""
+    """Else the numbers are of fewer spans than they say, or of some that were sent twice."""
     left = connection.execute(
         "SELECT pending, failed, dropped, last_error FROM otel.export_status"
     ).fetchone()
@@ -325,6 +331,60 @@ def measure(connection, nginx, work, links, seconds):
     )
 
 
+@contextlib.contextmanager
+def slow_collector(delay_ms):
+    with subprocess.Popen(
+        [sys.executable, SLOW_COLLECTOR, str(delay_ms)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}/v1/traces"
+        process.stdin.close()
+
+
+def drain(connection, url, links, spans):
+    """Spans a second from the queue to a receiver that answers late; the exporter's memory."""
+    set_system(connection, exporter_otlp_traces_endpoint=url, traces_exporter="otlp")
+    wait_setting(connection, "otlp")
+    connection.execute(RECORD.format(links=links, spans=1))
+    connection.execute("SELECT otel.force_flush()")
+    connection.execute("UPDATE otel.exporter_state SET last_error = NULL")  # of the last receiver
+    set_system(connection, traces_exporter="none")
+    wait_setting(connection, "none")
+    record(connection, links, spans)
+    with Process(value(connection, "SELECT exporter_pid FROM otel.export_status")) as exporter:
+        start = time.monotonic()
+        set_system(connection, traces_exporter="otlp")
+        wait_setting(connection, "otlp")
+        connection.execute("SELECT otel.force_flush(600000)")
+        seconds = time.monotonic() - start
+    check_all_exported(connection)
+    return spans / seconds, exporter.peak_private
+
+
+def distance(connection, work, links, seconds):
+    """The exporter and Node.js's SDK in turn, with receivers that answer late."""
+    private = 0
+    title = f"{links} links a span, spans/s"
+    print(f"\n{title:34}" + "".join(f"{delay:>9} ms" for delay in DELAYS_MS))
+    rates = {"otel_links exporter": [], "Node.js SDK": []}
+    for delay in DELAYS_MS:
+        ours, theirs = [], []
+        for _ in range(3):
+            with slow_collector(delay) as url:
+                rate, memory = drain(connection, url, links, int(SHAPES[links] * seconds))
+                ours.append(rate)
+                private = max(private, memory)
+                node = run("node", work / "node/sdk.js", url, links, seconds)
+                theirs.append(node["spans"] / node["seconds"])
+        for name, measured in zip(rates, (ours, theirs)):
+            rates[name].append(statistics.median(measured))
+    for name, line_of in rates.items():
+        print(f"{name:34}" + "".join(f"{rate:12,.0f}" for rate in line_of))
+    print(f"exporter's private memory: at most {private:.1f} MiB")
+
+
 def main():
     work, seconds, load_seconds = pathlib.Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
     with (
@@ -340,6 +400,10 @@ def main():
             bsp_schedule_delay="10",
             queue_max_size="100GB",
         )
+        for links in SHAPES:
+            distance(connection, work, links, seconds)
+        if load_seconds == 0:
+            return
         for links in SHAPES:
             measure(connection, nginx, work, links, seconds)
         backlog(connection, nginx, int(350_000 * seconds))

@@ -11,34 +11,42 @@ import time
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n"
 
 
-def body_length(head):
+def header(head, wanted):
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")
-        if name.lower() == b"content-length":
-            return int(value)
-    return 0
+        if name.lower() == wanted:
+            return value.strip()
+    return b""
+
+
+def skip_body(stream, head, buffer):
+    """Reads what belongs to the request; Node.js's SDK sends it in chunks."""
+    if header(head, b"transfer-encoding").lower() == b"chunked":
+        while size := int(stream.readline(), 16):
+            stream.read(size + 2)
+        stream.readline()
+        return
+    left = int(header(head, b"content-length") or 0)
+    while left > 0:
+        got = stream.readinto(buffer[: min(left, len(buffer))])
+        if not got:
+            return
+        left -= got
 
 
 def serve(connection, delay):
     buffer = memoryview(bytearray(1 << 20))
-    pending = b""
-    with connection:
+    with connection, connection.makefile("rb", buffering=1 << 20) as stream:
         while True:
-            while b"\r\n\r\n" not in pending:
-                chunk = connection.recv(65536)
-                if not chunk:
-                    return
-                pending += chunk
-            head, _, rest = pending.partition(b"\r\n\r\n")
+            lines = []
+            while (line := stream.readline()) not in (b"\r\n", b""):
+                lines.append(line.strip())
+            if not line:
+                return
+            head = b"\r\n".join(lines)
             if b"100-continue" in head:
                 connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-            left = body_length(head) - len(rest)
-            while left > 0:
-                got = connection.recv_into(buffer[: min(left, len(buffer))])
-                if not got:
-                    return
-                left -= got
-            pending = rest[left:] if left < 0 else b""
+            skip_body(stream, head, buffer)
             time.sleep(delay)
             connection.sendall(ANSWER)
 

@@ -124,7 +124,8 @@ answer_set_error(Answer *answer, Outcome outcome, const char *message)
 }
 
 void
-answer_read(const HttpAnswer *raw, const RequestHeaders *headers, Answer *answer)
+answer_read(const HttpAnswer *raw, const RequestHeaders *headers, const ExporterConfig *config,
+			Answer *answer)
 {
 	switch (raw->end)
 	{
@@ -134,7 +135,18 @@ answer_read(const HttpAnswer *raw, const RequestHeaders *headers, Answer *answer
 			break;
 		case HTTP_BAD_URL:
 			answer_set_error(answer, OUTCOME_RETRY,
-							 "otel.exporter_otlp_endpoint is not an http or https URL");
+							 psprintf("%s: %s", config->url_problem, raw->error));
+			break;
+		case HTTP_BAD_CERTIFICATE:
+			answer_set_error(answer, OUTCOME_RETRY,
+							 psprintf("otel.exporter_otlp_certificate cannot be used: %s",
+									  raw->error));
+			break;
+		case HTTP_BAD_CLIENT_CERTIFICATE:
+			answer_set_error(answer, OUTCOME_RETRY,
+							 psprintf("otel.exporter_otlp_client_certificate with "
+									  "otel.exporter_otlp_client_key cannot be used: %s",
+									  raw->error));
 			break;
 		case HTTP_RESPONSE_TOO_LARGE:
 			answer_set_error(answer, OUTCOME_REFUSED,

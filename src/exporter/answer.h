@@ -29,7 +29,8 @@ typedef struct Answer
 } Answer;
 
 /* Reads what came of a request with these headers, whose values the message does not show. */
-extern void answer_read(const HttpAnswer *raw, const RequestHeaders *headers, Answer *answer);
+extern void answer_read(const HttpAnswer *raw, const RequestHeaders *headers,
+						const ExporterConfig *config, Answer *answer);
 
 /* An answer that never came, or that nobody could give. */
 extern void answer_set_error(Answer *answer, Outcome outcome, const char *message);

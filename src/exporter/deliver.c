@@ -41,7 +41,7 @@
 #define STEP_MS 500
 
 /* All batches under way may have so many bytes, unless one alone has more. */
-#define MAX_BYTES_UNDER_WAY (8 * 1024 * 1024)
+#define MAX_BYTES_UNDER_WAY (4 * 1024 * 1024)
 
 /* How many requests of one batch may get a 400, and how many while none of it was taken. */
 #define MAX_BAD_REQUESTS 64
@@ -508,7 +508,7 @@ deliver_step(const ExporterConfig *config, void (*tick) (void))
 		size_t		size = request->size;
 		Answer		answer;
 
-		answer_read(&raw, &request->headers, &answer);
+		answer_read(&raw, &request->headers, config, &answer);
 		MemoryContextDelete(request->context);
 		d->under_way--;
 		handle_answer(d, range, size, &answer, config);

@@ -2,43 +2,49 @@
  * export_log.c: what the exporter logs about the collector, and how often.
  *
  * A collector that comes and goes is logged once a minute for each thing that it fails with, and
- * however many these are, at most LOG_LINES times a minute.  (One that failed every second request
- * wrote 96 lines in 24 seconds.)
+ * however many different things these are, at most LOG_LINES times a minute.  (One that failed
+ * every second request wrote 96 lines in 24 seconds.)
  */
 #include "postgres.h"
+
+#include "common/hashfn.h"
 
 #include "exporter/export_log.h"
 #include "exporter/response.h"
 #include "monotonic.h"
 
 #define LOG_INTERVAL_MS 60000
-#define LOG_LINES 8
+#define LOG_LINES 60
 
 static bool failing;			/* a failure was logged, and its end was not */
+static char last_failure[RESPONSE_MESSAGE_SIZE];
+
+/* What was logged in the last minute. */
+static struct
+{
+	uint32		hash;			/* of the text */
+	int64		at;				/* monotonic_ms(); 0: nothing */
+}			logged[LOG_LINES];
 
 /* May it be logged?  Remembers that it was. */
 static bool
 may_log(const char *error)
 {
-	static struct
-	{
-		char		error[RESPONSE_MESSAGE_SIZE];
-		int64		at;			/* monotonic_ms(); 0: never */
-	}			logged[LOG_LINES];
+	uint32		hash = hash_bytes((const unsigned char *) error, strlen(error));
 	int64		now = monotonic_ms();
 	int			oldest = 0;
 
 	for (int i = 0; i < LOG_LINES; i++)
 	{
 		if (logged[i].at != 0 && now - logged[i].at < LOG_INTERVAL_MS &&
-			strncmp(logged[i].error, error, sizeof(logged[i].error) - 1) == 0)
+			logged[i].hash == hash)
 			return false;
 		if (logged[i].at < logged[oldest].at)
 			oldest = i;
 	}
 	if (logged[oldest].at != 0 && now - logged[oldest].at < LOG_INTERVAL_MS)
 		return false;
-	strlcpy(logged[oldest].error, error, sizeof(logged[oldest].error));
+	logged[oldest].hash = hash;
 	logged[oldest].at = now;
 	return true;
 }
@@ -56,9 +62,9 @@ is_repeated(char *last, size_t size, const char *error)
 void
 export_log_failure(const char *error)
 {
-	static char last[RESPONSE_MESSAGE_SIZE];
+	bool		repeated = is_repeated(last_failure, sizeof(last_failure), error);
 
-	if ((is_repeated(last, sizeof(last), error) && failing) || !may_log(error))
+	if ((repeated && failing) || !may_log(error))
 		return;
 	failing = true;
 	ereport(WARNING,
@@ -66,6 +72,13 @@ export_log_failure(const char *error)
 			 errmsg("otel_links exporter cannot export spans: %s", error),
 			 errdetail("This is logged once, until spans are exported again."),
 			 errhint("See otel.export_status.")));
+}
+
+void
+export_log_forget(void)
+{
+	last_failure[0] = '\0';
+	memset(logged, 0, sizeof(logged));
 }
 
 void

@@ -15,4 +15,7 @@ extern void export_log_success(void);
 /* What goes wrong while most goes well. */
 extern void export_log_complaint(const char *error);
 
+/* After the configuration was read again: what is still wrong is logged once more. */
+extern void export_log_forget(void);
+
 #endif

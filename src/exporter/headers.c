@@ -75,16 +75,16 @@ read_file(const char *path, char **text)
 {
 	FILE	   *file = AllocateFile(path, "r");
 	size_t		len;
-	bool		failed;
+	int			error;			/* of reading; 0: none */
 
 	if (file == NULL)
 		return psprintf("could not open " HEADERS_FILE ": %s", strerror(errno));
 	*text = palloc(MAX_HEADERS_FILE + 1);
 	len = fread(*text, 1, MAX_HEADERS_FILE + 1, file);
-	failed = ferror(file) != 0;
+	error = ferror(file) ? errno : 0;
 	FreeFile(file);
-	if (failed)
-		return "could not read " HEADERS_FILE;
+	if (error != 0)
+		return psprintf("could not read " HEADERS_FILE ": %s", strerror(error));
 	if (len > MAX_HEADERS_FILE || memchr(*text, '\0', len) != NULL)
 		return HEADERS_FILE " is not a text file of at most 64 kB";
 	(*text)[len] = '\0';

@@ -45,6 +45,7 @@
 #include "exporter/config.h"
 #include "exporter/deliver.h"
 #include "exporter/expire.h"
+#include "exporter/export_log.h"
 #include "exporter/lifecycle.h"
 #include "exporter/otlp/utf8.h"
 #include "exporter/pacing.h"
@@ -171,6 +172,7 @@ attend(void)
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 		read_config();
+		export_log_forget();
 		retry_at_once();
 	}
 	tick();

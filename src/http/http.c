@@ -501,6 +501,10 @@ end_of(Transfer *t)
 			return HTTP_ANSWERED;
 		case CURLE_URL_MALFORMAT:
 			return HTTP_BAD_URL;
+		case CURLE_SSL_CACERT_BADFILE:
+			return HTTP_BAD_CERTIFICATE;
+		case CURLE_SSL_CERTPROBLEM:
+			return HTTP_BAD_CLIENT_CERTIFICATE;
 		default:
 			if (t->response_too_large)
 				return HTTP_RESPONSE_TOO_LARGE;

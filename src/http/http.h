@@ -38,6 +38,8 @@ typedef enum HttpEnd
 {
 	HTTP_ANSWERED,				/* status, content_type and body are the server's */
 	HTTP_BAD_URL,				/* no URL, or not http or https: nothing was sent */
+	HTTP_BAD_CERTIFICATE,		/* the file of trusted certificates cannot be used: likewise */
+	HTTP_BAD_CLIENT_CERTIFICATE,	/* nor the client certificate or its key: likewise */
 	HTTP_RESPONSE_TOO_LARGE,	/* above HTTP_MAX_RESPONSE_SIZE */
 	HTTP_CUT_SHORT,				/* some of the body was sent, and no answer began */
 	HTTP_FAILED					/* no answer for any other reason */

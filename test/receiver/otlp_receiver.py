@@ -10,7 +10,7 @@ not.
   --spans     gets a JSON line for each span that was answered with success, as
               otlp_decode.span_to_dict has it
   --requests  gets a JSON line for each request: path, headers, bytes, spans (how many), status
-              answered (0 when the connection was cut), error
+              answered (0 when the connection was cut), client (the port it came from), error
   --answers   a file of JSON lines that say how to answer; read anew for each request.  Its first
               line is used up by the next request; an empty or missing file means success.
               Members, all optional:
@@ -179,6 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "bytes": len(body),
                 "spans": len(spans),
                 "status": status,
+                "client": self.client_address[1],
                 "error": error,
             },
             spans if 200 <= status < 300 else [],

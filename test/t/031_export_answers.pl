@@ -78,12 +78,10 @@ OtelExport::wait_until(sub {
 		return ($receiver->requests)[-1]{spans} == 400;
 	}) or fail('413: the reload is seen');
 
-# No answer at all to what is too large for the way to the collector
+# No answer at all to what is too large for the way to the collector.  Either case has a database
+# and a receiver of its own: a span that is too large by itself is tried five times in half a minute,
+# while the rest of this file runs.
 sub text_of { return "attributes => jsonb_build_object('text', repeat('x', $_[0]))" }
-
-sub middle_sized { return $node->safe_psql('postgres',
-	"SELECT otel.record_span('$_[0]-' || i, now(), " . text_of(40_000)
-		. ') FROM generate_series(1, 10) i') }
 
 # Flushing has the exporter try again without the pauses between.
 sub flush_until
@@ -95,43 +93,33 @@ sub flush_until
 		});
 }
 
-my %no_answer = (cut => {}, late => { delay => 1.5 });
+my %no_answer = (
+	cut => { receiver => OtelExport->receiver, timeout => 10_000 },
+	late => { receiver => OtelExport->receiver, timeout => 3000, delay => 5 });
 foreach my $case (sort keys %no_answer)
 {
-	OtelExport::set($node,
-		'otel.exporter_otlp_timeout = 500');	# a reload makes the requests large again
-	flush_until(sub {
-			middle_sized("$case before");
-			OtelExport::wait_drained($node);
-			return ($receiver->requests)[-1]{bytes} > 400_000;
-		}) or fail("$case: the reload is seen");
-	$receiver->answer({ drop => JSON::PP::true, when_larger_than => 150_000, times => 0,
-		%{ $no_answer{$case} } });
-	middle_sized("$case middle");
-	flush_until(sub { OtelExport::status($node, 'pending') == 0 });
-	is_deeply([ $receiver->span_names(qr/^$case middle/) ],
-		[ OtelExport::names("$case middle", 10) ],
-		"$case: spans that are too much for one request arrive in smaller ones");
-	is(OtelExport::status($node, 'failed'), 0, "$case: no span is set aside");
-
-	$node->safe_psql('postgres',
-		"SELECT otel.record_span('$case large', now(), " . text_of(2_000_000) . ");
-		SELECT otel.record_span('$case small-' || i, now()) FROM generate_series(1, 10) i");
-	flush_until(sub { OtelExport::status($node, 'pending') == 0 });
-	is_deeply([ failed_names() ], ["$case large"],
-		"$case: a span that is too large by itself is set aside");
-	like($node->safe_psql('postgres', 'SELECT error FROM otel.failed_spans'), qr/reply|reset|time/i,
-		"$case: the span set aside says what happened");
-	is_deeply([ $receiver->span_names(qr/^$case small/) ], [ OtelExport::names("$case small", 10) ],
-		"$case: the spans behind a large one arrive");
-	$receiver->answer();
-	is($node->safe_psql('postgres', 'SELECT otel.retry_failed()'), 1,
-		"$case: retry_failed() queues the large span again");
-	flush_until(sub { OtelExport::status($node, 'pending') == 0 });
-	is_deeply([ $receiver->span_names(qr/^$case large/) ], ["$case large"],
-		"$case: the large span arrives when the network lets it through");
+	my $settings = $no_answer{$case};
+	my %delay = $settings->{delay} ? (delay => $settings->{delay}) : ();
+	$settings->{receiver}->answer({ drop => JSON::PP::true, when_larger_than => 150_000,
+		times => 0, %delay });
+	$node->safe_psql('postgres', "CREATE DATABASE $case");
+	$node->safe_psql($case, "CREATE EXTENSION otel_links;
+		ALTER DATABASE $case SET otel.exporter_otlp_endpoint = '" . $settings->{receiver}->url . "';
+		ALTER DATABASE $case SET otel.exporter_otlp_timeout = $settings->{timeout}");
+	$node->safe_psql($case, "SELECT otel.record_span('middle-' || i, now(), " . text_of(40_000)
+		. ') FROM generate_series(1, 10) i');
 }
-is($receiver->duplicates, 0, 'without an answer no span is taken twice');
+foreach my $case (sort keys %no_answer)
+{
+	OtelExport::wait_drained($node, $case);
+	is_deeply([ $no_answer{$case}{receiver}->span_names(qr/^middle/) ],
+		[ OtelExport::names('middle', 10) ],
+		"$case: spans that are too much for one request arrive in smaller ones");
+	is(OtelExport::status($node, 'failed', $case), 0, "$case: no span is set aside");
+	$node->safe_psql($case,
+		"SELECT otel.record_span('large', now(), " . text_of(2_000_000) . ");
+		SELECT otel.record_span('small-' || i, now()) FROM generate_series(1, 10) i");
+}
 
 # Nobody there: that says nothing of the requests
 my $other = OtelExport->receiver;
@@ -155,8 +143,7 @@ flush_until(sub { OtelExport::status($node, 'pending') == 0 });
 is(join(' ', map { $_->{spans} } $other->requests), '2',
 	'when somebody listens again all is sent in one request');
 $other->stop;
-OtelExport::set($node, 'otel.exporter_otlp_timeout = 10000',
-	"otel.exporter_otlp_endpoint = '" . $receiver->url . "'");
+OtelExport::set($node, "otel.exporter_otlp_endpoint = '" . $receiver->url . "'");
 OtelExport::record($node, 'back', 1);
 OtelExport::wait_drained($node);
 
@@ -254,7 +241,9 @@ is(OtelExport::status($node, 'failed'), 0, 'a partial success sets nothing aside
 $receiver->answer({ status => 503, body => '{"message":"three times"}',
 	headers => { 'Content-Type' => 'application/json' }, times => 3 });
 my $log = -s $node->logfile;
-arrived(batch(3), 3, 'the spans arrive after three failures');
+$name = batch(3);
+flush_until(sub { OtelExport::status($node, 'pending') == 0 });
+arrived($name, 3, 'the spans arrive after three failures');
 my $text = slurp_file($node->logfile, $log);
 is(scalar(() = $text =~ /cannot export spans/g), 1, 'three failures are one line in the log');
 is(scalar(() = $text =~ /exports spans again/g), 1,
@@ -307,6 +296,26 @@ is(scalar $receiver->requests, $before + 4,
 	'a Retry-After that is shorter than the back-off is honoured as well');
 $node->safe_psql('postgres', 'SELECT otel.force_flush()');
 arrived($name, 2, 'the spans are sent when the time of Retry-After is over');
+
+# The spans that were too large by themselves
+foreach my $case (sort keys %no_answer)
+{
+	my $its_receiver = $no_answer{$case}{receiver};
+	OtelExport::wait_drained($node, $case);
+	is($node->safe_psql($case, 'SELECT name FROM otel.failed_spans'), 'large',
+		"$case: a span that is too large by itself is set aside");
+	like($node->safe_psql($case, 'SELECT error FROM otel.failed_spans'), qr/reply|reset|time/i,
+		"$case: the span set aside says what happened");
+	is_deeply([ $its_receiver->span_names(qr/^small/) ], [ OtelExport::names('small', 10) ],
+		"$case: the spans behind a large one arrive");
+	$its_receiver->answer();
+	is($node->safe_psql($case, 'SELECT otel.retry_failed()'), 1,
+		"$case: retry_failed() queues the large span again");
+	OtelExport::wait_drained($node, $case);
+	is_deeply([ $its_receiver->span_names(qr/^large/) ], ['large'],
+		"$case: the large span arrives when the network lets it through");
+	is($its_receiver->duplicates, 0, "$case: no span is taken twice");
+}
 
 # What retention keeps
 OtelExport::set($node, 'otel.retention = 3600');

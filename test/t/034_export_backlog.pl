@@ -33,6 +33,12 @@ foreach my $database (qw(latin1 ascii))
 	is($span->{attribute_types}{text}, $database eq 'latin1' ? 'string_value' : 'bytes_value',
 		"$database: an attribute is a string where it converts, else bytes");
 }
+$node->safe_psql('ascii', q{SELECT otel.record_span('keys', now(), attributes => jsonb_build_object(
+	convert_from('\xe4', 'SQL_ASCII'), 1, convert_from('\xf6', 'SQL_ASCII'), 2))});
+OtelExport::wait_drained($node, 'ascii');
+my ($keys) = grep { $_->{name} eq 'keys' } $receiver->spans;
+is_deeply($keys->{attributes}, { '\xe4' => 1, '\xf6' => 2 },
+	'ascii: keys that are no UTF-8 stay different from each other');
 ok($node->safe_psql('postgres', 'SELECT 1'), 'the server is up after spans in other encodings');
 $node->safe_psql('postgres', "DROP DATABASE $_") foreach qw(latin1 ascii);
 

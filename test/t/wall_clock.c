@@ -1,6 +1,7 @@
 /*
- * wall_clock.c: a wall clock that a test sets back, for LD_PRELOAD.  The file that WALL_CLOCK_FILE
- * names holds a long: seconds that are added to what the clock says.  Other clocks go on.
+ * wall_clock.c: clocks that a test sets, for LD_PRELOAD.  The file that WALL_CLOCK_FILE names holds
+ * a long: seconds that are added to what the wall clock says; so does that of MONOTONIC_CLOCK_FILE
+ * for the monotonic clock.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -11,37 +12,42 @@
 #include <time.h>
 #include <unistd.h>
 
+/* The number in the file that an environment variable names; mapped once. */
 static long
-offset(void)
+offset(const char *variable, volatile long **shared)
 {
-	static volatile long *shared;
-	const char *path = getenv("WALL_CLOCK_FILE");
+	const char *path = *shared ? NULL : getenv(variable);
 	int			fd;
 	void	   *map;
 
-	if (shared)
-		return *shared;
+	if (*shared)
+		return **shared;
 	if (path == NULL || (fd = open(path, O_RDONLY)) < 0)
 		return 0;
 	map = mmap(NULL, sizeof(long), PROT_READ, MAP_SHARED, fd, 0);
 	close(fd);
 	if (map == MAP_FAILED)
 		return 0;
-	shared = map;
-	return *shared;
+	*shared = map;
+	return **shared;
 }
 
 int
 clock_gettime(clockid_t clock, struct timespec *now)
 {
 	static int	(*real) (clockid_t, struct timespec *);
+	static volatile long *wall;
+	static volatile long *monotonic;
 	int			result;
 
 	if (!real)
 		real = (int (*) (clockid_t, struct timespec *)) dlsym(RTLD_NEXT, "clock_gettime");
 	result = real(clock, now);
 	if (clock == CLOCK_REALTIME)
-		now->tv_sec += offset();
+		now->tv_sec += offset("WALL_CLOCK_FILE", &wall);
+	else if (clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_RAW ||
+			 clock == CLOCK_MONOTONIC_COARSE)
+		now->tv_sec += offset("MONOTONIC_CLOCK_FILE", &monotonic);
 	return result;
 }
 
