@@ -79,8 +79,8 @@ OtelExport::wait_until(sub {
 	}) or fail('413: the reload is seen');
 
 # No answer at all to what is too large for the way to the collector.  Either case has a database
-# and a receiver of its own: a span that is too large by itself is tried five times in half a minute,
-# while the rest of this file runs.
+# and a receiver of its own: a span that is too large by itself is tried five times in half a
+# minute, while the rest of this file runs.
 sub text_of { return "attributes => jsonb_build_object('text', repeat('x', $_[0]))" }
 
 # Flushing has the exporter try again without the pauses between.

@@ -148,8 +148,8 @@ OtelExport::set($node, "otel.exporter_otlp_compression = 'none'");
 }
 $offset = -s $node->logfile;
 OtelExport::record($node, 'environment', 1);
-ok(OtelExport::wait_sql($node, q{SELECT last_error =
-	'environment variable OTEL_EXPORTER_OTLP_HEADERS: pair 1 is not key=value' FROM otel.export_status}),
+ok(OtelExport::wait_sql($node, q{SELECT last_error = 'environment variable '
+	'OTEL_EXPORTER_OTLP_HEADERS: pair 1 is not key=value' FROM otel.export_status}),
 	'headers in the environment: last_error says what is wrong')
   or diag(OtelExport::status($node, 'last_error'));
 $node->safe_psql('postgres', 'SELECT otel.force_flush(2500)');
