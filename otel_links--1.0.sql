@@ -427,11 +427,11 @@ SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION otel.capture_into(
     pg_catalog.regclass, pg_catalog.name, pg_catalog.text, pg_catalog.text[], pg_catalog.name[]) IS
 'Creates the trigger otel.capture_trace_context() for an existing column. The table may be your own
-or a queue library''s. Partitions get the trigger too, including later ones. Repeating the call
-replaces the trigger. Nothing has to be restarted. Takes a SHARE ROW EXCLUSIVE lock, which waits
-for writers; set lock_timeout on a busy table. Raises what otel.add_trace_context() raises,
-undefined_column when there is no such column, and invalid_parameter_value for another mode or for
-a path into a column that is not JSON.
+or a queue library''s. Partitions get the trigger too, including later ones, and so do inheriting
+tables, where a later one needs another call. Repeating the call replaces the trigger. Nothing has
+to be restarted. Takes a SHARE ROW EXCLUSIVE lock, which waits for writers; set lock_timeout on a
+busy table. Raises what otel.add_trace_context() raises, undefined_column when there is no such
+column, and invalid_parameter_value for another mode or for a path into a column that is not JSON.
 table_name: a table, partitioned table or foreign table
 column_name: a column of type otel.trace_context, text, varchar, json or jsonb
 mode: keep (a valid context stays) or replace; NULL is keep
@@ -445,8 +445,8 @@ AS 'MODULE_PATHNAME', 'otel_remove_capture' LANGUAGE C VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION otel.remove_capture(pg_catalog.regclass, pg_catalog.name) IS
 'Stops capturing into a column. Drops the trigger, and the default when it calls
-otel.current_trace_context(), from the table and all its partitions; the column and its values
-stay. Raises what otel.capture_into() raises for a table or column; a NOTICE says when there was
+otel.current_trace_context(), from the table, its partitions and those that inherit from it; the
+column and its values stay. Raises what otel.capture_into() raises for a table or column; a NOTICE says when there was
 nothing to remove';
 
 ----------------------------------------------------------------------------------------------------

@@ -436,6 +436,22 @@ make_trigger(Oid table, const char *column, const char *events, const char *argu
 			events, qualified_name(table), arguments);
 }
 
+/* On the table and on those that inherit from it; PostgreSQL itself sees to partitions. */
+static void
+make_triggers(Oid table, const char *column, const char *events, const char *arguments)
+{
+	List	   *tables = find_all_inheritors(table, NoLock, NULL);
+	ListCell   *cell;
+
+	foreach(cell, tables)
+	{
+		Oid			member = lfirst_oid(cell);
+
+		if (member == table || !get_rel_relispartition(member))
+			make_trigger(member, column, events, arguments);
+	}
+}
+
 PG_FUNCTION_INFO_V1(otel_capture_into);
 Datum
 otel_capture_into(PG_FUNCTION_ARGS)
@@ -463,10 +479,10 @@ otel_capture_into(PG_FUNCTION_ARGS)
 				(errmsg("partition \"%s\" has the trigger of its partitioned table",
 						get_rel_name(table))));
 	else
-		make_trigger(table, column, events,
-					 psprintf("%s, %s%s%s", quote_literal_cstr(column), quote_literal_cstr(mode),
-							  path != NULL ? ", " : "",
-							  path != NULL ? quote_literal_cstr(path) : ""));
+		make_triggers(table, column, events,
+					  psprintf("%s, %s%s%s", quote_literal_cstr(column), quote_literal_cstr(mode),
+							   path != NULL ? ", " : "",
+							   path != NULL ? quote_literal_cstr(path) : ""));
 	SPI_finish();
 	PG_RETURN_VOID();
 }

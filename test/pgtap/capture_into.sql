@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS otel_links;
-SELECT plan(73);
+SELECT plan(77);
 
 \set tp1 '00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01'
 \set tp2 '00-4bf92f3577b34da6a3ce929d0e0e4732-00f067aa0ba902b7-01'
@@ -183,6 +183,24 @@ SELECT lives_ok($$ SELECT otel.remove_capture('parts', 'data') $$,
     'a partition that came with a trigger of its own');
 SELECT is(count(*)::int, 0, 'loses it, too') FROM pg_trigger
     WHERE tgrelid IN (SELECT relid FROM pg_partition_tree('parts'));
+
+-- ---- inheriting tables ----
+CREATE TABLE parent (k int, data jsonb);
+CREATE TABLE child (more text) INHERITS (parent);
+SELECT lives_ok($$ SELECT otel.capture_into('parent', 'data') $$, 'a table that others inherit from');
+INSERT INTO parent VALUES (1) :from_1;
+INSERT INTO child VALUES (1) :from_1;
+SELECT is(count(otel.extract(data))::int, 2, 'those that inherit have the trigger, too') FROM parent;
+CREATE TABLE later () INHERITS (parent);
+SELECT otel.capture_into('parent', 'data', 'replace') \gset
+SELECT is(array_agg(pg_temp.trigger_of(t)),
+    array_fill('otel_capture_data BEFORE INSERT: '
+        'otel.capture_trace_context(''data'', ''replace'')'::text, '{3}'),
+    'called again it changes all of them, and adds it to one that came later')
+    FROM unnest('{parent,child,later}'::regclass[]) t;
+SELECT otel.remove_capture('parent', 'data') \gset
+SELECT is(count(*)::int, 0, 'remove_capture() takes all of them off') FROM pg_trigger
+    WHERE tgrelid IN ('parent'::regclass, 'child'::regclass, 'later'::regclass);
 
 -- foreign tables
 CREATE FOREIGN DATA WRAPPER dummy;
