@@ -446,8 +446,8 @@ SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION otel.remove_capture(pg_catalog.regclass, pg_catalog.name) IS
 'Stops capturing into a column. Drops the trigger, and the default when it calls
 otel.current_trace_context(), from the table, its partitions and those that inherit from it; the
-column and its values stay. Raises what otel.capture_into() raises for a table or column; a NOTICE says when there was
-nothing to remove';
+column and its values stay. Raises what otel.capture_into() raises for a table or column; a NOTICE
+says when there was nothing to remove';
 
 ----------------------------------------------------------------------------------------------------
 -- Links

@@ -187,10 +187,12 @@ SELECT is(count(*)::int, 0, 'loses it, too') FROM pg_trigger
 -- ---- inheriting tables ----
 CREATE TABLE parent (k int, data jsonb);
 CREATE TABLE child (more text) INHERITS (parent);
-SELECT lives_ok($$ SELECT otel.capture_into('parent', 'data') $$, 'a table that others inherit from');
+SELECT lives_ok($$ SELECT otel.capture_into('parent', 'data') $$,
+    'a table that others inherit from');
 INSERT INTO parent VALUES (1) :from_1;
 INSERT INTO child VALUES (1) :from_1;
-SELECT is(count(otel.extract(data))::int, 2, 'those that inherit have the trigger, too') FROM parent;
+SELECT is(count(otel.extract(data))::int, 2, 'those that inherit have the trigger, too')
+    FROM parent;
 CREATE TABLE later () INHERITS (parent);
 SELECT otel.capture_into('parent', 'data', 'replace') \gset
 SELECT is(array_agg(pg_temp.trigger_of(t)),

@@ -1,0 +1,91 @@
+"""PGQ: a spare column of its events.  Prints TAP lines."""
+
+from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
+
+from queue_test import documented, is_, linked_traces, new_database, plain, request
+
+new_database()
+PsycopgInstrumentor().instrument(enable_commenter=True)
+import psycopg  # noqa: E402
+
+
+def sent(sql):
+    """Runs SQL on a connection of the application's, in a request; the request's trace."""
+    with request() as trace_id, psycopg.connect(autocommit=True) as connection:
+        connection.cursor().execute(sql)
+    return trace_id
+
+
+def next_batch():
+    """The number of the consumer's next batch that has events."""
+    for _ in range(100):
+        plain("SELECT pgq.force_tick('items')")
+        plain("SELECT pgq.ticker()")
+        batch = plain("SELECT pgq.next_batch('items', 'worker')")[0][0]
+        if batch and plain("SELECT 1 FROM pgq.get_batch_events(%s)", batch):
+            return batch
+        if batch:
+            plain("SELECT pgq.finish_batch(%s)", batch)
+    raise TimeoutError("no event comes")
+
+
+def traces(batch):
+    return [
+        row[0]
+        for row in plain(
+            "SELECT otel.trace_id(otel.from_traceparent(ev_extra4))"
+            " FROM pgq.get_batch_events(%s) ORDER BY ev_id",
+            batch,
+        )
+    ]
+
+
+plain(
+    "CREATE EXTENSION pgq; CREATE TABLE orders (id int PRIMARY KEY);"
+    " SELECT pgq.create_queue('items'), pgq.register_consumer('items', 'worker');"
+    " SELECT pgq.ticker();"
+    " CREATE TRIGGER to_queue AFTER INSERT ON orders"
+    " FOR EACH ROW EXECUTE FUNCTION pgq.jsontriga('items')"
+)
+plain(documented("capture.sql"))
+
+single = sent("SELECT pgq.insert_event('items', 'report', '1')")
+bulk = sent("SELECT pgq.insert_event('items', 'report', i::text) FROM generate_series(2, 4) i")
+trigger = sent("INSERT INTO orders VALUES (1), (2)")
+batch = next_batch()
+is_(
+    traces(batch),
+    [single] + [bulk] * 3 + [trigger] * 2,
+    "single events, many at once, and those of jsontriga have their request's context",
+)
+is_(
+    sorted(linked_traces(documented("batch.sql").replace(":batch", str(batch)))),
+    sorted([single, bulk, trigger]),
+    "a batch span is linked to every request",
+)
+
+plain("SELECT pgq.event_retry(%s, ev_id, 0) FROM pgq.get_batch_events(%s)", batch, batch)
+plain("SELECT pgq.finish_batch(%s)", batch)
+plain("SELECT pgq.maint_retry_events()")
+batch = next_batch()
+is_(
+    sorted(traces(batch)),
+    sorted([single] + [bulk] * 3 + [trigger] * 2),
+    "events that are to be tried again keep it, though the maintenance inserts them anew",
+)
+plain("SELECT pgq.finish_batch(%s)", batch)
+
+for _ in range(3):
+    plain("SELECT pgq.maint_rotate_tables_step1('items')")
+    plain("SELECT pgq.maint_rotate_tables_step2()")
+rotated = sent("SELECT pgq.insert_event('items', 'report', '5')")
+batch = next_batch()
+is_(traces(batch), [rotated], "after the tables were rotated, too")
+plain("SELECT pgq.finish_batch(%s)", batch)
+
+plain(
+    "SELECT otel.remove_capture(queue_data_pfx::regclass, 'ev_extra4') FROM pgq.queue"
+    " WHERE queue_name = 'items'"
+)
+sent("SELECT pgq.insert_event('items', 'report', '6')")
+is_(traces(next_batch()), [None], "taken off, nothing is captured")
