@@ -1,7 +1,7 @@
 # node.sh: what ../run needs for the queues of npm; sourced by it.  Among the packages is the
 # Node.js that they want.
 
-QUEUES[node]='graphile-worker pg-boss-10 pg-boss'
+QUEUES[node]='graphile-worker pg-boss-10 pg-boss-11 pg-boss'
 
 prepare_node()
 {
