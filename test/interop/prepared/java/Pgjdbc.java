@@ -5,23 +5,10 @@ import java.sql.SQLException;
 import java.util.Properties;
 
 /** pgjdbc with statements that carry a comment, in its query modes. Prints TAP lines. */
-public class Client {
-    static String insert(int request) {
-        return "INSERT INTO prepared_jobs (how) VALUES (?) /*traceparent='"
-            + "00-4bf92f3577b34da6a3ce929d0e0e473" + request + "-00f067aa0ba902b7-01'*/";
-    }
-
-    static void is(String got, String expected, String what) {
-        var outcome = got.equals(expected) ? "ok" : "not ok";
-        System.out.println(outcome + " - " + what + ": " + expected);
-        if (!got.equals(expected)) {
-            System.out.println("# got " + got);
-        }
-    }
-
+public class Pgjdbc {
     static String recorded(Connection connection) throws SQLException {
         try (var statement = connection.createStatement();
-             var rows = statement.executeQuery("SELECT take_recorded()")) {
+             var rows = statement.executeQuery(Request.TAKE)) {
             rows.next();
             return rows.getString(1);
         }
@@ -44,30 +31,31 @@ public class Client {
         var name = "pgjdbc, " + mode + ", prepareThreshold " + threshold;
 
         try (var connection = DriverManager.getConnection(url, properties)) {
-            try (var statement = connection.prepareStatement(insert(1))) {
+            try (var statement = connection.prepareStatement(Request.insert("?", 1))) {
                 execute(statement, 8);
             }
-            is(recorded(connection), kept, name + ", one PreparedStatement in eight requests");
+            Request.is(recorded(connection), kept,
+                name + ", one PreparedStatement in eight requests");
             for (int request = 2; request <= 4; request++) {
-                try (var statement = connection.prepareStatement(insert(request))) {
+                try (var statement = connection.prepareStatement(Request.insert("?", request))) {
                     execute(statement, 1);
                 }
             }
-            is(recorded(connection), "234", name + ", a text for each request");
-            try (var statement = connection.prepareStatement(insert(5))) {
+            Request.is(recorded(connection), "234", name + ", a text for each request");
+            try (var statement = connection.prepareStatement(Request.insert("?", 5))) {
                 for (int i = 0; i < 8; i++) {
                     statement.setString(1, "x");
                     statement.addBatch();
                 }
                 statement.executeBatch();
             }
-            is(recorded(connection), "55555555", name + ", a batch");
+            Request.is(recorded(connection), "55555555", name + ", a batch");
             connection.setAutoCommit(false);
-            try (var statement = connection.prepareStatement(insert(6))) {
+            try (var statement = connection.prepareStatement(Request.insert("?", 6))) {
                 execute(statement, 8);
             }
             connection.commit();
-            is(recorded(connection), "66666666", name + ", eight rows of one transaction");
+            Request.is(recorded(connection), "66666666", name + ", eight rows of one transaction");
             connection.commit();
         }
     }
