@@ -884,6 +884,11 @@ COMMENT ON SEQUENCE otel.dropped_spans IS
 'how many spans sessions dropped before they reached the queue, because it was full and nothing '
 'exported it, or because the session could not write';
 
+CREATE SEQUENCE otel.not_sampled_spans;
+REVOKE ALL ON SEQUENCE otel.not_sampled_spans FROM PUBLIC;
+COMMENT ON SEQUENCE otel.not_sampled_spans IS
+'how many spans otel.traces_sampler left out, as far as sessions have reported';
+
 -- Long values are repetitive, links above all: lz4 where the server has it.
 DO $$
 BEGIN
@@ -992,35 +997,51 @@ COMMENT ON FUNCTION otel.retry_failed() IS
 'Puts all of otel.failed_spans back into the queue and returns how many there were. Only for the
 owner and roles that were granted EXECUTE';
 
-CREATE VIEW otel.export_status AS
-    SELECT q.pending,
-           pg_catalog.pg_table_size('otel.span_queue') AS queue_bytes,
+CREATE FUNCTION otel.estimate_spans(
+    table_name     pg_catalog.name,
+    OUT spans      pg_catalog.int8,
+    OUT bytes      pg_catalog.int8,
+    OUT oldest     pg_catalog.timestamptz,
+    OUT max_bytes  pg_catalog.int8
+)
+AS 'MODULE_PATHNAME', 'otel_estimate_spans' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION otel.estimate_spans(pg_catalog.name) IS
+'How many spans a table holds, at a cost that does not grow with it. Exact while they are on at most
+1,000 pages, and an estimate from as many pages otherwise. Anyone may call it.
+table_name: span_queue, failed_spans or exported_spans; others raise invalid_parameter_value
+spans: NULL, as the next two, when the table was altered so that it is not used
+bytes: of the rows of spans, without those that were deleted and wait for vacuum
+oldest: the earliest end of a span, of those looked at; NULL when there is none
+max_bytes: otel.queue_max_size, in bytes';
+
+-- What a scrape reads: nothing in it grows with the backlog.
+CREATE VIEW otel.export_metrics AS
+    SELECT q.spans AS pending,
+           q.bytes AS pending_bytes,
+           q.max_bytes,
            pg_catalog.now() OPERATOR(pg_catalog.-) q.oldest AS oldest_age,
+           pg_catalog.pg_table_size('otel.span_queue') AS queue_bytes,
            COALESCE(s.exported, 0) AS exported,
-           (SELECT pg_catalog.count(*) FROM otel.failed_spans) AS failed,
+           f.spans AS failed,
+           f.bytes AS failed_bytes,
            COALESCE(s.rejected, 0) AS rejected,
            COALESCE(s.dropped, 0) OPERATOR(pg_catalog.+)
                (SELECT CASE WHEN is_called THEN last_value ELSE 0 END
                   FROM otel.dropped_spans) AS dropped,
+           (SELECT CASE WHEN is_called THEN last_value ELSE 0 END
+              FROM otel.not_sampled_spans) AS not_sampled,
            s.last_success,
            s.last_error_at,
            s.last_error,
            e.pid IS NOT NULL AS exporter_running,
            e.pid AS exporter_pid,
-           CASE
-               WHEN e.pid IS NOT NULL OR q.pending OPERATOR(pg_catalog.=) 0 THEN NULL
-               WHEN pg_catalog.pg_is_in_recovery() THEN 'the server is a standby'
-               WHEN pg_catalog.current_setting('otel.traces_exporter', true)
-                        OPERATOR(pg_catalog.=) 'none'
-                   THEN 'otel.traces_exporter is none'
-               WHEN f.start_failures OPERATOR(pg_catalog.>) COALESCE(s.start_failures_seen, 0)
-                   THEN 'no background worker slot was free: raise max_worker_processes'
-               ELSE 'the next recorded span or otel.force_flush() starts it'
-           END AS not_running_because
-    FROM (SELECT pg_catalog.count(*) AS pending, pg_catalog.min(end_time) AS oldest
-            FROM otel.span_queue) q
+           a.start_failures,
+           a.start_failures OPERATOR(pg_catalog.>) COALESCE(s.start_failures_seen, 0)
+               AS waits_for_slot
+    FROM otel.estimate_spans('span_queue') q
+    CROSS JOIN otel.estimate_spans('failed_spans') f
     CROSS JOIN (SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS start_failures
-                FROM otel.exporter_start_failures) f
+                FROM otel.exporter_start_failures) a
     LEFT JOIN otel.exporter_state s
         ON s.origin_system OPERATOR(pg_catalog.=)
                (SELECT c.system_identifier FROM pg_catalog.pg_control_system() c)
@@ -1040,10 +1061,80 @@ CREATE VIEW otel.export_status AS
           AND x.extname OPERATOR(pg_catalog.=) 'otel_links'
           AND d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
     ) e ON true;
+REVOKE ALL ON otel.export_metrics FROM PUBLIC;
+GRANT SELECT ON otel.export_metrics TO pg_monitor;
+COMMENT ON VIEW otel.export_metrics IS
+'export status of this database for monitoring, one row: otel.export_status at a cost that does '
+'not grow with the queue. The numbers of waiting and failed spans are exact while these are on at '
+'most 1,000 pages, and estimates otherwise';
+COMMENT ON COLUMN otel.export_metrics.pending IS 'spans in the queue';
+COMMENT ON COLUMN otel.export_metrics.pending_bytes IS
+'bytes of the pending spans, which otel.queue_max_size bounds';
+COMMENT ON COLUMN otel.export_metrics.max_bytes IS
+'otel.queue_max_size, in bytes: the bound of pending_bytes and of failed_bytes';
+COMMENT ON COLUMN otel.export_metrics.oldest_age IS
+'time since the oldest pending span ended; NULL when none is pending';
+COMMENT ON COLUMN otel.export_metrics.queue_bytes IS
+'size of the queue on disk, in bytes, with the room of exported spans';
+COMMENT ON COLUMN otel.export_metrics.exported IS
+'spans that a collector has accepted since the extension was created';
+COMMENT ON COLUMN otel.export_metrics.failed IS 'spans in otel.failed_spans';
+COMMENT ON COLUMN otel.export_metrics.failed_bytes IS 'bytes of the spans in otel.failed_spans';
+COMMENT ON COLUMN otel.export_metrics.rejected IS
+'spans that a collector rejected in a partial success';
+COMMENT ON COLUMN otel.export_metrics.dropped IS
+'spans dropped because the queue or otel.failed_spans was full (otel.queue_max_size) or a session '
+'could not write; may be up to 32 too high after a crash of the server';
+COMMENT ON COLUMN otel.export_metrics.not_sampled IS
+'spans that otel.traces_sampler left out; each session reports its own when it commits, at most '
+'every ten seconds, and when it ends';
+COMMENT ON COLUMN otel.export_metrics.last_success IS
+'when a collector last accepted spans; NULL when none ever did';
+COMMENT ON COLUMN otel.export_metrics.last_error_at IS
+'when last_error happened; NULL when there was none';
+COMMENT ON COLUMN otel.export_metrics.last_error IS
+'the most recent error; it stays after recovery';
+COMMENT ON COLUMN otel.export_metrics.exporter_running IS
+'whether an exporter is running; it exits when idle';
+COMMENT ON COLUMN otel.export_metrics.exporter_pid IS
+'process id of the exporter; NULL when none is running';
+COMMENT ON COLUMN otel.export_metrics.start_failures IS
+'how often a session found no free background worker slot for the exporter';
+COMMENT ON COLUMN otel.export_metrics.waits_for_slot IS
+'whether that is so since an exporter last started';
+
+CREATE VIEW otel.export_status AS
+    SELECT q.pending,
+           m.queue_bytes,
+           pg_catalog.now() OPERATOR(pg_catalog.-) q.oldest AS oldest_age,
+           m.exported,
+           (SELECT pg_catalog.count(*) FROM otel.failed_spans) AS failed,
+           m.rejected,
+           m.dropped,
+           m.not_sampled,
+           m.last_success,
+           m.last_error_at,
+           m.last_error,
+           m.exporter_running,
+           m.exporter_pid,
+           CASE
+               WHEN m.exporter_running OR q.pending OPERATOR(pg_catalog.=) 0 THEN NULL
+               WHEN pg_catalog.pg_is_in_recovery() THEN 'the server is a standby'
+               WHEN pg_catalog.current_setting('otel.traces_exporter', true)
+                        OPERATOR(pg_catalog.=) 'none'
+                   THEN 'otel.traces_exporter is none'
+               WHEN m.waits_for_slot
+                   THEN 'no background worker slot was free: raise max_worker_processes'
+               ELSE 'the next recorded span or otel.force_flush() starts it'
+           END AS not_running_because
+    FROM (SELECT pg_catalog.count(*) AS pending, pg_catalog.min(end_time) AS oldest
+            FROM otel.span_queue) q
+    CROSS JOIN otel.export_metrics m;
 REVOKE ALL ON otel.export_status FROM PUBLIC;
 GRANT SELECT ON otel.export_status TO pg_monitor;
 COMMENT ON VIEW otel.export_status IS
-'export status of this database, one row, suitable for alerting';
+'export status of this database, one row, exact: it counts the spans in the queue, while '
+'otel.export_metrics, for monitoring, reads a bounded part of it';
 COMMENT ON COLUMN otel.export_status.pending IS 'spans in the queue';
 COMMENT ON COLUMN otel.export_status.queue_bytes IS
 'size of the queue on disk, in bytes; vacuum makes the room of exported spans usable again';
@@ -1057,6 +1148,9 @@ COMMENT ON COLUMN otel.export_status.rejected IS
 COMMENT ON COLUMN otel.export_status.dropped IS
 'spans dropped because the queue or otel.failed_spans was full (otel.queue_max_size) or a session '
 'could not write; may be up to 32 too high after a crash of the server';
+COMMENT ON COLUMN otel.export_status.not_sampled IS
+'spans that otel.traces_sampler left out; each session reports its own when it commits, at most '
+'every ten seconds, and when it ends';
 COMMENT ON COLUMN otel.export_status.last_success IS
 'when a collector last accepted spans; NULL when none ever did';
 COMMENT ON COLUMN otel.export_status.last_error_at IS

@@ -202,6 +202,10 @@ SELECT otel.force_flush(10000) IS NOT NULL;
 SELECT otel.retry_failed();
 -- → 0
 
+-- estimate_spans
+SELECT spans, bytes, oldest, pg_size_pretty(max_bytes) FROM otel.estimate_spans('failed_spans');
+-- → 0|0||1024 MB
+
 -- capture_into
 CREATE TABLE notifications (id int, metadata jsonb);
 SELECT otel.capture_into('notifications', 'metadata', path => '{otel}');

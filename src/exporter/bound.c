@@ -21,7 +21,7 @@
 #include "queue/file_room.h"
 #include "exporter/lifecycle.h"
 #include "exporter/pacing.h"
-#include "exporter/row_bytes.h"
+#include "queue/row_bytes.h"
 #include "exporter/settle.h"
 
 /* Rows dropped in one transaction. */

@@ -24,7 +24,7 @@
 #include "exporter/lifecycle.h"
 #include "exporter/pacing.h"
 #include "queue/quiet_heap.h"
-#include "exporter/row_bytes.h"
+#include "queue/row_bytes.h"
 #include "exporter/settle.h"
 
 void

@@ -14,6 +14,7 @@
 #include "spans/span.h"
 #include "spans/span_exit.h"
 #include "spans/span_ids.h"
+#include "spans/unsampled.h"
 
 /*
  * Spans a session may have open.  A job nests a handful; a session that never ends what it starts
@@ -210,6 +211,8 @@ make_context(Span *span, const SpanStart *start)
 	span->recording = sampler_decide(own.trace_id, parent, start->links, start->nlinks);
 	if (span->recording)
 		own.trace_flags |= W3C_FLAG_SAMPLED;
+	else
+		unsampled_spans++;
 	span->context = trace_context_make(&own, parent ? TRACE_CONTEXT(parent)->trace_state : NULL,
 									   parent ? TRACE_STATE_LEN(parent) : 0);
 	if (!start->anonymous)

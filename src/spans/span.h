@@ -12,7 +12,7 @@
  *	span_flush.c		the way into the queue, late_interrupts.c what may not disturb it
  *	span_row.c			a row of the queue
  *	span_exit.c			what becomes of spans when their session ends
- *	sampler.c			is it recorded?
+ *	sampler.c			is it recorded?  unsampled.c: how many were not
  *	span_functions.c	the SQL functions
  *	trace_job.c, record_exception.c		the two that know about errors
  */

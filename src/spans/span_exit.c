@@ -47,6 +47,7 @@
 #include "spans/span_exit.h"
 #include "spans/span_flush.h"
 #include "spans/span_scope.h"
+#include "spans/unsampled.h"
 
 /* How long an exiting backend tries to get the queue's locks, in steps of 100 ms. */
 #define SPAN_EXIT_TRIES 10
@@ -133,7 +134,7 @@ queue_at_exit(void)
 			pg_usleep(100 * 1000L);
 		begin_own_transaction();
 		span_scope_end(true);
-		busy = span_flush(FLUSH_EARLY) == FLUSH_BUSY;
+		busy = span_flush(FLUSH_EARLY) == FLUSH_BUSY && !dlist_is_empty(&span_waiting);
 		CommitTransactionCommand();
 	}
 }
@@ -145,7 +146,7 @@ at_exit(int code, Datum arg)
 
 	span_exiting = true;
 	if (dlist_is_empty(&span_open) && dlist_is_empty(&span_waiting) &&
-		span_flush_dropped() + span_flush_early_rows() == 0)
+		span_flush_dropped() + span_flush_early_rows() + unsampled_spans == 0)
 		return;
 	if (!OidIsValid(MyDatabaseId) || IsParallelWorker())
 		return;

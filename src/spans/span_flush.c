@@ -38,6 +38,7 @@
 #include "spans/span_exit.h"
 #include "spans/span_flush.h"
 #include "spans/span_row.h"
+#include "spans/unsampled.h"
 
 /*
  * Above so many waiting spans, or bytes of them, a transaction appends before its end, to bound the
@@ -217,6 +218,8 @@ append_waiting(FlushOccasion occasion)
 	if (queue_is_full(queue) && !exporter_start_if_needed(extension))
 		span_flush_drop_waiting();	/* an exporter would make room */
 	(void) span_flush_count_dropped();
+	if (unsampled_is_due())
+		unsampled_report();
 	dlist_foreach(iter, &span_waiting)
 	{
 		Span	   *span = dlist_container(Span, node, iter.cur);
@@ -374,7 +377,9 @@ span_flush(FlushOccasion occasion)
 {
 	FlushResult result;
 
-	if (span_flushing || (dlist_is_empty(&span_waiting) && dropped == 0) || !can_append())
+	if (span_flushing || !can_append())
+		return FLUSH_NOTHING;
+	if (dlist_is_empty(&span_waiting) && dropped == 0 && !unsampled_is_due())
 		return FLUSH_NOTHING;
 	if (row_memory == NULL)
 		row_memory = AllocSetContextCreate(TopMemoryContext, "otel queue", ALLOCSET_DEFAULT_SIZES);

@@ -1,10 +1,11 @@
 -- Export as SQL sees it: what there is, who may do what, and what needs no collector.
 BEGIN;
-SELECT plan(39);
+SELECT plan(46);
 
 SELECT has_table('otel', t, 'otel.' || t || ' is a table')
   FROM unnest(ARRAY['span_queue', 'failed_spans', 'exported_spans', 'exporter_state']) t;
-SELECT has_view('otel', 'export_status', 'otel.export_status is a view');
+SELECT has_view('otel', v, 'otel.' || v || ' is a view')
+  FROM unnest(ARRAY['export_status', 'export_metrics']) v;
 SELECT is((SELECT relreplident FROM pg_class WHERE oid = ('otel.' || t)::regclass), 'n',
     'otel.' || t || ' has nothing to tell a subscriber')
   FROM unnest(ARRAY['span_queue', 'failed_spans', 'exported_spans', 'exporter_state']) t;
@@ -35,12 +36,16 @@ SELECT ok(NOT has_function_privilege('somebody', 'otel.retry_failed()', 'EXECUTE
 SELECT ok(NOT has_any_column_privilege('somebody', 'otel.' || t, 'SELECT'),
     'not anybody may read otel.' || t)
   FROM unnest(ARRAY['span_queue', 'failed_spans', 'exported_spans', 'exporter_state',
-      'export_status']) t;
+      'export_status', 'export_metrics']) t;
 SELECT ok(NOT has_sequence_privilege('somebody', 'otel.' || s, 'USAGE, SELECT, UPDATE'),
     'nor use otel.' || s)
-  FROM unnest(ARRAY['dropped_spans', 'exporter_start_failures', 'exporter_starting']) s;
-SELECT ok(has_table_privilege('pg_monitor', 'otel.export_status', 'SELECT'),
-    'pg_monitor may read the status');
+  FROM unnest(ARRAY['dropped_spans', 'not_sampled_spans', 'exporter_start_failures',
+      'exporter_starting']) s;
+SELECT ok(has_table_privilege('pg_monitor', 'otel.' || v, 'SELECT'),
+    'pg_monitor may read otel.' || v)
+  FROM unnest(ARRAY['export_status', 'export_metrics']) v;
+SELECT ok(has_function_privilege('somebody', 'otel.estimate_spans(name)', 'EXECUTE'),
+    'anybody may ask how many spans there are, so that a grant on the view is enough');
 SELECT ok(NOT has_any_column_privilege('pg_monitor', 'otel.span_queue', 'SELECT'),
     'and not the spans');
 
@@ -53,6 +58,13 @@ SELECT is(otel.retry_failed(), 0::bigint, 'retry_failed() with nothing that fail
 SELECT is((SELECT count(*) FROM otel.export_status), 1::bigint,
     'the status has one row, also before anything was exported');
 SELECT is(oldest_age, NULL, 'nothing pending has no age') FROM otel.export_status;
+SELECT is((SELECT count(*) FROM otel.export_metrics), 1::bigint, 'so have the metrics');
+SELECT is(
+    (SELECT array_agg(attname::text ORDER BY attname) FROM pg_attribute
+      WHERE attrelid = 'otel.export_status'::regclass AND attname <> 'not_running_because'
+        AND attname <> ALL (SELECT attname FROM pg_attribute
+                             WHERE attrelid = 'otel.export_metrics'::regclass)),
+    NULL, 'the metrics have every number of the status');
 SET TRANSACTION READ ONLY;
 SELECT throws_ok('SELECT otel.retry_failed()', '25006', NULL, 'retry_failed() writes');
 

@@ -10,7 +10,7 @@
 #include "utils/snapmgr.h"
 
 #include "compat.h"
-#include "exporter/row_bytes.h"
+#include "queue/row_bytes.h"
 
 int64
 row_bytes(HeapTuple tuple, TupleDesc desc)

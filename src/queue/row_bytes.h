@@ -2,8 +2,8 @@
  * row_bytes.h: what counts where otel.queue_max_size bounds spans: their bytes, not those of the
  * files, in which there are also rows that were deleted and wait for vacuum.
  */
-#ifndef OTEL_EXPORTER_ROW_BYTES_H
-#define OTEL_EXPORTER_ROW_BYTES_H
+#ifndef OTEL_LINKS_ROW_BYTES_H
+#define OTEL_LINKS_ROW_BYTES_H
 
 #include "postgres.h"
 #include "access/htup.h"
