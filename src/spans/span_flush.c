@@ -183,6 +183,12 @@ span_flush_rolled_back_prepared(int64 rows)
 
 /* ---- appending ---- */
 
+static bool
+needs_queue(void)
+{
+	return !dlist_is_empty(&span_waiting) || dropped > 0;
+}
+
 /*
  * Appends the oldest of what waits, in a subtransaction that the caller began, and marks it
  * queued.  Anybody may say ROLLBACK PREPARED, so a transaction that is prepared takes along no
@@ -218,8 +224,6 @@ append_waiting(FlushOccasion occasion)
 	if (queue_is_full(queue) && !exporter_start_if_needed(extension))
 		span_flush_drop_waiting();	/* an exporter would make room */
 	(void) span_flush_count_dropped();
-	if (unsampled_is_due())
-		unsampled_report();
 	dlist_foreach(iter, &span_waiting)
 	{
 		Span	   *span = dlist_container(Span, node, iter.cur);
@@ -326,7 +330,9 @@ append_guarded(FlushOccasion occasion)
 	MemoryContextSwitchTo(caller);
 	PG_TRY();
 	{
-		result = append_waiting(occasion);
+		if (unsampled_is_due())
+			unsampled_report();
+		result = needs_queue() ? append_waiting(occasion) : FLUSH_DONE;
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -377,9 +383,7 @@ span_flush(FlushOccasion occasion)
 {
 	FlushResult result;
 
-	if (span_flushing || !can_append())
-		return FLUSH_NOTHING;
-	if (dlist_is_empty(&span_waiting) && dropped == 0 && !unsampled_is_due())
+	if (span_flushing || (!needs_queue() && !unsampled_is_due()) || !can_append())
 		return FLUSH_NOTHING;
 	if (row_memory == NULL)
 		row_memory = AllocSetContextCreate(TopMemoryContext, "otel queue", ALLOCSET_DEFAULT_SIZES);

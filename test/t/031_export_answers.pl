@@ -237,7 +237,10 @@ foreach my $protocol ('http/json', 'http/protobuf')
 }
 is(OtelExport::status($node, 'failed'), 0, 'a partial success sets nothing aside');
 
-# One line in the log when it starts to fail, one when it works again
+# One line in the log when it starts to fail, one when it works again: of an exporter that has not
+# logged so many others in this minute that it keeps quiet
+is($node->safe_psql('postgres', 'SELECT pg_terminate_backend(exporter_pid, 60000)
+	FROM otel.export_status WHERE exporter_running'), 't', 'the exporter ends when it is told to');
 $receiver->answer({ status => 503, body => '{"message":"three times"}',
 	headers => { 'Content-Type' => 'application/json' }, times => 3 });
 my $log = -s $node->logfile;
