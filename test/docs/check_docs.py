@@ -114,6 +114,18 @@ def missing_names(text, known):
             yield f"otel.{name}"
 
 
+def batches_with_a_parent(text):
+    """Batch spans in examples that are neither roots nor have a parent that was chosen."""
+    for call in re.finditer(r"\botel\.(?:start|record)_span\(", text):
+        end, depth = call.end(), 1
+        while depth and end < len(text):
+            depth += {"(": 1, ")": -1}.get(text[end], 0)
+            end += 1
+        arguments = text[call.end() : end]
+        if "'consumer'" in arguments and not re.search(r"\b(root|parent) =>", arguments):
+            yield " ".join(arguments.split())
+
+
 class Database:
     """The server, the names that the extension has, and a database named app for each page."""
 
@@ -244,6 +256,9 @@ def main():
             tap.ok(missing_targets(text), f"{name}: every make target exists")
             if name != "CHANGELOG.md":
                 tap.ok(missing_names(text, database.names), f"{name}: every otel.name exists")
+            tap.ok(
+                batches_with_a_parent(text), f"{name}: each batch span is a root or has its parent"
+            )
             seen = len(receiver.spans)
             check_sql(tap, database, name, text)
             if name == "README.md":

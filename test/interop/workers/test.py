@@ -28,6 +28,20 @@ CONTEXTS = """
     SELECT otel.trace_id(trace_context), otel.span_id(trace_context) FROM jobs
      WHERE trace_context IS NOT NULL AND id BETWEEN %s AND %s"""
 
+COUNT = "messaging.batch.message_count"
+ATTRIBUTES = {
+    "messaging.system": "postgresql",
+    "messaging.destination.name": "jobs",
+    "messaging.operation.name": "process",
+    "messaging.operation.type": "process",
+}
+# The statement that finishes the jobs fails.
+BREAK = """
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE EXCEPTION 'out of paper'; END $$;
+    CREATE TRIGGER refuse BEFORE UPDATE ON jobs FOR EACH ROW WHEN (NEW.status = 'done')
+        EXECUTE FUNCTION refuse()"""
+
 count = 0
 failures = 0
 
@@ -44,6 +58,7 @@ def check(got, expected, name):
 class Worker:
     def __init__(self, language, way, folder, receiver, database):
         self.name = f"{language}, {way}"
+        self.way = way
         self.program = folder / language / way
         self.receiver = receiver
         self.database = database
@@ -55,7 +70,7 @@ class Worker:
             cursor = connection.execute(query, parameters)
             return cursor.fetchall() if cursor.description else []
 
-    def run(self):
+    def run(self, fails=False):
         """Runs the program once; the spans that it and the database exported."""
         jdbc = (
             f"jdbc:postgresql://127.0.0.1:{os.environ['PGPORT']}/{self.database}"
@@ -71,7 +86,15 @@ class Worker:
             "OTEL_LOGS_EXPORTER": "none",
         }
         status = subprocess.run([self.program], env=environment, stdout=sys.stderr).returncode
-        check(status, 0, f"{self.name}: the program ends well")
+        check(status != 0, fails, f"{self.name}: the program {'fails' if fails else 'ends well'}")
+        # the session of a program that died may still be about to queue its span
+        self.sql(
+            """DO $$ BEGIN
+                WHILE EXISTS (SELECT FROM pg_stat_activity WHERE pid <> pg_backend_pid()
+                              AND datname = current_database() AND backend_type = 'client backend')
+                LOOP PERFORM pg_stat_clear_snapshot(), pg_sleep(0.01); END LOOP;
+            END $$"""
+        )
         self.sql("SELECT otel.force_flush()")
         spans = self.receiver.spans[self.seen :]
         self.seen += len(spans)
@@ -86,11 +109,12 @@ class Worker:
                     s["name"],
                     s["kind"],
                     s["parent_span_id"],
-                    s["attributes"].get("messaging.batch.message_count"),
+                    s["status"]["code"],
+                    s["attributes"],
                 )
                 for s in spans
             ],
-            [("process jobs", "consumer", "", taken)],
+            [("process jobs", "consumer", "", "unset", ATTRIBUTES | {COUNT: taken})],
             f"{self.name}: {taken} jobs make one consumer span, the root of a trace",
         )
         links = {(link["trace_id"], link["span_id"]) for span in spans for link in span["links"]}
@@ -105,9 +129,31 @@ class Worker:
             f"{self.name}: they are done",
         )
 
+    def failure(self):
+        """The work of 100 jobs fails; the next run takes them again."""
+        self.sql(BREAK)
+        spans = self.run(fails=True)
+        links = {(link["trace_id"], link["span_id"]) for span in spans for link in span["links"]}
+        if self.way == "recorded":
+            check(spans, [], f"{self.name}: jobs that failed have no span")
+            self.sql("UPDATE jobs SET status = 'queued' WHERE status = 'running'")
+        else:
+            check(
+                ([s["status"]["code"] for s in spans], links),
+                (["error"], set(self.sql(CONTEXTS, (1, 100)))),
+                f"{self.name}: a batch that failed has the status Error and all its links",
+            )
+        check(
+            self.sql("SELECT count(*) FROM jobs WHERE status = 'queued'"),
+            [(120,)],
+            f"{self.name}: they are queued again",
+        )
+        self.sql("DROP TRIGGER refuse ON jobs")
+
     def test(self):
         self.sql(blocks(ROOT / "docs" / "workers.md")["setup.sql"])
         self.sql(INSERT)
+        self.failure()
         self.batch(1, 100)
         self.batch(101, 120)
         check(self.run(), [], f"{self.name}: an empty run makes no span")

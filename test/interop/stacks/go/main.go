@@ -73,7 +73,8 @@ func checkDatabase(ctx context.Context, url string) {
 			return err
 		})
 	}
-	eachIsAClientSpan("otelsql: QueryRowContext with RETURNING", 1, func(ctx context.Context) error {
+	name := "otelsql: QueryRowContext with RETURNING"
+	eachIsAClientSpan(name, 1, func(ctx context.Context) error {
 		var id int
 		return db.QueryRowContext(ctx, insert+" RETURNING id", "x").Scan(&id)
 	})

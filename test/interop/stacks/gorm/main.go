@@ -123,11 +123,11 @@ func keptStatements(url string) {
 	}
 	db = db.Session(&gorm.Session{SkipDefaultTransaction: true})
 	span := request(one(db))
-	is(ofTrace(span), 1, "PrepareStmt and SkipDefaultTransaction: the first execution has a context")
+	is(ofTrace(span), 1, "a kept statement, without transactions: the first execution is right")
 	for i := 2; i <= 6; i++ {
 		request(one(db))
 	}
-	is(recorded(), repeat("NULL", 5), "PrepareStmt and SkipDefaultTransaction: later ones have none")
+	is(recorded(), repeat("NULL", 5), "a kept statement: later executions have none")
 	must(sendTraceContext(db))
 	for i := 1; i <= 3; i++ {
 		span := request(func(ctx context.Context) error {
