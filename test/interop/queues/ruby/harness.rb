@@ -30,6 +30,8 @@ def new_database
   execute("CREATE DATABASE #{DATABASE}")
   connect(DATABASE)
   execute('CREATE EXTENSION otel_links')
+  execute("ALTER DATABASE #{DATABASE} SET otel.traces_exporter = none")
+  connect(DATABASE)
 end
 
 def execute(sql) = ActiveRecord::Base.connection.execute(sql)
