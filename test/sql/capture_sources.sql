@@ -74,6 +74,8 @@ TABLE now;
 SET application_name = :'name';
 TABLE now;
 SELECT * FROM why WHERE source = 'application_name';
+SET application_name = '';
+SELECT * FROM why WHERE source = 'application_name';
 RESET otel.traceparent;
 -- it is read again when it changes within a statement
 SELECT i, right(otel.trace_id(otel.current_trace_context()), 1) AS context

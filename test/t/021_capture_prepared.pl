@@ -97,7 +97,7 @@ $wire->run(parse => ['old', $insert]);
 $wire->query('SELECT pg_sleep(1.1)');
 $wire->run(bind => ['', 'old', 'x'], execute => ['']);
 is(recorded(), '-',
-	'first executed more than a second after it was prepared, a statement may be of another request');
+	'first executed more than a second after it was prepared, it may be of another request');
 $wire->query('BEGIN');
 $wire->run(parse => ['old2', $insert]);
 $wire->query('SELECT pg_sleep(1.1)');
@@ -111,7 +111,8 @@ is(recorded(), '11111111', 'all rows of executemany, which is one transaction, h
 
 $wire->query('BEGIN');
 $wire->run(bind => ['', 's4', 'x'], execute => ['']);
-$wire->query('SET LOCAL otel.traceparent = \'00-4bf92f3577b34da6a3ce929d0e0e4739-00f067aa0ba902b7-01\'');
+$wire->query(
+	q{SET LOCAL otel.traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4739-00f067aa0ba902b7-01'});
 $wire->run(bind => ['', 's4', 'x'], execute => ['']);
 $wire->query('COMMIT');
 is(recorded(), '-9', 'SET LOCAL speaks for every execution');
@@ -227,7 +228,8 @@ $wire->run(bind => ['', 'f1', 'x'], execute => ['']);
 is(join('', $wire->run(execute => ['p', 0])), '11', 'a portal that is continued keeps the comment');
 $wire->query('COMMIT');
 is(recorded(), '11' . '1111' . '11',
-	'all executions in the transaction that prepared it have the comment through a function\'s portal');
+	'executions in the transaction that prepared it have the comment ' .
+	'through a function\'s portal');
 is(join('', $wire->run(bind => ['', 'f1', 'x'], execute => [''])), '',
 	'a later execution through a function\'s portal has no context')
   or diag('FOR IN INSERT RETURNING must not hide the name of the client\'s statement');
@@ -290,6 +292,25 @@ $wire->query('BEGIN');
 $wire->run(parse => ['undo', 'ROLLBACK ' . from(6)], bind => ['', 'undo'], execute => ['']);
 is(order(parse => ['', 'COMMIT ' . from(7)], bind => ['', ''], execute => ['']), '7',
 	'after a named ROLLBACK a message has the context of its own comment');
+
+# Without a transaction block the trigger runs at Sync, when no statement is running any more.
+$node->safe_psql('postgres', q{
+	CREATE TABLE reasons (source text, reason text);
+	CREATE FUNCTION note_reason() RETURNS trigger LANGUAGE plpgsql AS $$
+		BEGIN
+			INSERT INTO reasons SELECT source, reason FROM otel.trace_context_sources();
+			RETURN NULL;
+		END $$;
+	CREATE CONSTRAINT TRIGGER noted AFTER INSERT ON orders DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW EXECUTE FUNCTION note_reason();
+});
+$wire->run(parse => ['', 'INSERT INTO orders VALUES (2) ' . from(8)], bind => ['', ''],
+	execute => ['']);
+is(recorded(), '-', 'a deferred trigger at the end of a pipeline has no context');
+is($node->safe_psql('postgres', q{SELECT reason FROM reasons WHERE source = 'comment'}),
+	'no message of a client is running',
+	'otel.trace_context_sources() says that no message is running at the end of a pipeline');
+$node->safe_psql('postgres', 'DROP TRIGGER noted ON orders');
 
 # ---- messages that come at the same address ----
 

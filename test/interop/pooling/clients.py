@@ -1,6 +1,7 @@
 """Fifty clients that insert rows through a pooler, and a look at whose context the rows have.
 
-    clients.py HOST PORT NAME [--prepared] [--leftovers] [--application-name]
+    clients.py HOST PORT NAME --database DATABASE [--prepared] [--leftovers] [--application-name]
+        [--own-sessions] [--no-comments]
 
 Each insert is a transaction of its own and says in the row which context it sends, by a comment, by
 SET LOCAL or not at all.  A tenth are rolled back.  A tenth of the clients leave something behind on
@@ -9,12 +10,15 @@ driver prepare every statement under a name.  --leftovers says that nothing keep
 leftover from the next client, neither otel.context_sources nor the pooler: then rows that send
 nothing may have one, and only that, unless it is the pooler that prepared the statement.
 --application-name sends every context as application_name, in a transaction of its own before the
-insert.  Prints TAP lines.
+insert.  --own-sessions says that a client keeps its server connection, and that nothing of it is
+left for the next: then rows that send nothing may have the client's own session-level context.
+--no-comments says that the pooler sends other statements, without their comments.  Prints TAP
+lines.
 """
 
+import argparse
 import hashlib
 import os
-import sys
 import threading
 
 import psycopg
@@ -119,7 +123,7 @@ class Report:
             print(f"# got {got!r}, expected {expected!r}")
 
 
-def look(report, prepared, leftovers):
+def look(report, options):
     with psycopg.connect("", autocommit=True) as server:
 
         def count(condition, *parameters):
@@ -129,11 +133,10 @@ def look(report, prepared, leftovers):
 
         committed = CLIENTS * (INSERTS - INSERTS // len(PLAN))
         report.is_(count("true"), committed, f"{committed} rows of {CLIENTS} clients")
-        report.is_(
-            count("sent IS NOT NULL AND otel.traceparent(trace_context) <> sent"),
-            0,
-            "no row has another context than its client sent",
-        )
+        wrong = "sent IS NOT NULL AND otel.traceparent(trace_context) <> sent"
+        if options.no_comments:
+            wrong += " AND how <> 'comment'"
+        report.is_(count(wrong), 0, "no row has another context than its client sent")
         report.is_(
             count("how IN ('set local', 'both') AND trace_context IS NULL"),
             0,
@@ -144,41 +147,78 @@ def look(report, prepared, leftovers):
             0,
             "no row lacks a context that application_name sent",
         )
-        if prepared:
-            report.is_(
-                count("how = 'comment' AND trace_context IS NOT NULL"),
-                0,
-                "the comment of a statement that the pooler prepared is not trusted",
-            )
-        else:
-            report.is_(
-                count("how = 'comment' AND trace_context IS NULL"),
-                0,
-                "no row lacks a context that a comment sent",
-            )
-        silent = "sent IS NULL AND trace_context IS NOT NULL"
-        if leftovers and not prepared:
-            known = [leftover(client) for client in range(CLIENTS) if leaves_something(client)]
-            report.is_(
-                count(f"{silent} AND otel.traceparent(trace_context) <> ALL (%s)", known),
-                0,
-                "a row without a context has none, or what a client set for the session",
-            )
-            print(
-                f"# {count(silent)} of {count('sent IS NULL')} rows that sent none "
-                "have such a leftover"
-            )
-        else:
-            report.is_(count(silent), 0, "no row without a context has one")
+        look_at_comments(report, options, count)
+        look_at_silent(report, options, count)
         server.execute("TRUNCATE pooled_jobs")
 
 
+def look_at_comments(report, options, count):
+    if options.prepared or options.no_comments:
+        report.is_(
+            count("how = 'comment' AND otel.traceparent(trace_context) = sent"),
+            0,
+            "no comment comes through the pooler" if options.no_comments
+            else "the comment of a statement that the pooler prepared is not trusted",
+        )
+    else:
+        report.is_(
+            count("how = 'comment' AND trace_context IS NULL"),
+            0,
+            "no row lacks a context that a comment sent",
+        )
+
+
+def look_at_silent(report, options, count):
+    """Rows whose client sent nothing."""
+    silent = "sent IS NULL AND trace_context IS NOT NULL"
+    known = [leftover(client) for client in range(CLIENTS)]
+    if options.own_sessions:
+        report.is_(
+            count(
+                f"{silent} AND otel.traceparent(trace_context) <> (%s::text[])[id / 10000 + 1]",
+                known,
+            ),
+            0,
+            "a row without a context has none, or what the same client set for its session",
+        )
+        report.is_(
+            count(f"{silent} AND id / 10000 %% 10 = 3") > 0, True, "and some of them have that"
+        )
+    elif options.leftovers and not options.prepared:
+        known = [context for client, context in enumerate(known) if leaves_something(client)]
+        report.is_(
+            count(f"{silent} AND otel.traceparent(trace_context) <> ALL (%s)", known),
+            0,
+            "a row without a context has none, or what a client set for the session",
+        )
+        print(
+            f"# {count(silent)} of {count('sent IS NULL')} rows that sent none "
+            "have such a leftover"
+        )
+    else:
+        report.is_(count(silent), 0, "no row without a context has one")
+
+
+def arguments():
+    parser = argparse.ArgumentParser()
+    for name in ("host", "port", "name"):
+        parser.add_argument(name)
+    parser.add_argument("--database", required=True)
+    for name in ("prepared", "leftovers", "application-name", "own-sessions", "no-comments"):
+        parser.add_argument(f"--{name}", action="store_true")
+    return parser.parse_args()
+
+
 def main():
-    host, port, name = sys.argv[1:4]
-    prepared = "--prepared" in sys.argv
-    conninfo = f"host={host} port={port} dbname=pooled user={os.environ['PGUSER']} options=''"
-    by_name = "--application-name" in sys.argv
-    clients = [Client(number, conninfo, prepared, by_name) for number in range(CLIENTS)]
+    options = arguments()
+    conninfo = (
+        f"host={options.host} port={options.port} dbname={options.database} "
+        f"user={os.environ['PGUSER']} options=''"
+    )
+    clients = [
+        Client(number, conninfo, options.prepared, options.application_name)
+        for number in range(CLIENTS)
+    ]
     wait_for_pooler(conninfo)
     for client in clients:
         client.start()
@@ -187,7 +227,7 @@ def main():
     errors = [client.error for client in clients if client.error]
     if errors:
         raise errors[0]
-    look(Report(name), prepared, "--leftovers" in sys.argv)
+    look(Report(options.name), options)
 
 
 def wait_for_pooler(conninfo):

@@ -6,5 +6,6 @@ CREATE TABLE pooled_jobs (
     id    int PRIMARY KEY,
     how   text NOT NULL,
     sent  text,
+    at    timestamptz DEFAULT now(), -- Pgpool-II's replication mode rewrites such an INSERT
     trace_context otel.trace_context DEFAULT otel.current_trace_context()
 );
