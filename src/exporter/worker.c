@@ -54,6 +54,7 @@
 #include "exporter/wait_events.h"
 #include "monotonic.h"
 #include "queue/exporter_guard.h"
+#include "queue/run_note.h"
 #include "queue/slot_queue.h"
 #include "settings.h"
 
@@ -474,7 +475,8 @@ prepare(void)
 	settle_started();
 	if (flags & EXPORTER_RESUME)
 		lifecycle_leave_if_empty();
-	settings_report_environment(report_complaint);
+	if (run_note_make("environment", MyDatabaseId))
+		settings_report_environment(report_complaint);
 	exporter.idle_since = monotonic_ms();
 	deliver_begin();
 	begin_whole_pass();

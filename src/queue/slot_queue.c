@@ -1,143 +1,54 @@
 /*
  * slot_queue.c: databases whose exporter waits for a free background worker slot.
  *
- * Each is an empty file in the folder for temporary statistics, named after the database's oid:
- * all processes of the server see it, there is no shared memory but for preloaded libraries, and
- * backups leave that folder out.  Its time of modification is when the database began to wait.  A
- * file that is older than the server is left over; its database is served all the same, and its
- * exporter leaves at once when nothing waits.  Where the folder cannot be written, the next span of
- * the database tries again, as it does anyway.
+ * Each has a note (run_note.h).  One that is left over from an earlier run of the server has its
+ * database served all the same, and that exporter leaves at once when nothing waits.  Where no note
+ * can be made, the next span of the database tries again, as it does anyway.
  */
 #include "postgres.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "access/xact.h"
 #include "catalog/pg_database.h"
-#include "common/file_perm.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
-#include "storage/fd.h"
 #include "storage/proc.h"
 #include "utils/syscache.h"
-#include "utils/timestamp.h"
 
 #include "monotonic.h"
 #include "queue/exporter_guard.h"
+#include "queue/run_note.h"
 #include "queue/slot_queue.h"
+
+#define NOTE "waiting"
 
 /* An exporter that has been there for so long is none that leaves at once. */
 #define SETTLED_MS 1000
 
-#define FOLDER "pg_stat_tmp"
-#define PREFIX "otel_links_waiting."
-
-typedef struct Waiting
-{
-	Oid			database;
-	struct timespec since;
-} Waiting;
-
-static void
-path_of(char *path, Oid database)
-{
-	snprintf(path, MAXPGPATH, FOLDER "/" PREFIX "%u", database);
-}
-
-/* When the database began to wait; false when it does not. */
-static bool
-waits_since(Oid database, struct timespec *since)
-{
-	char		path[MAXPGPATH];
-	struct stat status;
-
-	path_of(path, database);
-	if (stat(path, &status) != 0)
-		return false;
-	*since = status.st_mtim;
-	return true;
-}
-
-static bool
-is_earlier(const Waiting *a, const Waiting *b)
-{
-	if (a->since.tv_sec != b->since.tv_sec)
-		return a->since.tv_sec < b->since.tv_sec;
-	if (a->since.tv_nsec != b->since.tv_nsec)
-		return a->since.tv_nsec < b->since.tv_nsec;
-	return a->database < b->database;
-}
-
-/* The database that has waited longest; false when none does. */
-static bool
-find_first(Waiting *first)
-{
-	DIR		   *folder = AllocateDir(FOLDER);
-	struct dirent *entry;
-
-	first->database = InvalidOid;
-	while (folder && (entry = ReadDirExtended(folder, FOLDER, DEBUG1)) != NULL)
-	{
-		Waiting		waiting;
-
-		if (strncmp(entry->d_name, PREFIX, strlen(PREFIX)) != 0)
-			continue;
-		waiting.database = (Oid) strtoul(entry->d_name + strlen(PREFIX), NULL, 10);
-		if (!waits_since(waiting.database, &waiting.since))
-			continue;
-		if (!OidIsValid(first->database) || is_earlier(&waiting, first))
-			*first = waiting;
-	}
-	if (folder)
-		FreeDir(folder);
-	return OidIsValid(first->database);
-}
-
-static void
-take_out(Oid database)
-{
-	char		path[MAXPGPATH];
-
-	path_of(path, database);
-	(void) unlink(path);
-}
-
 bool
 slot_queue_join(Oid database)
 {
-	char		path[MAXPGPATH];
-	struct timespec since;
-	int			fd;
-
-	if (waits_since(database, &since))
-	{
-		if (since.tv_sec >= timestamptz_to_time_t(PgStartTime))
-			return false;
-		take_out(database);
-	}
-	path_of(path, database);
-	fd = open(path, O_CREAT | O_EXCL | O_WRONLY, pg_file_create_mode);
-	if (fd < 0)
-		return errno != EEXIST;
-	(void) close(fd);
-	return true;
+	return run_note_make(NOTE, database);
 }
 
 bool
 slot_queue_joined(void)
 {
-	struct timespec since;
-
-	return waits_since(MyDatabaseId, &since) &&
-		since.tv_sec >= timestamptz_to_time_t(PgStartTime);
+	return run_note_exists(NOTE, MyDatabaseId);
 }
 
 void
 slot_queue_leave(void)
 {
-	take_out(MyDatabaseId);
+	(void) run_note_remove(NOTE, MyDatabaseId);
+}
+
+/* The other database that waits, and has for longer than this one; InvalidOid: none. */
+static Oid
+first_in_queue(void)
+{
+	Oid			database = run_note_oldest(NOTE);
+
+	return database == MyDatabaseId ? InvalidOid : database;
 }
 
 /* monotonic_ms() when this process last started an exporter for another database; 0: never. */
@@ -146,20 +57,21 @@ static int64 last_started;
 bool
 slot_queue_serve(void)
 {
-	Waiting		first;
+	Oid			database;
 
-	while (find_first(&first) && first.database != MyDatabaseId)
+	while (OidIsValid(database = first_in_queue()))
 	{
 		BackgroundWorker worker;
 
-		if (SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(first.database)))
+		if (SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)))
 		{
-			exporter_describe(&worker, first.database, EXPORTER_RESUME);
+			exporter_describe(&worker, database, EXPORTER_RESUME);
 			if (!RegisterDynamicBackgroundWorker(&worker, NULL))
 				return true;
 			last_started = monotonic_ms();
 		}
-		take_out(first.database);
+		if (!run_note_remove(NOTE, database))
+			break;				/* the next look finds it again */
 	}
 	return false;
 }
@@ -210,10 +122,9 @@ may_make_room(void)
 SlotDemand
 slot_queue_attend(void)
 {
-	Waiting		first;
 	bool		wanted;
 
-	if (!find_first(&first) || first.database == MyDatabaseId)
+	if (!OidIsValid(first_in_queue()))
 		return SLOTS_SUFFICE;
 	StartTransactionCommand();
 	wanted = slot_queue_serve();

@@ -16,6 +16,7 @@
 #include "utils/memutils.h"
 
 #include "links/link_limit.h"
+#include "monotonic.h"
 #include "queue/queue_tables.h"
 #include "queue/span_queue.h"
 #include "settings.h"
@@ -28,7 +29,11 @@ typedef struct SpanRow
 {
 	Datum		values[QUEUE_COLUMNS];
 	bool		nulls[QUEUE_COLUMNS];
+	int64		dropped_link_attributes;	/* so far, of all links */
 } SpanRow;
+
+/* A session logs at most once in this time that limits had something left out. */
+#define DISCARDS_LOG_INTERVAL_MS (60 * 1000)
 
 /* ---- one row ---- */
 
@@ -119,6 +124,7 @@ set_links(SpanRow *row, const SpanLink *links, int nlinks)
 										otel_effective_attribute_value_length_limit(), &ndropped);
 		dropped[i] = Int32GetDatum(ndropped);
 		any_dropped |= ndropped > 0;
+		row->dropped_link_attributes += ndropped;
 		if (kept[i].is_local)
 			local[nlocal++] = Int32GetDatum(i + 1);
 	}
@@ -235,6 +241,29 @@ append_parts(Relation queue, const Span *span, SpanRow *row)
 	}
 }
 
+/*
+ * Logs what limits had left out of a span (opentelemetry.io/docs/specs/otel/trace/sdk, "Span
+ * Limits": a message, at most once a span).
+ */
+static void
+log_discards(const Span *span, int64 link_attributes, int links)
+{
+	static int64 next;
+	int64		attributes = span->dropped_attributes + link_attributes;
+
+	for (int i = 0; i < span->nevents; i++)
+		attributes += span->events[i].dropped_attributes;
+	if (attributes + span->dropped_events + links == 0 || monotonic_ms() < next)
+		return;
+	next = monotonic_ms() + DISCARDS_LOG_INTERVAL_MS;
+	ereport(LOG,
+			(errmsg("limits left out parts of span \"%s\": attributes: %lld, events: %d, links: %d",
+					span->name, (long long) attributes, span->dropped_events, links),
+			 errdetail("A session logs this at most once a minute."),
+			 errhint("See the settings otel.attribute_count_limit, otel.span_event_count_limit "
+					 "and otel.span_link_count_limit.")));
+}
+
 void
 span_row_append(Relation queue, const Span *span)
 {
@@ -247,6 +276,7 @@ span_row_append(Relation queue, const Span *span)
 	if (span->nlinks > limit && otel_link_overflow == LINK_OVERFLOW_SPLIT && limit > 0)
 	{
 		append_parts(queue, span, &row);
+		log_discards(span, row.dropped_link_attributes, 0);
 		return;
 	}
 	if (span->nlinks > limit)
@@ -259,4 +289,5 @@ span_row_append(Relation queue, const Span *span)
 	row.values[QUEUE_DROPPED_LINKS_COUNT] = Int32GetDatum(span->nlinks - nkept);
 	set_links(&row, links, nkept);
 	queue_append_row(queue, row.values, row.nulls);
+	log_discards(span, row.dropped_link_attributes, span->nlinks - nkept);
 }

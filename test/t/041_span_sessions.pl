@@ -46,6 +46,23 @@ sub is_logged
 	like(slurp_file($node->logfile, $from), $expected, $what);
 }
 
+# ---- what limits leave out ----
+my $limited = -s $node->logfile;
+$node->safe_psql('postgres', q{
+	SET otel.attribute_count_limit = 1;
+	SET otel.span_event_count_limit = 1;
+	BEGIN;
+	SELECT otel.start_span('limited', attributes => '{"a": 1, "b": 2, "c": 3}');
+	SELECT otel.add_event('first'), otel.add_event('second');
+	SELECT otel.end_span();
+	COMMIT;
+	SELECT otel.record_span('limited again', now(), attributes => '{"a": 1, "b": 2}')});
+is_queued('limited 0, limited again 0', 'spans that exceed limits are queued');
+is_logged(qr/limits left out parts of span "limited": attributes: 2, events: 1, links: 0/, $limited,
+	'the log says what limits left out of a span');
+is(scalar(() = slurp_file($node->logfile, $limited) =~ /limits left out parts/g), 1,
+	'a session whose spans exceed limits logs that once a minute');
+
 # ---- clients that leave ----
 $node->psql('postgres', q{BEGIN; SELECT otel.start_span('failed'); SELECT 1 / 0});
 is_queued('failed 2 transaction rolled back', 'the span of a psql -c that fails is queued');

@@ -107,8 +107,22 @@ arrived(qr/^behind/, [ OtelExport::names('behind', 100) ],
 is(OtelExport::status($node, 'failed'), 8, 'the large spans that a server refuses are set aside');
 $node->safe_psql('postgres', 'DELETE FROM otel.failed_spans');
 
-# The largest request
+# One that is far larger does not have the exporter keep its memory
 $receiver->answer();
+OtelExport::set($node, 'otel.exporter_idle_timeout = 600000');
+$node->safe_psql('postgres', q{SELECT count(otel.record_span('enormous', now(),
+	attributes => jsonb_build_object('t', repeat(md5(random()::text), 900000))))});
+drain_time();
+arrived(qr/^enormous/, ['enormous'], 'a span of 29 MB arrives');
+my $pid = OtelExport::status($node, 'exporter_pid');
+my ($peak) = slurp_file("/proc/$pid/status") =~ /^VmHWM:\s+(\d+) kB/m;
+my ($kept) = slurp_file("/proc/$pid/status") =~ /^RssAnon:\s+(\d+) kB/m;
+note("peak memory $peak kB, private afterwards $kept kB");
+cmp_ok($peak, '>', 64 * 1024, 'a span of 29 MB takes memory while it is sent');
+cmp_ok($kept, '<', 32 * 1024, 'after a span of 29 MB the exporter has less than 32 MB of memory');
+OtelExport::set($node, 'otel.exporter_idle_timeout = 500');
+
+# The largest request
 OtelExport::set($node, "otel.exporter_max_request_size = '100kB'");
 hold();
 $node->safe_psql('postgres', q{SELECT count(otel.record_span('sized-' || i, now(),

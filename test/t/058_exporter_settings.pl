@@ -95,6 +95,14 @@ foreach my $setting ("role = 'app_owner'", "session_authorization = 'app_owner'"
 	$node->psql('template1', "ALTER DATABASE postgres RESET $name");
 }
 
+# Many exporters have started since.
+$log = slurp_file($node->logfile);
+foreach my $variable (grep { !/OTLP_COMPRESSION/ } sort keys %environment)
+{
+	is(scalar(() = $log =~ /WARNING: .*environment variable $variable\b/g), 1,
+		"exporters that start later do not repeat that $variable is not followed");
+}
+
 # The resource
 $node->safe_psql('postgres', 'CREATE DATABASE second');
 $node->safe_psql('second', 'CREATE EXTENSION otel_links');
