@@ -1,5 +1,5 @@
 /*
- * compat.h: what differs between PostgreSQL 15 and 19, and nothing else.
+ * compat.h: what differs between PostgreSQL 15 and 19, and the version of the extension.
  */
 #ifndef OTEL_LINKS_COMPAT_H
 #define OTEL_LINKS_COMPAT_H

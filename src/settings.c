@@ -1,43 +1,31 @@
 /*
- * settings.c: defines every setting but those of capture (capture/capture_settings.c), and reads
- * the server's environment for them.
+ * settings.c: defines every setting but those of capture (capture/capture_settings.c).
  *
  * The rule is that the OpenTelemetry variable OTEL_FOO_BAR is the setting otel.foo_bar, with the
- * same default, units and accepted values, and that the server's environment variable of that
- * name is its default (GucSource PGC_S_ENV_VAR, so the configuration file wins).  An empty
- * variable is an unset one. Settings without an OpenTelemetry name have no variable.
+ * same default, units and accepted values, and that the variable is its default (environment.c).
+ * Settings without an OpenTelemetry name have no variable.
  *
- * Nothing here keeps a server or a session from starting: what a string may not be warns and is
- * replaced by the default, as the OpenTelemetry environment specification asks.  Numbers and
- * choices are PostgreSQL's own integers and enums: nonsense in a configuration file, in ALTER
- * DATABASE … SET or in the environment warns and is as if it were not set; only an interactive
- * SET of such a value is an error. Choices have hidden words, which pg_settings does not list:
- * the empty string, which is as if not set, and what OpenTelemetry knows and we do not offer.
+ * Nothing here keeps a server or a session from starting: an invalid string warns and is replaced
+ * by the default, as the OpenTelemetry environment specification asks.  Numbers and choices are
+ * PostgreSQL's own integers and enums: nonsense in a configuration file or in ALTER DATABASE … SET
+ * warns and is as if it were not set; only an interactive SET of such a value is an error.
+ * Choices have hidden words, which pg_settings does not list: the empty string, which is as if not
+ * set, and what OpenTelemetry knows and we do not offer.
  *
- * Settings that only a superuser may change are those of the exporter.  What the environment has
- * for them and makes no sense is reported by the exporter, never to a client.
- *
- * The library may be loaded in the middle of a query with parallel workers, when PostgreSQL takes
- * no value for a setting without GUC_ALLOW_IN_PARALLEL, also none that was given before the
- * library was loaded.
- *
- * Names that look like ours and are not, such as otel.exporter_oltp_endpoint, warn when the
- * library is loaded.
+ * Only a superuser may change the exporter's settings.
  */
 #include "postgres.h"
 
 #include <limits.h>
 
-#include "access/xact.h"
 #include "mb/pg_wchar.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/guc_tables.h"
-#include "utils/memutils.h"
 #include "utils/varlena.h"
 
 #include "compat.h"
+#include "environment.h"
+#include "setting_entry.h"
 #include "settings.h"
 
 bool		otel_propagate = true;
@@ -87,9 +75,7 @@ static int	attribute_value_length_limit;
 static int	span_attribute_count_limit;
 static int	span_attribute_value_length_limit;
 
-/*
- * The words of the settings that are a choice.  Hidden are those that nobody is advised to write.
- */
+/* The words of enum settings; hidden are those that nobody is advised to write. */
 static const struct config_enum_entry sampler_options[] = {
 	{"always_on", SAMPLER_ALWAYS_ON, false},
 	{"always_off", SAMPLER_ALWAYS_OFF, false},
@@ -124,12 +110,6 @@ static const struct config_enum_entry compression_options[] = {
 	{"gzip", OTLP_COMPRESSION_GZIP, false},
 	{"", OTLP_COMPRESSION_UNSET, true},
 	{NULL, 0, false}
-};
-
-/* Beginnings of names that are ours alone. */
-static const char *const families[] = {
-	"otel.attribute_", "otel.bsp_", "otel.context_", "otel.event_", "otel.exporter_", "otel.link_",
-	"otel.pooler_", "otel.queue_", "otel.span_", "otel.traces_"
 };
 
 int
@@ -282,208 +262,7 @@ show_nothing(void)
 	return "";
 }
 
-/* ---- which settings were changed in this transaction ---- */
-
-/* Every setting there is, also those that nobody has defined. */
-static struct config_generic **
-all_settings(int *count)
-{
-#if PG_VERSION_NUM >= 160000
-	return get_guc_variables(count);
-#else
-	*count = GetNumConfigOptions();
-	return get_guc_variables();
-#endif
-}
-
-/*
- * The setting's entry in PostgreSQL's own table.  It is allocated once and never moves; the
- * search is done once a backend.
- */
-static struct config_generic *
-find_setting(const char *name)
-{
-#if PG_VERSION_NUM >= 160000
-	return find_option(name, false, true, DEBUG5);
-#else
-	int			count;
-	struct config_generic **all = all_settings(&count);
-
-	for (int i = 0; i < count; i++)
-	{
-		if (strcmp(all[i]->name, name) == 0)
-			return all[i];
-	}
-	return NULL;
-#endif
-}
-
-/*
- * A setting has a stack of former values as long as the transaction that changed it runs; it goes
- * with the transaction, and it is carried over when the value was set before this library was
- * loaded.
- */
-static bool
-set_in_transaction(struct config_generic **setting, const char *name)
-{
-	if (*setting == NULL)
-		*setting = find_setting(name);
-	return *setting != NULL && (*setting)->stack != NULL;
-}
-
-bool
-otel_traceparent_set_in_transaction(void)
-{
-	static struct config_generic *setting = NULL;
-
-	return set_in_transaction(&setting, "otel.traceparent");
-}
-
-bool
-otel_tracestate_set_in_transaction(void)
-{
-	static struct config_generic *setting = NULL;
-
-	return set_in_transaction(&setting, "otel.tracestate");
-}
-
-bool
-otel_literals_changed_in_transaction(void)
-{
-	static struct config_generic *setting = NULL;
-
-	return set_in_transaction(&setting, "standard_conforming_strings");
-}
-
 /* ---- definitions ---- */
-
-/* The value of a word, in any case, of a choice. */
-static bool
-find_option_value(const struct config_enum_entry *options, const char *word, int *value)
-{
-	for (; options->name; options++)
-	{
-		if (pg_strcasecmp(options->name, word) == 0)
-		{
-			*value = options->val;
-			return true;
-		}
-	}
-	return false;
-}
-
-/*
- * Makes a value the one that is left when the setting's line is taken out of the configuration
- * file. PostgreSQL reads the variables of its own settings again then, and knows nothing of ours.
- */
-static void
-set_boot_value(struct config_generic *setting, const char *value)
-{
-	int			number;
-	void	   *extra = NULL;
-
-	switch (setting->vartype)
-	{
-		case PGC_BOOL:
-			guc_as(setting, bool)->boot_val = pg_strcasecmp(value, "true") == 0;
-			break;
-		case PGC_INT:
-			if (parse_int(value, &number, setting->flags, NULL))
-				guc_as(setting, int)->boot_val = number;
-			break;
-		case PGC_ENUM:
-			if (find_option_value(guc_as(setting, enum)->options, value, &number) &&
-				(guc_as(setting, enum)->check_hook == NULL ||
-				 guc_as(setting, enum)->check_hook(&number, &extra, PGC_S_ENV_VAR)))
-				guc_as(setting, enum)->boot_val = number;
-			break;
-		case PGC_STRING:
-			guc_as(setting, string)->boot_val = MemoryContextStrdup(TopMemoryContext, value);
-			break;
-		default:
-			break;
-	}
-}
-
-/* The OpenTelemetry variable of a setting; out has room for NAMEDATALEN * 2 bytes. */
-static void
-variable_name(const char *name, char *out)
-{
-	int			i;
-
-	for (i = 0; name[i] && i < NAMEDATALEN * 2 - 1; i++)
-		out[i] = name[i] == '.' ? '_' : pg_ascii_toupper((unsigned char) name[i]);
-	out[i] = '\0';
-}
-
-/* What the server's environment has for a setting; NULL when that is nothing, or empty. */
-static const char *
-environment_value(const char *name)
-{
-	char		variable[NAMEDATALEN * 2];
-	const char *value;
-
-	variable_name(name, variable);
-	value = getenv(variable);
-	return value && *value ? value : NULL;
-}
-
-/*
- * May the setting have this value?  Booleans follow OpenTelemetry, not PostgreSQL: only "true"
- * and "false" in any case.  Strings are left to their check hooks, which warn.
- */
-static bool
-value_is_valid(struct config_generic *setting, const char *value)
-{
-	int			number;
-
-	switch (setting->vartype)
-	{
-		case PGC_BOOL:
-			return pg_strcasecmp(value, "true") == 0 || pg_strcasecmp(value, "false") == 0;
-		case PGC_INT:
-			return parse_int(value, &number, setting->flags, NULL) &&
-				number >= guc_as(setting, int)->min && number <= guc_as(setting, int)->max;
-		case PGC_ENUM:
-			return find_option_value(guc_as(setting, enum)->options, value, &number);
-		default:
-			return true;
-	}
-}
-
-/* What is said of a variable that is not followed. */
-static char *
-environment_complaint(const char *name, const char *value)
-{
-	char		variable[NAMEDATALEN * 2];
-
-	variable_name(name, variable);
-	return psprintf("ignoring invalid value of environment variable %s: \"%.*s\"", variable,
-					pg_mbcliplen(value, strlen(value), 64), value);
-}
-
-/* Takes the server's environment variable as the setting's default. */
-static void
-apply_environment(const char *name)
-{
-	struct config_generic *setting = find_setting(name);
-	const char *value = environment_value(name);
-
-	if (value == NULL)
-		return;
-	if (!value_is_valid(setting, value))
-	{
-		if (setting->context != PGC_SUSET)
-			ereport(WARNING,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg_internal("%s", environment_complaint(name, value))));
-		return;
-	}
-	set_boot_value(setting, value);
-	if (GUC_ALLOW_IN_PARALLEL != 0 || !IsInParallelMode())
-		(void) set_config_option(name, value, PGC_POSTMASTER, PGC_S_ENV_VAR,
-								 GUC_ACTION_SET, true, WARNING, false);
-}
 
 typedef struct StringSetting
 {
@@ -660,7 +439,7 @@ define_booleans(void)
 							 "Makes spans no-ops; capture and propagation go on.",
 							 NULL, &otel_sdk_disabled, false, PGC_USERSET, GUC_ALLOW_IN_PARALLEL,
 							 NULL, NULL, NULL);
-	apply_environment("otel.sdk_disabled");
+	environment_apply("otel.sdk_disabled");
 }
 
 static void
@@ -675,7 +454,7 @@ define_enums(void)
 		DefineCustomEnumVariable(s->name, s->description, NULL, s->variable, s->boot, s->options,
 								 s->context, GUC_ALLOW_IN_PARALLEL, s->check, NULL, NULL);
 		if (s->from_environment)
-			apply_environment(s->name);
+			environment_apply(s->name);
 	}
 }
 
@@ -690,7 +469,7 @@ define_strings(void)
 								   GUC_ALLOW_IN_PARALLEL | (s->show ? GUC_SUPERUSER_ONLY : 0),
 								   s->check, s->assign, s->show);
 		if (s->from_environment)
-			apply_environment(s->name);
+			environment_apply(s->name);
 	}
 }
 
@@ -705,79 +484,24 @@ define_integers(void)
 								s->min, s->max, s->context, GUC_ALLOW_IN_PARALLEL | s->unit,
 								NULL, NULL, NULL);
 		if (s->from_environment)
-			apply_environment(s->name);
+			environment_apply(s->name);
 	}
-}
-
-/* ---- names and values that are nobody's ---- */
-
-static bool
-is_in_our_families(const char *name)
-{
-	for (int i = 0; i < (int) lengthof(families); i++)
-	{
-		if (pg_strncasecmp(name, families[i], strlen(families[i])) == 0)
-			return true;
-	}
-	return false;
-}
-
-/*
- * Not in background workers: parallel ones come with every query, and the exporter with every
- * job.
- */
-static void
-warn_unknown_names(void)
-{
-	struct config_generic **all;
-	int			count;
-
-	if (MyBackendType == B_BG_WORKER)
-		return;
-	all = all_settings(&count);
-	for (int i = 0; i < count; i++)
-	{
-		if ((all[i]->flags & GUC_CUSTOM_PLACEHOLDER) && is_in_our_families(all[i]->name))
-			ereport(WARNING,
-					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("otel_links has no parameter \"%s\"", all[i]->name),
-					 errhint("Is it misspelled?")));
-	}
-}
-
-static void
-report_environment_of(const char *name, void (*report) (const char *message))
-{
-	const char *value = environment_value(name);
-
-	if (value == NULL)
-		return;
-	if (!value_is_valid(find_setting(name), value))
-		report(environment_complaint(name, value));
-	else if (strstr(name, "_protocol") && pg_strcasecmp(value, "grpc") == 0)
-		report(psprintf("%s: \"http/protobuf\" is used instead",
-						environment_complaint(name, value)));
 }
 
 void
 settings_report_environment(void (*report) (const char *message))
 {
-	const char *file = getenv("OTEL_CONFIG_FILE");
-
 	for (int i = 0; i < (int) lengthof(enum_settings); i++)
 	{
 		if (enum_settings[i].from_environment && enum_settings[i].context == PGC_SUSET)
-			report_environment_of(enum_settings[i].name, report);
+			environment_report(enum_settings[i].name, report);
 	}
 	for (int i = 0; i < (int) lengthof(int_settings); i++)
 	{
 		if (int_settings[i].from_environment && int_settings[i].context == PGC_SUSET)
-			report_environment_of(int_settings[i].name, report);
+			environment_report(int_settings[i].name, report);
 	}
-	if (file && *file)
-		report("ignoring environment variable OTEL_CONFIG_FILE: "
-			   "configuration files of OpenTelemetry "
-			   "are not read");
+	environment_report_unread(report);
 }
 
 void
@@ -787,5 +511,5 @@ settings_define(void)
 	define_enums();
 	define_strings();
 	define_integers();
-	warn_unknown_names();
+	setting_warn_unknown_names();
 }

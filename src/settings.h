@@ -1,6 +1,7 @@
 /*
- * settings.h: every setting of the extension.  The setting otel.foo_bar is the C variable
- * otel_foo_bar (or otel_foo_bar_setting, where a SQL function has the name).
+ * settings.h: the settings of spans, the queue and the exporter; capture's are in
+ * capture/capture_settings.h.  The setting otel.foo_bar is the C variable otel_foo_bar, except
+ * where a comment says otherwise.
  *
  * Settings that choose among a few words are enum settings; their variables are ints, as
  * PostgreSQL wants them, and hold one of the values of the enum named beside them.
@@ -105,25 +106,10 @@ extern int	otel_effective_attribute_value_length_limit(void);
  */
 extern uint64 otel_capture_generation;
 
-/*
- * Was the setting changed in the transaction that is running (SET, SET LOCAL, set_config, a
- * function's SET clause), as opposed to earlier in the session, by the connection, or in a
- * configuration file?
- */
-extern bool otel_traceparent_set_in_transaction(void);
-extern bool otel_tracestate_set_in_transaction(void);
-
-/* The same of standard_conforming_strings: the message may have been parsed with another value. */
-extern bool otel_literals_changed_in_transaction(void);
-
-/* Defines them all.  From _PG_init only. */
+/* Defines them all, and takes their defaults from the environment.  From _PG_init only. */
 extern void settings_define(void);
 
-/*
- * Reports each variable of the server's environment that only the exporter reads and whose value
- * it does not follow, as a message for people.  Clients never hear of those: they are the
- * exporter's to report.
- */
+/* Reports each variable of the environment that only the exporter reads and does not follow. */
 extern void settings_report_environment(void (*report) (const char *message));
 
 #endif

@@ -15,7 +15,7 @@
 #include "capture/postgrest.h"
 #include "capture/sqlcommenter.h"
 #include "context/trace_context.h"
-#include "settings.h"
+#include "setting_entry.h"
 #include "spans/span.h"
 
 /* Datadog's Java tracer puts this before the traceparent in application_name. */

@@ -19,7 +19,7 @@
 #include "capture/sqlcommenter.h"
 #include "compat.h"
 #include "context/trace_context.h"
-#include "settings.h"
+#include "setting_entry.h"
 
 typedef struct MessageComments
 {

@@ -13,8 +13,9 @@
  *	span_row.c			a row of the queue
  *	span_exit.c			what becomes of spans when their session ends
  *	sampler.c			is it recorded?  unsampled.c: how many were not
- *	span_functions.c	the SQL functions
- *	trace_job.c, record_exception.c		the two that know about errors
+ *	attribute_limits.c	attributes and values that are too many or too long
+ *
+ * The SQL functions are in the room above, span_api/.
  */
 #ifndef OTEL_LINKS_SPAN_H
 #define OTEL_LINKS_SPAN_H
@@ -71,7 +72,7 @@ typedef struct Span
 	bool		ended_by_scope; /* ... by its scope's end: end_span() may still complete it */
 	SpanScope	scope;
 
-	/* What it is about */
+	/* What OTLP sends of it */
 	char	   *name;
 	SpanKind	kind;
 	bool		has_parent;
@@ -91,7 +92,7 @@ typedef struct Span
 	SpanStatus	status;
 	char	   *status_message;
 
-	/* Where it stands in transactions (span_scope.c) */
+	/* Its part in transactions (span_scope.c) */
 	SubTransactionId start_subid;	/* Invalid once that transaction is over */
 	SubTransactionId end_subid; /* the same of the end */
 	bool		rolled_back;	/* began or ended in what was rolled back: its status is Error */
@@ -99,7 +100,7 @@ typedef struct Span
 	int			failures;		/* how often it could not be queued */
 } Span;
 
-/* What start_span() and record_span() are told. */
+/* The arguments of start_span() and record_span(). */
 typedef struct SpanStart
 {
 	const char *name;

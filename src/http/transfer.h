@@ -1,0 +1,41 @@
+/*
+ * transfer.h: one HTTP request, from its options to its answer.
+ *
+ * Nothing here raises; signals are to be blocked while it makes or frees one, because libcurl may
+ * start a thread (http.c).
+ */
+#ifndef OTEL_LINKS_TRANSFER_H
+#define OTEL_LINKS_TRANSFER_H
+
+#include "postgres.h"
+
+#include <curl/curl.h>
+
+#include "http/http.h"
+#include "lib/ilist.h"
+
+typedef struct Transfer
+{
+	dlist_node	node;			/* of transfers */
+	void	   *owner;
+	CURL	   *easy;
+	struct curl_slist *headers;
+	char	   *compressed;		/* the body, when it was gzipped here */
+	char	   *response;
+	size_t		response_len;
+	bool		response_too_large;
+	bool		finished;
+	CURLcode	code;			/* how it finished */
+	char		error[CURL_ERROR_SIZE];
+} Transfer;
+
+/* All that a request needs; NULL for want of memory.  code says whether an option was refused. */
+extern Transfer *transfer_make(const HttpRequest *request);
+
+/* Frees it.  It must not be running. */
+extern void transfer_free(Transfer *t);
+
+/* What a finished one came to.  The answer's memory is the transfer's. */
+extern void transfer_answer(Transfer *t, HttpAnswer *answer);
+
+#endif

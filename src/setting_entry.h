@@ -1,0 +1,31 @@
+/*
+ * setting_entry.h: PostgreSQL's own entry of a setting, ours or not.  Nothing here raises.
+ */
+#ifndef OTEL_LINKS_SETTING_ENTRY_H
+#define OTEL_LINKS_SETTING_ENTRY_H
+
+#include "postgres.h"
+
+struct config_generic;
+
+/*
+ * The setting's entry in PostgreSQL's own table, or NULL.  It is allocated once and never moves.
+ * Before PostgreSQL 16 this is a linear search, so callers that ask often keep the answer.
+ */
+extern struct config_generic *setting_find(const char *name);
+
+/*
+ * Was the setting changed in the transaction that is running (SET, SET LOCAL, set_config, a
+ * function's SET clause), as opposed to earlier in the session, by the connection, or in a
+ * configuration file?
+ */
+extern bool otel_traceparent_set_in_transaction(void);
+extern bool otel_tracestate_set_in_transaction(void);
+
+/* The same of standard_conforming_strings: the message may have been parsed with another value. */
+extern bool otel_literals_changed_in_transaction(void);
+
+/* Warns of names such as otel.exporter_oltp_endpoint.  From _PG_init, once all are defined. */
+extern void setting_warn_unknown_names(void);
+
+#endif
