@@ -206,9 +206,9 @@ foreach my $case (
 	[ 'a missing file', undef, 'could not open otel.exporter_otlp_headers_file: No such file' ])
 {
 	my ($name, $content, $problem) = @$case;
+	my $offset = -s $node->logfile;
 	unlink $file;
 	append_to_file($file, $content) if defined $content;
-	my $offset = -s $node->logfile;
 	ok(OtelExport::wait_until(sub {
 				$node->safe_psql('postgres', 'SELECT otel.force_flush(200)');
 				return OtelExport::status($node, 'last_error') =~ /\Q$problem\E/;
