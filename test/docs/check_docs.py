@@ -36,7 +36,7 @@ BLOCK = re.compile(
     r"^" + DIRECTIVE + r"(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^ *```$",
     re.MULTILINE | re.DOTALL,
 )
-TOP_FOLDERS = "bench|debian|demo|docs|scripts|src|test"
+TOP_FOLDERS = "contrib|bench|debian|demo|docs|scripts|src|test"
 STANDARD_TARGETS = {"all", "install", "installcheck", "uninstall", "clean"}
 # Names under otel. that are the reader's own, or a family: "otel.exporter_…"
 FREE_NAMES = {"something", "foo_bar"}
@@ -52,6 +52,7 @@ def pages():
             "CHANGELOG.md",
             "src/README",
             "test/README.md",
+            "contrib/monitoring/README.md",
         )
     ]
     return [page for page in found if page.exists()] + sorted((ROOT / "docs").rglob("*.md"))
