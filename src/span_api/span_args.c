@@ -9,6 +9,7 @@
 #include "utils/timestamp.h"
 
 #include "capture/current_context.h"
+#include "citus.h"
 #include "settings.h"
 #include "span_api/span_args.h"
 #include "spans/span_flush.h"
@@ -163,6 +164,19 @@ span_arg_status(FunctionCallInfo fcinfo, int n)
 	return (SpanStatus) word_argument(fcinfo, n, "span status", status_words);
 }
 
+/* What to do where there is no such span, or none at all. */
+static const char *
+no_span_hint(bool is_named)
+{
+	if (citus_is_loaded())
+		return "Was it started on a worker?  Read the links first, then call the span functions "
+			"in a statement of their own.";
+	if (is_named)
+		return "Pass the context that otel.start_span returned, in the session that called it.";
+	return "Start one with otel.start_span.  A span ends with its transaction, unless it is "
+		"started with scope => 'session'.";
+}
+
 Span *
 span_arg_span(FunctionCallInfo fcinfo, int n)
 {
@@ -175,14 +189,9 @@ span_arg_span(FunctionCallInfo fcinfo, int n)
 		return span;
 	if (otel_sdk_disabled)
 		return NULL;
-	if (context == NULL)
-		span_misuse(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "no span is open",
-					"Start one with otel.start_span.  A span ends with its transaction, unless it "
-					"is started with scope => 'session'.");
-	else
-		span_misuse(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-					"the span is not one of this session, or it has ended",
-					"Pass the context that otel.start_span returned, in the session that "
-					"called it.");
+	span_misuse(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+				context ? "the span is not one of this session, or it has ended" :
+				"no span is open",
+				no_span_hint(context != NULL));
 	return NULL;
 }

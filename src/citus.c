@@ -1,0 +1,18 @@
+/*
+ * citus.c: is Citus there?  It is told by a setting of its library.
+ */
+#include "postgres.h"
+
+#include "utils/guc.h"
+
+#include "citus.h"
+
+bool
+citus_is_loaded(void)
+{
+	static int	loaded = -1;
+
+	if (loaded < 0)
+		loaded = GetConfigOption("citus.version", true, false) != NULL;
+	return loaded;
+}
