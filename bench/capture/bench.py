@@ -315,26 +315,20 @@ def show(heading, columns, cell):
         )
 
 
-def main():
-    seconds = int(sys.argv[1])
-    directory = pathlib.Path(os.environ["CLUSTER_DIR"])
-    with psycopg.connect("", autocommit=True) as connection:
-        create(connection)
-        measured = [bulk(insert_select)]
-        sizes = row_bytes(connection)
-        rows = directory / "data" / "rows.copy"
-        connection.execute(f"COPY (SELECT id, kind, payload FROM none) TO '{rows}'")
-        measured.append(
-            bulk(
-                lambda variant: (
-                    f"COPY {variant.table} (id, kind, payload) FROM '{rows}' {variant.comment}"
-                )
+def show_times(connection, directory, seconds):
+    measured = [bulk(insert_select)]
+    sizes = row_bytes(connection)
+    rows = directory / "data" / "rows.copy"
+    connection.execute(f"COPY (SELECT id, kind, payload FROM none) TO '{rows}'")
+    measured.append(
+        bulk(
+            lambda variant: (
+                f"COPY {variant.table} (id, kind, payload) FROM '{rows}' {variant.comment}"
             )
         )
-        for protocol in ("simple", "extended", "prepared"):
-            measured.append(pgbench(protocol, seconds, directory))
-        added = without_traceparent()
-
+    )
+    for protocol in ("simple", "extended", "prepared"):
+        measured.append(pgbench(protocol, seconds, directory))
     print(f"{ROUNDS} rounds; {ROWS} rows in bulk; pgbench with {CLIENTS} clients, {seconds} s each")
     show(
         "Processor time, as a ratio to no column: median (least to greatest)",
@@ -344,6 +338,16 @@ def main():
     show(
         "Bytes a row", ["in the table", "of the context"], lambda table, i: f"{sizes[table][i]:.1f}"
     )
+
+
+def main():
+    seconds = int(sys.argv[1])
+    directory = pathlib.Path(os.environ["CLUSTER_DIR"])
+    with psycopg.connect("", autocommit=True) as connection:
+        create(connection)
+        if seconds > 0:
+            show_times(connection, directory, seconds)
+        added = without_traceparent()
     print(
         f"\nA statement of 10 MB without a traceparent takes {added:.2f} ms more with the default "
         "than without a column."

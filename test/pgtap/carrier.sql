@@ -103,13 +103,29 @@ INSERT INTO id_cases (name, trace_id, span_id, flags, state, expected) VALUES
 ('span id no hex', '4bf92f3577b34da6a3ce929d0e0e4736', '00f067aa0ba902bg', 1, NULL, NULL),
 ('ids empty', '', '', 1, NULL, NULL);
 
-SELECT plan((SELECT 2 * count(*)::int FROM cases) + (SELECT count(*)::int FROM id_cases) + 13);
+SELECT plan((SELECT 2 * count(*)::int FROM cases) + (SELECT count(*)::int FROM id_cases) + 17);
 
 SELECT is(otel.extract(carrier::jsonb)::text, extracted, 'extract: ' || name) FROM cases ORDER BY n;
 SELECT is(pg_temp.strict(carrier::jsonb), coalesce(strict, extracted), 'cast: ' || name) FROM cases
     ORDER BY n;
 SELECT is(otel.from_ids(trace_id, span_id, flags, state)::text, expected, 'from_ids: ' || name)
     FROM id_cases ORDER BY n;
+
+-- as docs/queues.md writes it
+SELECT is(otel.from_ids(replace(trace_id::text, '-', ''), span_id, 1)::text,
+          '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', 'from_ids: a uuid column')
+  FROM (VALUES ('4BF92F35-77b3-4da6-a3ce-929d0e0e4736'::uuid, '00f067aa0ba902b7'))
+       t (trace_id, span_id);
+SELECT is(otel.from_ids(replace(trace_id::text, '-', ''), '00f067aa0ba902b7', 1)::text, NULL,
+          'from_ids: a uuid column that is NULL') FROM (VALUES (NULL::uuid)) t (trace_id);
+SELECT is(otel.from_ids(lower(trace_id), lower(span_id), 1)::text,
+          '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+          'from_ids: columns in upper case')
+  FROM (VALUES ('4BF92F3577B34DA6A3CE929D0E0E4736', '00F067AA0BA902B7')) t (trace_id, span_id);
+SELECT is(otel.from_ids(lpad(trace_id, 32, '0'), span_id, 1)::text,
+          '00-0000000000000000a3ce929d0e0e4736-00f067aa0ba902b7-01',
+          'from_ids: 64-bit trace ids, padded')
+  FROM (VALUES ('a3ce929d0e0e4736', '00f067aa0ba902b7')) t (trace_id, span_id);
 
 SELECT is(otel.inject('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'),
           '{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}',

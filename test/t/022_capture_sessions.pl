@@ -1,5 +1,6 @@
 # What a connection, a role, a database or the server sets; and processes that run no query string:
-# logical replication's apply worker and parallel workers.
+# logical replication's apply worker and parallel workers.  What a setting leaves in
+# pg_stat_statements.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -234,5 +235,33 @@ is($subscriber->safe_psql('postgres', q{
 		'the apply worker has the context that somebody set for its role');
 
 $subscriber->stop;
+
+# ---- pg_stat_statements: one entry, or one for each request ----
+
+SKIP:
+{
+	skip 'pg_stat_statements is not installed', 2
+	  unless -e $node->config_data('--pkglibdir') . '/pg_stat_statements.so';
+	$node->append_conf('postgresql.conf', 'shared_preload_libraries = pg_stat_statements');
+	$node->restart;
+	$node->safe_psql('postgres', 'CREATE EXTENSION pg_stat_statements');
+	my $wire = Wire->connect($node, 'postgres');
+	$wire->run(
+		parse => ['', 'SELECT otel.set_trace_context($1)'],
+		bind => ['', '', traceparent($_)],
+		execute => ['']) for 1 .. 5;
+	$wire->query('BEGIN; SET LOCAL otel.traceparent = \'' . traceparent($_) . '\'; COMMIT')
+	  for 1 .. 5;
+	my $entries = sub {
+		return $node->safe_psql('postgres',
+			qq{SELECT count(*), sum(calls) FROM pg_stat_statements WHERE query LIKE '$_[0]'});
+	};
+	is($entries->('SELECT otel.set_trace_context%'), '1|5',
+		'set_trace_context() with parameters is one entry in pg_stat_statements');
+	is($entries->('SET LOCAL otel.traceparent%'), $node->pg_version < 18 ? '5|5' : '1|5',
+		'SET LOCAL is an entry for each request in pg_stat_statements, up to PostgreSQL 17');
+}
+
 $node->stop;
+
 done_testing();
