@@ -1,116 +1,169 @@
 // The application that test.py runs: each request inserts jobs in another way.
-import io.opentelemetry.api.GlobalOpenTelemetry;
-import io.opentelemetry.api.trace.Span;
-import io.opentelemetry.context.Scope;
+import com.zaxxer.hikari.HikariDataSource;
 import java.io.StringReader;
 import java.sql.Connection;
 import java.sql.DriverManager;
 import java.sql.PreparedStatement;
+import java.sql.SQLException;
 import java.sql.Statement;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import org.flywaydb.core.Flyway;
 import org.postgresql.copy.CopyManager;
 import org.postgresql.core.BaseConnection;
+import requests.Requests;
 
 public class Client {
-    static final String INSERT = "INSERT INTO jobs (how) VALUES (?)";
+    static final String INSERT = "INSERT INTO jobs (payload) VALUES (?)";
 
-    interface Work {
-        void run(String how) throws Exception;
-    }
-
-    static void request(String how, Work work) throws Exception {
-        Span span = GlobalOpenTelemetry.getTracer("app").spanBuilder("request: " + how)
-                .setNoParent().startSpan();
-        try (Scope scope = span.makeCurrent()) {
-            work.run(how);
-        } finally {
-            span.end();
-        }
-    }
-
-    static void insert(PreparedStatement statement, String how) throws Exception {
-        statement.setString(1, how);
+    static void insert(PreparedStatement statement, String payload) throws SQLException {
+        statement.setString(1, payload);
         statement.executeUpdate();
     }
 
-    static void batch(PreparedStatement statement, String how, int count) throws Exception {
+    static void batch(PreparedStatement statement, String payload, int count) throws SQLException {
         for (int i = 0; i < count; i++) {
-            statement.setString(1, how);
+            statement.setString(1, payload);
             statement.addBatch();
         }
         statement.executeBatch();
     }
 
-    static void eight(Connection connection, String how) throws Exception {
+    static void insertOnce(Connection connection, String payload) throws SQLException {
         try (PreparedStatement statement = connection.prepareStatement(INSERT)) {
-            for (int i = 0; i < 8; i++) insert(statement, how);
+            insert(statement, payload);
         }
     }
 
-    static void copy(Connection connection, String how) throws Exception {
-        new CopyManager(connection.unwrap(BaseConnection.class))
-            .copyIn("COPY jobs (how) FROM STDIN", new StringReader(how + "\n"));
+    static void eight(Connection connection, String payload) throws SQLException {
+        try (PreparedStatement statement = connection.prepareStatement(INSERT)) {
+            for (int i = 0; i < 8; i++) insert(statement, payload);
+        }
     }
 
-    static void checked(Connection connection, PreparedStatement kept, String how)
-            throws Exception {
-        InTransaction.run(connection, () -> {
-            try {
-                insert(kept, how);
-                batch(kept, how, 1);
-                copy(connection, how);
-            } catch (java.sql.SQLException e) {
-                throw e;
-            } catch (Exception e) {
-                throw new java.sql.SQLException(e);
+    static void copy(Connection connection, String payload) throws SQLException {
+        try {
+            new CopyManager(connection.unwrap(BaseConnection.class))
+                .copyIn("COPY jobs (payload) FROM STDIN", new StringReader(payload + "\n"));
+        } catch (java.io.IOException e) {
+            throw new SQLException(e);
+        }
+    }
+
+    static void migrate() throws Exception {
+        for (int expected : new int[] {2, 0}) {
+            Requests.request("a migration", name -> Requests.is(Flyway.configure()
+                .dataSource(Requests.url(), null, null).locations("filesystem:migration").load()
+                .migrate().migrationsExecuted, expected,
+                "Flyway runs " + expected + " migrations"));
+        }
+    }
+
+    static void statements(Connection connection) throws Exception {
+        for (int i = 1; i <= 8; i++) {
+            Requests.request("a statement for each request, " + i,
+                name -> insertOnce(connection, name));
+        }
+        Requests.unsampled("an unsampled request", name -> insertOnce(connection, name));
+        Requests.request("a batch", name -> {
+            try (PreparedStatement statement = connection.prepareStatement(INSERT)) {
+                batch(statement, name, 3);
             }
         });
+        Requests.request("a Statement", name -> {
+            try (Statement statement = connection.createStatement()) {
+                statement.executeUpdate("INSERT INTO jobs (payload) VALUES ('" + name + "')");
+            }
+        });
+        Requests.request("a semicolon at the end", name -> {
+            try (Statement statement = connection.createStatement()) {
+                statement.executeUpdate("INSERT INTO jobs (payload) VALUES ('" + name + "');");
+            }
+        });
+        Requests.request("a query with a semicolon", name -> {
+            String error = null;
+            try (Statement statement = connection.createStatement()) {
+                statement.executeQuery("SELECT 1;");
+            } catch (SQLException e) {
+                error = e.getMessage();
+            }
+            Requests.is(error, "Multiple ResultSets were returned by the query.",
+                "a comment behind a query's semicolon is an error of pgjdbc's, as the page says");
+        });
+        Requests.request("generated keys", name -> {
+            try (PreparedStatement statement =
+                     connection.prepareStatement(INSERT, Statement.RETURN_GENERATED_KEYS)) {
+                insert(statement, name);
+            }
+        });
+        Requests.request("eight executions, each a transaction", name -> eight(connection, name));
+        connection.setAutoCommit(false);
+        Requests.request("eight executions in a transaction", name -> eight(connection, name));
+        connection.commit();
+        connection.setAutoCommit(true);
     }
 
-    public static void main(String[] arguments) throws Exception {
-        String url = String.format("jdbc:postgresql://127.0.0.1:%s/%s?user=%s",
-            System.getenv("PGPORT"), System.getenv("PGDATABASE"), System.getenv("PGUSER"));
-        try (Connection connection = DriverManager.getConnection(url)) {
+    static void inTransaction(Connection connection) throws Exception {
+        try (PreparedStatement kept = connection.prepareStatement(INSERT)) {
             for (int i = 1; i <= 8; i++) {
-                request("a statement for each request, " + i, how -> {
-                    try (PreparedStatement statement = connection.prepareStatement(INSERT)) {
-                        insert(statement, how);
-                    }
-                });
-            }
-            request("a batch", how -> {
-                try (PreparedStatement statement = connection.prepareStatement(INSERT)) {
-                    batch(statement, how, 3);
-                }
-            });
-            request("a Statement", how -> {
-                try (Statement statement = connection.createStatement()) {
-                    statement.executeUpdate("INSERT INTO jobs (how) VALUES ('" + how + "')");
-                }
-            });
-            request("generated keys", how -> {
-                try (PreparedStatement statement =
-                         connection.prepareStatement(INSERT, Statement.RETURN_GENERATED_KEYS)) {
-                    insert(statement, how);
-                }
-            });
-            request("eight executions, each a transaction", how -> eight(connection, how));
-            connection.setAutoCommit(false);
-            request("eight executions in a transaction", how -> eight(connection, how));
-            connection.commit();
-            connection.setAutoCommit(true);
-            try (PreparedStatement kept = connection.prepareStatement(INSERT)) {
-                for (int i = 1; i <= 8; i++) {
-                    request("InTransaction, " + i, how -> checked(connection, kept, how));
-                }
-            }
-            copy(connection, "after InTransaction");
-            PreparedStatement[] kept = new PreparedStatement[1];
-            for (int i = 1; i <= 2; i++) {
-                request("a statement kept over requests, " + i, how -> {
-                    if (kept[0] == null) kept[0] = connection.prepareStatement(INSERT);
-                    insert(kept[0], how);
-                });
+                Requests.request("InTransaction, " + i, name ->
+                    InTransaction.run(connection, () -> {
+                        insert(kept, name);
+                        batch(kept, name, 1);
+                        copy(connection, name);
+                    }));
             }
         }
+        copy(connection, "after InTransaction");
+    }
+
+    static void kept(Connection connection) throws Exception {
+        PreparedStatement[] kept = new PreparedStatement[1];
+        for (int i = 1; i <= 2; i++) {
+            Requests.request("a statement kept over requests, " + i, name -> {
+                if (kept[0] == null) kept[0] = connection.prepareStatement(INSERT);
+                insert(kept[0], name);
+            });
+        }
+    }
+
+    // Twenty requests at once, over four connections.
+    static void pool() throws Exception {
+        ExecutorService threads = Executors.newFixedThreadPool(20);
+        try (HikariDataSource pool = Pool.open(Requests.url())) {
+            List<Future<?>> requests = new ArrayList<>();
+            for (int i = 1; i <= 20; i++) {
+                String name = "a pool, " + i;
+                requests.add(threads.submit(() -> {
+                    Requests.request(name, n -> {
+                        for (int k = 0; k < 8; k++) {
+                            try (Connection connection = pool.getConnection()) {
+                                eight(connection, n);
+                            }
+                        }
+                    });
+                    return null;
+                }));
+            }
+            for (Future<?> request : requests) request.get();
+        }
+        threads.shutdown();
+    }
+
+    static void test(String argument) throws Exception {
+        migrate();
+        try (Connection connection = DriverManager.getConnection(Requests.url())) {
+            statements(connection);
+            inTransaction(connection);
+            kept(connection);
+        }
+        pool();
+    }
+
+    public static void main(String[] arguments) {
+        Requests.main(Client::test, null);
     }
 }

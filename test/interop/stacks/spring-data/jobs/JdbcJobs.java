@@ -1,0 +1,6 @@
+package jobs;
+
+import org.springframework.data.repository.CrudRepository;
+
+interface JdbcJobs extends CrudRepository<JdbcJob, Long> {
+}
