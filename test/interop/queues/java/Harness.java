@@ -135,9 +135,9 @@ final class Harness {
         is(shape(table), before, table + ": taken off, the table is as it was");
     }
 
-    // A condition that comes true within half a minute.
+    // A condition that comes true within a minute.
     static void until(Callable<Boolean> condition, String what) throws Exception {
-        for (int i = 0; i < 600; i++) {
+        for (int i = 0; i < 1200; i++) {
             if (condition.call()) return;
             Thread.sleep(50);
         }
