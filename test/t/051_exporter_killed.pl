@@ -62,6 +62,26 @@ ok(OtelExport::wait_drained($node),
 is_deeply([ $receiver->span_names(qr/^killed/) ], [ OtelExport::names('killed', 5) ],
 	'after kill -9 of the exporter all spans arrive');
 
+# While sixteen requests are under way: sent again is at most what those had, and what the sixteen
+# before them had, whose deletion may not be on disk yet
+OtelExport::set($node, 'otel.bsp_max_export_batch_size = 10');
+$receiver->answer({ delay => 1, times => 0 });
+OtelExport::record_batch($node, 'side by side', 600);
+ok(OtelExport::wait_until(sub { $receiver->span_names(qr/^side/) >= 20 }),
+	'some of many requests under way are answered');
+my $duplicates = $receiver->duplicates;
+$pid = OtelExport::status($node, 'exporter_pid');
+kill 'KILL', $pid;
+ok(crash_restarted($pid), 'the server restarts after kill -9 of an exporter with many requests');
+$receiver->answer();
+ok(OtelExport::wait_drained($node), 'the queue is drained after that');
+is_deeply([ $receiver->span_names(qr/^side/) ], [ OtelExport::names('side by side', 600) ],
+	'all spans of requests that were under way arrive');
+cmp_ok($receiver->duplicates - $duplicates, '<=', 2 * 16 * 10,
+	'no more is sent twice than what was under way and what was not on disk');
+is(OtelExport::status($node, 'failed'), 0, 'kill -9 sets no span aside');
+OtelExport::set($node, 'otel.bsp_max_export_batch_size = 512');
+
 # Politely, and quickly.  A busy machine may need a second try.
 my ($terminate, $shutdown) = (10, 10);
 foreach my $try (1 .. 3)
