@@ -36,7 +36,7 @@ public class Quartz {
             List<String> attempts =
                 seen.computeIfAbsent(key.getName(), k -> new CopyOnWriteArrayList<>());
             try {
-                attempts.add(installed ? stored(key.getName()) : "");
+                attempts.add(installed ? String.valueOf(stored(key.getName())) : "");
             } catch (Exception e) {
                 throw new JobExecutionException(e);
             }
@@ -83,7 +83,16 @@ public class Quartz {
 
     // by the trigger that triggerJob() makes
     static List<String> manual() {
-        return seen.entrySet().stream().filter(entry -> entry.getKey().startsWith("MT_"))
+        return seenBy("MT_");
+    }
+
+    // by the trigger that a scheduler makes for what another one left
+    static List<String> recovered() {
+        return seenBy("recover_");
+    }
+
+    static List<String> seenBy(String prefix) {
+        return seen.entrySet().stream().filter(entry -> entry.getKey().startsWith(prefix))
             .map(Map.Entry::getValue).findFirst().orElse(null);
     }
 
@@ -136,6 +145,34 @@ public class Quartz {
         Harness.batch(requests);
     }
 
+    public static class Crash implements Job {
+        @Override
+        public void execute(JobExecutionContext context) throws JobExecutionException {
+            if (context.isRecovering()) {
+                new Report().execute(context);
+            } else {
+                Runtime.getRuntime().halt(0);
+            }
+        }
+    }
+
+    // A scheduler whose process ends in the middle of a job; the next one runs that again.
+    static void recover() throws Exception {
+        new ProcessBuilder("java", "-cp", System.getProperty("java.class.path"), "Quartz", "crash")
+            .inheritIO().start().waitFor();
+        Scheduler scheduler = scheduler();
+        Harness.until(() -> recovered() != null && !recovered().isEmpty(), "recovery");
+        Harness.is(recovered().get(0), "null",
+            "a job that is recovered has a trigger of the scheduler's, without a context");
+        scheduler.shutdown(true);
+    }
+
+    static void crash() throws Exception {
+        scheduler().scheduleJob(JobBuilder.newJob(Crash.class).withIdentity("crash")
+            .requestRecovery().build(), trigger("crash", new Date()));
+        Thread.sleep(60_000);
+    }
+
     static void test() throws Exception {
         try (InputStream tables = Job.class.getResourceAsStream(
                  "/org/quartz/impl/jdbcjobstore/tables_postgres.sql")) {
@@ -152,12 +189,15 @@ public class Quartz {
         installed = true;
         running(scheduler);
         rows(scheduler);
+        scheduler.shutdown(true);
+        recover();
         Harness.takeOff("qrtz_triggers", before);
+        scheduler = scheduler();
         scheduler.scheduleJob(job("after"), trigger("after", LATER));
         scheduler.shutdown(true);
     }
 
     public static void main(String[] arguments) {
-        Harness.main(Quartz::test);
+        Harness.main(arguments.length > 0 ? Quartz::crash : Quartz::test);
     }
 }

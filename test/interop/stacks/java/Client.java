@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import org.apache.commons.dbcp2.BasicDataSource;
 import org.flywaydb.core.Flyway;
 import org.postgresql.copy.CopyManager;
 import org.postgresql.core.BaseConnection;
@@ -153,6 +154,29 @@ public class Client {
         threads.shutdown();
     }
 
+    // A pool that keeps statements as well as connections.
+    static void keepingPool() throws Exception {
+        try (BasicDataSource pool = new BasicDataSource()) {
+            pool.setUrl(Requests.url());
+            pool.setMaxTotal(1);
+            pool.setPoolPreparedStatements(true);
+            for (int i = 1; i <= 8; i++) {
+                Requests.request("a pool of statements, " + i, name -> {
+                    try (Connection connection = pool.getConnection()) {
+                        insertOnce(connection, name);
+                    }
+                });
+            }
+            for (int i = 1; i <= 8; i++) {
+                Requests.request("a pool of statements, InTransaction, " + i, name -> {
+                    try (Connection connection = pool.getConnection()) {
+                        InTransaction.run(connection, () -> insertOnce(connection, name));
+                    }
+                });
+            }
+        }
+    }
+
     static void test(String argument) throws Exception {
         migrate();
         try (Connection connection = DriverManager.getConnection(Requests.url())) {
@@ -161,6 +185,7 @@ public class Client {
             kept(connection);
         }
         pool();
+        keepingPool();
     }
 
     public static void main(String[] arguments) {

@@ -42,3 +42,6 @@ is_(
 )
 for number in range(1, 21):
     program.traced(f"a pool, {number}", 64)
+for number in range(1, 9):
+    program.traced(f"a pool of statements, {number}")
+    program.traced(f"a pool of statements, InTransaction, {number}")
