@@ -11,6 +11,7 @@
 
 #include "capture/sql_lexer.h"
 #include "capture/sqlcommenter.h"
+#include "context/hex.h"
 
 static const char traceparent_key[] = "traceparent";
 static const char tracestate_key[] = "tracestate";
@@ -95,16 +96,6 @@ read_value(Body *body)
 	while (body->pos < body->len && !at_separator(body))
 		body->pos++;
 	return value;
-}
-
-/* The value of a hexadecimal digit, or -1. */
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* Is there %XX at text + pos? */

@@ -78,7 +78,7 @@ decode_strings(JsonSlice value, char *out, size_t *len, int *count)
 	*count = 0;
 	if (json_text_kind(value) == '"')
 	{
-		*len = json_text_unescape(value, out);
+		*len = json_text_unescape(value, out, value.len);
 		*count = 1;
 		return true;
 	}
@@ -90,7 +90,7 @@ decode_strings(JsonSlice value, char *out, size_t *len, int *count)
 			return false;
 		if ((*count)++ > 0)
 			out[(*len)++] = ',';
-		*len += json_text_unescape(element, out + *len);
+		*len += json_text_unescape(element, out + *len, element.len);
 	}
 	return true;
 }

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "context/hex.h"
+
 #define MAX_DEPTH 1000
 
 /* The longest escape, a surrogate pair, is 12 bytes; what one becomes is 4 at most. */
@@ -39,19 +41,6 @@ skip_digits(const char *at, const char *end)
 	while (is_digit(at, end))
 		at++;
 	return at;
-}
-
-/* The value of a hex digit, or -1. */
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
 }
 
 /* Four hex digits, or -1. */
@@ -392,15 +381,23 @@ unescape_one(const char **at, const char *end, char *out)
 }
 
 size_t
-json_text_unescape(JsonSlice string, char *out)
+json_text_unescape(JsonSlice string, char *out, size_t max)
 {
 	const char *at = string.start + 1;
 	const char *end = string.start + string.len - 1;
-	char	   *to = out;
+	size_t		len = 0;
 
 	while (at < end)
-		to += unescape_one(&at, end, to);
-	return to - out;
+	{
+		char		piece[MAX_UTF8_LEN];
+		size_t		piece_len = unescape_one(&at, end, piece);
+
+		if (piece_len > max - len)
+			break;
+		memcpy(out + len, piece, piece_len);
+		len += piece_len;
+	}
+	return len;
 }
 
 static char

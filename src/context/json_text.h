@@ -44,10 +44,11 @@ extern bool json_text_next_member(JsonSlice object, const char **position, JsonM
 extern bool json_text_next_element(JsonSlice array, const char **position, JsonSlice *element);
 
 /*
- * A string without its quotes and escapes, into out, which has room for string.len bytes; returns
- * the length.  Escapes beyond ASCII become UTF-8; half a surrogate pair, and \u0000, become "?".
+ * A string without its quotes and escapes, into out, as much of it as fits into max bytes
+ * (string.len is always enough); returns the length.  Escapes beyond ASCII become UTF-8; half a
+ * surrogate pair, and \u0000, become "?".
  */
-extern size_t json_text_unescape(JsonSlice string, char *out);
+extern size_t json_text_unescape(JsonSlice string, char *out, size_t max);
 
 /*
  * Is a string, without its escapes, this one?  With ignore_case, letters of ASCII match in either

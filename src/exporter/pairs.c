@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "context/hex.h"
 #include "exporter/pairs.h"
 
 /* What an item is ended by in a file, and in a variable. */
@@ -15,18 +16,6 @@ static bool
 is_space(char c)
 {
 	return c == ' ' || c == '\t';
-}
-
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
 }
 
 /* Ends the string before the white space at its end, and returns where it begins. */

@@ -3,10 +3,8 @@
  */
 #include <string.h>
 
+#include "context/json_text.h"
 #include "exporter/response.h"
-
-/* JSON nested deeper than this is refused: the reader recurses. */
-#define MAX_DEPTH 32
 
 typedef struct Reader
 {
@@ -118,250 +116,76 @@ pb_read_partial_success(Reader r, Response *response)
 
 /* ---- JSON ---- */
 
-static void
-json_space(Reader *r)
-{
-	while (r->p < r->end && (*r->p == ' ' || *r->p == '\t' || *r->p == '\n' || *r->p == '\r'))
-		r->p++;
-}
-
 static bool
-json_char(Reader *r, char c)
+json_key_is(const JsonMember *member, const char *camel, const char *snake)
 {
-	json_space(r);
-	if (r->p == r->end || *r->p != (unsigned char) c)
-		return false;
-	r->p++;
-	return true;
+	return json_text_equals(member->key, camel, strlen(camel), false) ||
+		json_text_equals(member->key, snake, strlen(snake), false);
 }
 
-/* A string; *content is what stands between its quotes, escapes as they are. */
-static bool
-json_string(Reader *r, Reader *content)
-{
-	if (!json_char(r, '"'))
-		return false;
-	content->p = r->p;
-	while (r->p < r->end && *r->p != '"')
-	{
-		if (*r->p == '\\' && r->end - r->p < 2)
-			return false;
-		r->p += *r->p == '\\' ? 2 : 1;
-	}
-	if (r->p == r->end)
-		return false;
-	content->end = r->p++;
-	return true;
-}
-
-/* A number, true, false or null; *content is its bytes. */
-static bool
-json_word(Reader *r, Reader *content)
-{
-	json_space(r);
-	content->p = r->p;
-	while (r->p < r->end &&
-		   ((*r->p >= '0' && *r->p <= '9') || (*r->p >= 'a' && *r->p <= 'z') ||
-			*r->p == 'E' || *r->p == '.' || *r->p == '+' || *r->p == '-'))
-		r->p++;
-	content->end = r->p;
-	return content->end > content->p;
-}
-
-typedef struct JsonValue
-{
-	char		type;			/* one of { [ " and w (a word) */
-	Reader		bytes;			/* all of a container, the content of a string, a word */
-} JsonValue;
-
-static bool json_members(Reader *r, char close, int depth);
-
-static bool
-json_value(Reader *r, JsonValue *value, int depth)
-{
-	json_space(r);
-	if (depth == 0 || r->p == r->end)
-		return false;
-	value->type = (char) *r->p;
-	switch (value->type)
-	{
-		case '"':
-			return json_string(r, &value->bytes);
-		case '{':
-		case '[':
-			value->bytes.p = r->p++;
-			if (!json_members(r, value->type == '{' ? '}' : ']', depth - 1))
-				return false;
-			value->bytes.end = r->p;
-			return true;
-		default:
-			value->type = 'w';
-			return json_word(r, &value->bytes);
-	}
-}
-
-/*
- * Reads on in an object or list that has been opened: the next member's key (of an object) and
- * value. False when it has been closed, with *closed set, or is malformed.  *first is true before
- * the first.
- */
-static bool
-json_next(Reader *r, char close, bool *first, bool *closed, Reader *key, JsonValue *value,
-		  int depth)
-{
-	*closed = json_char(r, close);
-	if (*closed || (!*first && !json_char(r, ',')))
-		return false;
-	*first = false;
-	if (close == '}' && !(json_string(r, key) && json_char(r, ':')))
-		return false;
-	return json_value(r, value, depth);
-}
-
-/* The rest of a container that nobody wants. */
-static bool
-json_members(Reader *r, char close, int depth)
-{
-	bool		first = true;
-	bool		closed;
-	Reader		key;
-	JsonValue	value;
-
-	while (json_next(r, close, &first, &closed, &key, &value, depth))
-		;
-	return closed;
-}
-
-static bool
-json_key_is(const Reader *key, const char *camel, const char *snake)
-{
-	size_t		len = key->end - key->p;
-
-	return (len == strlen(camel) && memcmp(key->p, camel, len) == 0) ||
-		(len == strlen(snake) && memcmp(key->p, snake, len) == 0);
-}
-
-/* proto3's JSON has 64-bit integers as strings; numbers are taken as well. */
+/* proto3's JSON has 64-bit integers as strings; numbers are accepted as well. */
 static int64_t
-json_integer(const JsonValue *value)
+json_integer(JsonSlice value)
 {
+	int			quote = json_text_kind(value) == '"';
 	int64_t		n = 0;
 
-	if (value->type != '"' && value->type != 'w')
-		return 0;
-	for (const unsigned char *p = value->bytes.p; p < value->bytes.end; p++)
+	for (size_t i = quote; i < value.len - quote; i++)
 	{
-		if (*p < '0' || *p > '9' || n > (INT64_MAX - 9) / 10)
+		char		c = value.start[i];
+
+		if (c < '0' || c > '9' || n > (INT64_MAX - 9) / 10)
 			return 0;
-		n = n * 10 + (*p - '0');
+		n = n * 10 + (c - '0');
 	}
 	return n;
 }
 
+static void
+json_message(JsonSlice value, char *message)
+{
+	char		text[RESPONSE_MESSAGE_SIZE];
+
+	if (json_text_kind(value) == '"')
+		copy_message(message, (unsigned char *) text,
+					 json_text_unescape(value, text, sizeof(text)));
+}
+
+static void
+json_read_partial_success(JsonSlice object, Response *response)
+{
+	const char *position = NULL;
+	JsonMember	member;
+
+	while (json_text_next_member(object, &position, &member))
+	{
+		if (json_key_is(&member, "rejectedSpans", "rejected_spans"))
+			response->rejected_spans = json_integer(member.value);
+		else if (json_key_is(&member, "errorMessage", "error_message"))
+			json_message(member.value, response->message);
+	}
+}
+
 /*
- * A \u escape's character as UTF-8; what is no character of the basic plane becomes a question
- * mark.
+ * Finds a member of the object that is the whole body; *found has no start when there is none.
+ * False when the body is no JSON object.
  */
-static size_t
-json_unescape_unicode(const unsigned char *hex, size_t len, unsigned char *out)
-{
-	unsigned	c = 0;
-
-	for (size_t i = 0; i < 4; i++)
-	{
-		const char *digits = "0123456789abcdef";
-		const char *digit = i < len && hex[i] ? strchr(digits, hex[i] | 0x20) : NULL;
-
-		c = digit ? c * 16 + (unsigned) (digit - digits) : 0xd800;
-		if (digit == NULL)
-			break;
-	}
-	if (c >= 0xd800 && c <= 0xdfff)
-		c = '?';
-	if (c < 0x80)
-	{
-		out[0] = (unsigned char) c;
-		return 1;
-	}
-	if (c < 0x800)
-	{
-		out[0] = (unsigned char) (0xc0 | c >> 6);
-		out[1] = (unsigned char) (0x80 | (c & 0x3f));
-		return 2;
-	}
-	out[0] = (unsigned char) (0xe0 | c >> 12);
-	out[1] = (unsigned char) (0x80 | (c >> 6 & 0x3f));
-	out[2] = (unsigned char) (0x80 | (c & 0x3f));
-	return 3;
-}
-
-static void
-json_message(const JsonValue *value, char *message)
-{
-	unsigned char text[RESPONSE_MESSAGE_SIZE + 4];
-	size_t		len = 0;
-	const unsigned char *p = value->bytes.p;
-
-	if (value->type != '"')
-		return;
-	while (p < value->bytes.end && len < RESPONSE_MESSAGE_SIZE)
-	{
-		if (*p != '\\')
-			text[len++] = *p++;
-		else if (p[1] == 'u')
-		{
-			size_t		left = value->bytes.end - (p + 2);
-
-			len += json_unescape_unicode(p + 2, left, text + len);
-			p += 2 + (left < 4 ? left : 4);
-		}
-		else
-		{
-			/* \b, \f, \n, \r and \t are white space to a reader of one line */
-			text[len++] = strchr("bfnrt", p[1]) && p[1] ? ' ' : p[1];
-			p += 2;
-		}
-	}
-	copy_message(message, text, len);
-}
-
-static void
-json_read_partial_success(Reader r, Response *response)
-{
-	bool		first = true;
-	bool		closed;
-	Reader		key;
-	JsonValue	value;
-
-	r.p++;						/* the opening brace; the object is known to be well formed */
-	while (json_next(&r, '}', &first, &closed, &key, &value, MAX_DEPTH))
-	{
-		if (json_key_is(&key, "rejectedSpans", "rejected_spans"))
-			response->rejected_spans = json_integer(&value);
-		else if (json_key_is(&key, "errorMessage", "error_message"))
-			json_message(&value, response->message);
-	}
-}
-
-/* Finds a member of the object that is the whole of r.  False when r is no JSON object. */
 static bool
-json_find(Reader r, const char *camel, const char *snake, JsonValue *found)
+json_find(const char *body, size_t len, const char *camel, const char *snake, JsonSlice *found)
 {
-	bool		first = true;
-	bool		closed;
-	Reader		key;
-	JsonValue	value;
+	const char *position = NULL;
+	JsonSlice	object;
+	JsonMember	member;
 
-	found->type = '\0';
-	if (!json_char(&r, '{'))
+	*found = (JsonSlice) {NULL, 0};
+	if (!json_text_read(body, len, &object) || json_text_kind(object) != '{')
 		return false;
-	while (json_next(&r, '}', &first, &closed, &key, &value, MAX_DEPTH))
+	while (json_text_next_member(object, &position, &member))
 	{
-		if (json_key_is(&key, camel, snake))
-			*found = value;
+		if (json_key_is(&member, camel, snake))
+			*found = member.value;
 	}
-	json_space(&r);
-	return closed && r.p == r.end;
+	return true;
 }
 
 /* ---- both ---- */
@@ -371,7 +195,7 @@ response_read_success(const char *body, size_t len, bool json, Response *respons
 {
 	Reader		r = {(const unsigned char *) body, (const unsigned char *) body + len};
 	PbField		field;
-	JsonValue	value;
+	JsonSlice	value;
 	bool		valid = true;
 
 	memset(response, 0, sizeof(*response));
@@ -379,9 +203,9 @@ response_read_success(const char *body, size_t len, bool json, Response *respons
 		return true;
 	if (json)
 	{
-		valid = json_find(r, "partialSuccess", "partial_success", &value);
-		if (valid && value.type == '{')
-			json_read_partial_success(value.bytes, response);
+		valid = json_find(body, len, "partialSuccess", "partial_success", &value);
+		if (value.start != NULL && json_text_kind(value) == '{')
+			json_read_partial_success(value, response);
 		return valid;
 	}
 	while (valid && pb_next(&r, &field))
@@ -397,15 +221,15 @@ response_read_error(const char *body, size_t len, bool json, Response *response)
 {
 	Reader		r = {(const unsigned char *) body, (const unsigned char *) body + len};
 	PbField		field;
-	JsonValue	value;
+	JsonSlice	value;
 
 	memset(response, 0, sizeof(*response));
 	if (len == 0)
 		return;
 	if (json)
 	{
-		if (json_find(r, "message", "message", &value))
-			json_message(&value, response->message);
+		if (json_find(body, len, "message", "message", &value) && value.start != NULL)
+			json_message(value, response->message);
 		return;
 	}
 	while (pb_next(&r, &field))

@@ -1,0 +1,18 @@
+/*
+ * hex.h: the value of one hexadecimal digit in either case, for escapes: %XX and \uXXXX.  Ids,
+ * whose digits are lower-case only, are w3c.c's.  Knows no PostgreSQL.
+ */
+#ifndef OTEL_LINKS_HEX_H
+#define OTEL_LINKS_HEX_H
+
+/* The digit's value, or -1. */
+static inline int
+hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+#endif
