@@ -14,27 +14,21 @@
 #include "common/int.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 #include "queue/counter.h"
+#include "queue/lock_soon.h"
 
-#define LOCK_TRIES 10
-#define LOCK_RETRY_US 100
-
-/* Conflicts with itself, so that nobody else counts between our reading and writing. */
-static bool
-lock_soon(Oid relid)
+/* A sequence of the schema otel, or InvalidOid. */
+static Oid
+find_sequence(const char *name)
 {
-	for (int tries = 1; !ConditionalLockRelationOid(relid, ShareUpdateExclusiveLock); tries++)
-	{
-		if (tries == LOCK_TRIES)
-			return false;
-		pg_usleep(LOCK_RETRY_US);
-	}
-	return true;
+	Oid			schema = get_namespace_oid("otel", true);
+	Oid			relid = OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+
+	return get_rel_relkind(relid) == RELKIND_SEQUENCE ? relid : InvalidOid;
 }
 
 /* 0 for a sequence that has not been used. */
@@ -77,16 +71,14 @@ sum_within_bounds(Oid relid, int64 count)
 bool
 counter_add(const char *sequence, int64 count)
 {
-	Oid			schema = get_namespace_oid("otel", true);
-	Oid			relid = InvalidOid;
+	Oid			relid = find_sequence(sequence);
 	Oid			user;
 	int			security;
 
-	if (OidIsValid(schema))
-		relid = get_relname_relid(sequence, schema);
-	if (get_rel_relkind(relid) != RELKIND_SEQUENCE)
+	if (!OidIsValid(relid))
 		return true;
-	if (!lock_soon(relid))
+	/* It conflicts with itself, so nobody else counts between our reading and writing. */
+	if (!lock_soon(relid, ShareUpdateExclusiveLock))
 		return false;
 
 	/* An error needs no cleaning up here: the end of the (sub)transaction restores the user. */
@@ -97,4 +89,12 @@ counter_add(const char *sequence, int64 count)
 	SetUserIdAndSecContext(user, security);
 	UnlockRelationOid(relid, ShareUpdateExclusiveLock);
 	return true;
+}
+
+int64
+counter_value(const char *sequence)
+{
+	Oid			relid = find_sequence(sequence);
+
+	return OidIsValid(relid) ? last_value(relid) : 0;
 }

@@ -12,4 +12,7 @@
  */
 extern bool counter_add(const char *sequence, int64 count);
 
+/* The count; 0 where there is no such sequence. */
+extern int64 counter_value(const char *sequence);
+
 #endif

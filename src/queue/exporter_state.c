@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "queue/counter.h"
 #include "queue/exporter_state.h"
 #include "queue/queue_tables.h"
 #include "queue/quiet_heap.h"
@@ -42,24 +43,6 @@ exporter_message_datum(const char *message)
 		}
 	}
 	return CStringGetTextDatum(copy);
-}
-
-/* How often sessions have found no worker slot. */
-static int64
-start_failures(void)
-{
-	LOCAL_FCINFO(fcinfo, 1);
-	Oid			sequence = get_relname_relid("exporter_start_failures",
-											 get_namespace_oid("otel", false));
-	Datum		value;
-
-	if (!OidIsValid(sequence))
-		return 0;
-	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
-	fcinfo->args[0].value = ObjectIdGetDatum(sequence);
-	fcinfo->args[0].isnull = false;
-	value = pg_sequence_last_value(fcinfo);
-	return fcinfo->isnull ? 0 : DatumGetInt64(value);
 }
 
 static bool
@@ -103,7 +86,7 @@ apply_change(const ExporterStateChange *change, Datum *values, bool *nulls)
 	add_to(&values[STATE_REJECTED], change->rejected);
 	add_to(&values[STATE_DROPPED], change->dropped);
 	if (change->started)
-		values[STATE_START_FAILURES_SEEN] = Int64GetDatum(start_failures());
+		values[STATE_START_FAILURES_SEEN] = Int64GetDatum(counter_value("exporter_start_failures"));
 	if (change->success)
 	{
 		values[STATE_LAST_SUCCESS] = TimestampTzGetDatum(GetCurrentTimestamp());
@@ -122,7 +105,7 @@ static bool
 changes_nothing(const ExporterStateChange *change, bool found, const Datum *values)
 {
 	return change->started && !change->success && change->error == NULL &&
-		start_failures() == (found ? DatumGetInt64(values[STATE_START_FAILURES_SEEN]) : 0);
+		counter_value("exporter_start_failures") == (found ? DatumGetInt64(values[STATE_START_FAILURES_SEEN]) : 0);
 }
 
 void

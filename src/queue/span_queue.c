@@ -18,21 +18,17 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "commands/extension.h"
-#include "storage/lmgr.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/relcache.h"
 
 #include "queue/counter.h"
 #include "queue/file_room.h"
+#include "queue/lock_soon.h"
 #include "queue/queue_tables.h"
 #include "queue/quiet_heap.h"
 #include "queue/span_queue.h"
 #include "settings.h"
-
-/* An exporter about to leave, or a vacuum that truncates, locks writers out for a moment. */
-#define LOCK_TRIES 10
-#define LOCK_RETRY_US 100
 
 static Oid	queue_oid = InvalidOid;
 static Oid	extension_oid = InvalidOid;
@@ -98,18 +94,6 @@ queue_not_found(void)
 
 /* ---- locks: a COMMIT waits for none of them ---- */
 
-static bool
-lock_soon(Oid relid)
-{
-	for (int tries = 1; !ConditionalLockRelationOid(relid, RowExclusiveLock); tries++)
-	{
-		if (tries == LOCK_TRIES)
-			return false;
-		pg_usleep(LOCK_RETRY_US);
-	}
-	return true;
-}
-
 /* Those of a table's indexes, which some commands lock without the table. */
 static bool
 lock_indexes(Relation rel)
@@ -120,7 +104,7 @@ lock_indexes(Relation rel)
 		return true;
 	foreach(cell, RelationGetIndexList(rel))
 	{
-		if (!lock_soon(lfirst_oid(cell)))
+		if (!lock_soon(lfirst_oid(cell), RowExclusiveLock))
 			return false;
 	}
 	return true;
@@ -140,7 +124,7 @@ lock_toast(Relation queue)
 
 	if (!OidIsValid(toast_oid))
 		return true;
-	if (!lock_soon(toast_oid))
+	if (!lock_soon(toast_oid, RowExclusiveLock))
 		return false;
 	toast = table_open(toast_oid, NoLock);
 	locked = lock_indexes(toast);
@@ -156,7 +140,7 @@ queue_open(Relation *queue, Oid *extension)
 
 	if (!OidIsValid(relid))
 		return queue_not_found();
-	if (!lock_soon(relid))
+	if (!lock_soon(relid, RowExclusiveLock))
 		return QUEUE_BUSY;
 	/* Taking the lock may have told us that the table went away. */
 	if (relid != queue_find() || (*queue = try_table_open(relid, NoLock)) == NULL)

@@ -1,0 +1,28 @@
+/*
+ * lock_soon.h: a lock on a table, index or sequence that is tried for a millisecond and not waited
+ * for, as what a session takes at COMMIT is.
+ */
+#ifndef OTEL_LINKS_LOCK_SOON_H
+#define OTEL_LINKS_LOCK_SOON_H
+
+#include "postgres.h"
+
+#include "storage/lmgr.h"
+
+/* An exporter about to leave, or a vacuum that truncates, locks writers out for a moment. */
+#define LOCK_SOON_TRIES 10
+#define LOCK_SOON_RETRY_US 100
+
+static inline bool
+lock_soon(Oid relid, LOCKMODE mode)
+{
+	for (int tries = 1; !ConditionalLockRelationOid(relid, mode); tries++)
+	{
+		if (tries == LOCK_SOON_TRIES)
+			return false;
+		pg_usleep(LOCK_SOON_RETRY_US);
+	}
+	return true;
+}
+
+#endif
