@@ -7,21 +7,8 @@
  * is JSON, holds just that carrier, and all that it held before, in its old order and byte for
  * byte.
  */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "context/header_text.h"
-
-#define REQUIRE(condition) \
-	do { \
-		if (!(condition)) \
-		{ \
-			fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-			abort(); \
-		} \
-	} while (0)
+#include "fuzz.h"
 
 #define SLICE(literal) {literal, sizeof(literal) - 1}
 
@@ -329,13 +316,9 @@ check_properties(const char *text, size_t len)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	/* memory of exactly this size, so that the sanitizer sees the first byte too many */
-	char	   *text = malloc(size > 0 ? size : 1);
+	char	   *text = exact_copy(data, size);
 	JsonSlice	json;
 
-	REQUIRE(text != NULL);
-	if (size > 0)
-		memcpy(text, data, size);
 	check_properties(text, size);
 	if (json_text_read(text, size, &json))
 	{

@@ -4,21 +4,8 @@
  * Whatever the bytes: nothing outside them is read or written, keys of headers are tokens, values
  * of headers hold no control character, and reading stops where the callback says so.
  */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "exporter/pairs.h"
-
-#define REQUIRE(condition) \
-	do { \
-		if (!(condition)) \
-		{ \
-			fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-			abort(); \
-		} \
-	} while (0)
+#include "fuzz.h"
 
 typedef struct Seen
 {

@@ -4,21 +4,8 @@
  * Whatever the bytes: nothing outside them is read, and what comes out is a printable string that
  * ends within its room.
  */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "exporter/response.h"
-
-#define REQUIRE(condition) \
-	do { \
-		if (!(condition)) \
-		{ \
-			fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-			abort(); \
-		} \
-	} while (0)
+#include "fuzz.h"
 
 static void
 check_message(const Response *response)
@@ -33,12 +20,9 @@ check_message(const Response *response)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char	   *copy = malloc(size > 0 ? size : 1);
+	char	   *copy = exact_copy(data, size);
 	Response	response;
 
-	REQUIRE(copy != NULL);
-	if (size > 0)
-		memcpy(copy, data, size);
 	for (int json = 0; json <= 1; json++)
 	{
 		if (response_read_success(copy, size, json, &response) && size == 0)

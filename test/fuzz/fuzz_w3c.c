@@ -4,33 +4,8 @@
  * Whatever the bytes: nothing outside them is read, nothing beyond the promised room is written,
  * and what was accepted reads back as the same value once it is printed.
  */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "context/w3c.h"
-
-#define REQUIRE(condition) \
-	do { \
-		if (!(condition)) \
-		{ \
-			fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-			abort(); \
-		} \
-	} while (0)
-
-/* Memory of exactly this size, so that the sanitizer sees the first byte too many. */
-static char *
-exact_copy(const char *data, size_t size)
-{
-	char	   *copy = malloc(size > 0 ? size : 1);
-
-	REQUIRE(copy != NULL);
-	if (size > 0)
-		memcpy(copy, data, size);
-	return copy;
-}
+#include "fuzz.h"
 
 static void
 check_traceparent(const char *value, size_t len)

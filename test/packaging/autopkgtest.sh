@@ -5,19 +5,7 @@
 #   autopkgtest.sh SOURCE_TREE PACKAGE USER
 set -u -o pipefail
 log=/tmp/autopkgtest.log
-tests=0
-
-# ok STATUS NAME
-ok()
-{
-	tests=$((tests + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $tests - $2"
-	else
-		echo "not ok $tests - $2"
-		sed 's/^/# /' "$log" | tail -n 60
-	fi
-}
+source "$(dirname "$0")/tap.sh"
 
 name=$(dpkg-deb --field "$2" Package)
 DEBIAN_FRONTEND=noninteractive apt-get -qq install -y "$2" >"$log" 2>&1
@@ -31,4 +19,4 @@ for test in $(sed -n 's/^Tests: *//p' debian/tests/control); do
 done
 apt-get -qq purge -y "$name" >"$log" 2>&1
 ok $? 'and it goes again'
-echo "1..$tests"
+done_testing

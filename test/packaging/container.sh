@@ -8,19 +8,7 @@ export PATH=/usr/lib/postgresql/$1/bin:$PATH
 export OTEL_EXPORTER_OTLP_ENDPOINT=$2
 export PGDATA=/var/lib/postgresql/data PGHOST=/tmp
 log=/tmp/container.log
-tests=0
-
-# ok STATUS NAME
-ok()
-{
-	tests=$((tests + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $tests - $2"
-	else
-		echo "not ok $tests - $2"
-		sed 's/^/# /' "$log" | tail -n 40
-	fi
-}
+source "$(dirname "$0")/tap.sh"
 
 as_postgres() { (cd /tmp && runuser -u postgres -- "$@"); }
 
@@ -44,4 +32,4 @@ EOF
 [ "$(tail -n 1 "$log")" = '1|0|' ] || status=1
 ok $status 'a span reaches the collector that the environment names'
 as_postgres pg_ctl -s -m fast stop
-echo "1..$tests"
+done_testing

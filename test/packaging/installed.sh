@@ -13,31 +13,10 @@ major=$2
 collector=$3
 package=postgresql-$major-otel-links
 log=/tmp/installed.log
-tests=0
+source "$(dirname "$0")/tap.sh"
 mapfile -t versions < <(find "$folder" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort -V)
 old=${versions[0]}
 new=${versions[1]}
-
-# ok STATUS NAME
-ok()
-{
-	tests=$((tests + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $tests - $2"
-	else
-		echo "not ok $tests - $2"
-		sed 's/^/# /' "$log" | tail -n 40
-	fi
-}
-
-# is GOT WANTED NAME
-is()
-{
-	local status=0
-	[ "$1" = "$2" ] || status=1
-	printf 'got:    %s\nwanted: %s\n' "$1" "$2" >"$log"
-	ok $status "$3"
-}
 
 apt() { DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 "$@" >"$log" 2>&1; }
 
@@ -132,4 +111,4 @@ ok $status 'purge leaves none of its files'
 status=0; sql 'SELECT 1' >"$log" || status=$?
 ok $status 'and the server as it was'
 cluster stop
-echo "1..$tests"
+done_testing

@@ -5,27 +5,16 @@ find_pg_config
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-tests=0
-
-# ok STATUS NAME
-ok()
-{
-	tests=$((tests + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $tests - $2"
-	else
-		echo "not ok $tests - $2"
-		sed 's/^/# /' "$work/log" | tail -n 40
-	fi
-}
+log=$work/log
+source "$(dirname "$0")/tap.sh"
 
 # Runs make in a folder, its output in the log.
-make_in() { local dir=$1; shift; make -C "$dir" PG_CONFIG="$PG_CONFIG" "$@" >"$work/log" 2>&1; }
+make_in() { local dir=$1; shift; make -C "$dir" PG_CONFIG="$PG_CONFIG" "$@" >"$log" 2>&1; }
 
 files_in() { (cd "$1" && find . -type f | sort); }
 
 # Is the first list of files the second?  The difference goes to the log.
-same_files() { diff "$1" "$2" >"$work/log"; }
+same_files() { diff "$1" "$2" >"$log"; }
 
 mkdir "$work/src"
 (cd "$ROOT" && tar -cf - Makefile LICENSE otel_links* src test/sql test/expected test/specs) |
@@ -82,7 +71,7 @@ ok $status 'a build in another folder installs the same and leaves the sources a
 
 # What PGXN's specification asks of META.json, and that it is of this version
 status=0
-"$PYTHON" - "$ROOT" >"$work/log" 2>&1 <<-'EOF' || status=$?
+"$PYTHON" - "$ROOT" >"$log" 2>&1 <<-'EOF' || status=$?
 	import json, pathlib, re, sys
 	root = pathlib.Path(sys.argv[1])
 	meta = json.loads((root / "META.json").read_text())
@@ -107,4 +96,4 @@ status=0
 EOF
 ok $status "META.json, the library and the Debian package say the control file's version"
 
-echo "1..$tests"
+done_testing

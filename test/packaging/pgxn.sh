@@ -8,19 +8,7 @@ cd "$1"
 bindir=/usr/lib/postgresql/$2/bin
 work=$(mktemp -d)
 log=$work/log
-tests=0
-
-# ok STATUS NAME
-ok()
-{
-	tests=$((tests + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $tests - $2"
-	else
-		echo "not ok $tests - $2"
-		sed 's/^/# /' "$log" | tail -n 40
-	fi
-}
+source "$(dirname "$0")/tap.sh"
 
 installed() { find "$("$bindir/pg_config" --sharedir)" "$("$bindir/pg_config" --pkglibdir)" \
 	-name 'otel_links*' ! -path '*/bitcode/*'; }
@@ -58,4 +46,4 @@ status=0
 [ -z "$(installed)" ] || { status=1; installed >>"$log"; }
 ok $status 'pgxn uninstall takes everything away again'
 rm -rf "$work"
-echo "1..$tests"
+done_testing

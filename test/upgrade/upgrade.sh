@@ -10,33 +10,11 @@ new=$2
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d /tmp/otel_links.XXXXXXXX)
 log=$work/log
-tests=0
+source "$(dirname "$0")/../packaging/tap.sh"
 traceparent=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
 chown postgres: "$work"
 port=$("$root/build/venv/bin/python3" -c \
 	'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])')
-
-# ok STATUS NAME
-ok()
-{
-	tests=$((tests + 1))
-	if [ "$1" = 0 ]; then
-		echo "ok $tests - $2"
-	else
-		echo "not ok $tests - $2"
-		sed 's/^/# /' "$log" | tail -n 40
-	fi
-}
-
-# is GOT WANTED NAME
-is()
-{
-	local status=0
-	[ "$1" = "$2" ] || status=1
-	printf 'got:    %s\nwanted: %s\n' "$1" "$2" >>"$log"
-	ok $status "$3"
-	: >"$log"
-}
 
 as_postgres() { (cd "$work" && runuser -u postgres -- "$@"); }
 
@@ -139,4 +117,4 @@ is "$(sql "SELECT exported, pending, failed FROM otel.export_status")" '9|0|0' '
 is "$(sed -n 's/.*"name": "\(waits\|after\)".*/\1/p' "$work/spans" | sort | xargs)" 'after waits' \
 	'the collector has it'
 server "$new" new stop
-echo "1..$tests"
+done_testing
