@@ -194,7 +194,7 @@ public class Commenter {
 
     void tryPools(Connection watcher) throws SQLException {
         tryPool(pooled(commented(plain(""), false)), watcher, "+XXXX---",
-            "JDBC commenter inside DBCP's pool of statements, as the agent is: they are kept");
+            "JDBC commenter inside DBCP's pool of statements: they are kept");
         tryPool(pooled(commented(plain("&prepareThreshold=1"), false)), watcher, "+-------",
             "JDBC commenter inside DBCP's pool of statements, cured by prepareThreshold=1");
         tryPool(commented(pooled(plain("")), false), watcher, "++++++++",
