@@ -226,6 +226,25 @@ is( rows(
 	'1|2|transaction rolled back',
 	'the span of a transaction that fails on a shard has status Error');
 
+# The status and the flush of all in one query: export_status and a view are foreign tables, too.
+foreach my $i (0, 1)
+{
+	$shards[$i]->safe_psql('postgres',
+		'CREATE VIEW otel_flush AS SELECT otel.force_flush(30000) AS exported');
+	rows(<<"EOSQL");
+CREATE SCHEMA on_$i;
+IMPORT FOREIGN SCHEMA otel LIMIT TO (export_status) FROM SERVER shard_$i INTO on_$i;
+IMPORT FOREIGN SCHEMA public LIMIT TO (otel_flush) FROM SERVER shard_$i INTO on_$i;
+EOSQL
+}
+my $pending = 'SELECT pending FROM otel.export_status';
+is( rows('SELECT pending FROM on_0.export_status UNION ALL SELECT pending FROM on_1.export_status'),
+	join("\n", map { $_->safe_psql('postgres', $pending) } @shards),
+	'one query has the export status of all shards');
+is( rows('SELECT exported FROM on_0.otel_flush UNION ALL SELECT exported FROM on_1.otel_flush'),
+	"0\n0",
+	'one query flushes all shards');
+
 # Shards where something is missing: a clear error, and nothing of the user's is lost.
 $shards[1]->safe_psql('postgres', 'CREATE DATABASE bare');
 $shards[1]->safe_psql('bare',
