@@ -196,9 +196,9 @@ public class Commenter {
         tryPool(pooled(commented(plain(""), false)), watcher, "+XXXX---",
             "JDBC commenter inside DBCP's pool of statements: they are kept");
         tryPool(pooled(commented(plain("&prepareThreshold=1"), false)), watcher, "+-------",
-            "JDBC commenter inside DBCP's pool of statements, cured by prepareThreshold=1");
+            "JDBC commenter below DBCP's pool of statements, cured by prepareThreshold=1");
         tryPool(commented(pooled(plain("")), false), watcher, "++++++++",
-            "JDBC commenter around DBCP's pool of statements: each request's text is another");
+            "JDBC commenter above DBCP's pool of statements, as the agent is: each text is another");
     }
 
     public static void main(String[] arguments) throws SQLException {
