@@ -1,5 +1,5 @@
 """What the stacks in Java share: a program under OpenTelemetry's agent, whose rows are compared
-with the spans that the agent exported to a receiver.
+with the spans that it exported to a receiver.
 
 The first argument is the receiver's folder.
 """
@@ -12,18 +12,15 @@ from support import STACK, admin, is_
 sys.path.insert(0, sys.argv[1])
 from otlp_receiver import Receiver  # noqa: E402
 
-LIBRARIES = "../java/lib/*"
-
 
 class Program:
-    """Runs a class to its end; table is where its requests put their rows."""
+    """Runs a class to its end, with the agent or with OpenTelemetry's Spring Boot starter."""
 
-    def __init__(self, main, *arguments, comments=True, table="jobs"):
-        self.table = table
+    def __init__(self, main, *arguments, comments=True, starter=False):
         with Receiver() as receiver:
             command = [
                 "java",
-                "-javaagent:../java/agent/agent.jar",
+                *([] if starter else ["-javaagent:../java/agent/agent.jar"]),
                 "-Dotel.instrumentation.jdbc.experimental.sqlcommenter.enabled="
                 + ("true" if comments else "false"),
                 "-Dotel.metrics.exporter=none",
@@ -33,7 +30,7 @@ class Program:
                 "-Dotel.service.name=app",
                 "-XX:TieredStopAtLevel=1",
                 "-cp",
-                f"classes:{LIBRARIES}",
+                f"classes:../java/{'starter' if starter else 'lib'}/*",
                 main,
                 *arguments,
             ]
@@ -51,7 +48,7 @@ class Program:
         return admin(
             "SELECT otel.trace_id(c), otel.span_id(c), otel.trace_flags(c) "
             "FROM (SELECT otel.extract(trace_context::text) AS c "
-            f"FROM {self.table} WHERE payload = '{name}') AS rows"
+            f"FROM jobs WHERE payload = '{name}') AS rows"
         )
 
     def traced(self, name, count=1):

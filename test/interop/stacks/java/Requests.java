@@ -2,6 +2,7 @@
 package requests;
 
 import io.opentelemetry.api.GlobalOpenTelemetry;
+import io.opentelemetry.api.OpenTelemetry;
 import io.opentelemetry.api.trace.Span;
 import io.opentelemetry.api.trace.SpanContext;
 import io.opentelemetry.api.trace.TraceFlags;
@@ -16,6 +17,9 @@ import java.sql.Statement;
 import java.util.Objects;
 
 public final class Requests {
+    // where there is no agent
+    public static OpenTelemetry openTelemetry;
+
     public interface Work {
         void run(String name) throws Exception;
     }
@@ -51,8 +55,9 @@ public final class Requests {
     }
 
     private static void request(String name, Work work, Context parent) throws Exception {
-        Span span = GlobalOpenTelemetry.getTracer("app").spanBuilder("request: " + name)
-            .setParent(parent).startSpan();
+        OpenTelemetry current = openTelemetry == null ? GlobalOpenTelemetry.get() : openTelemetry;
+        Span span = current.getTracer("app").spanBuilder("request: " + name).setParent(parent)
+            .startSpan();
         try (Scope scope = span.makeCurrent()) {
             work.run(name);
         } finally {

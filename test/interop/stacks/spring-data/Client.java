@@ -1,6 +1,8 @@
-// The application that test.py runs, with the agent's comments or with the documented listener.
+// The application that test.py runs, with comments or with the documented listener, traced by the
+// agent or by the starter.
 package jobs;
 
+import io.opentelemetry.api.OpenTelemetry;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -83,8 +85,8 @@ public class Client {
         Requests.sql("CREATE TABLE IF NOT EXISTS jobs (id bigint PRIMARY KEY "
             + "DEFAULT -nextval('jobs_seq'), payload varchar(255))");
         Requests.sql("SELECT otel.add_trace_context('jobs')");
-        SpringApplication application =
-            new SpringApplication(how.equals("listener") ? WithListener.class : Application.class);
+        SpringApplication application = new SpringApplication(
+            how.endsWith("listener") ? WithListener.class : Application.class);
         Map<String, Object> properties = new HashMap<>();
         properties.put("spring.datasource.url", Requests.url());
         properties.put("spring.main.web-application-type", "none");
@@ -94,6 +96,9 @@ public class Client {
         properties.put("spring.data.jpa.repositories.bootstrap-mode", "default");
         application.setDefaultProperties(properties);
         try (ConfigurableApplicationContext context = application.run()) {
+            // the starter's; the agent has none
+            Requests.openTelemetry =
+                context.getBeanProvider(OpenTelemetry.class).getIfAvailable();
             insert(context, how);
             read(context, how);
         }
