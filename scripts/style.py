@@ -24,7 +24,8 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COLUMNS = 100
-SUFFIXES = {".c", ".h", ".sql", ".spec", ".sh", ".pl", ".pm", ".py", ".md", ".js", ".go", ".java"}
+SUFFIXES = {".c", ".h", ".sql", ".spec", ".sh", ".pl", ".pm", ".py", ".md", ".js", ".go", ".java",
+            ".rs"}
 # output that is compared byte by byte, and what tools write
 GENERATED = re.compile(r"^test/expected/|^test/fuzz/corpus/|\.json$|\.sum$|^build/|^debian/")
 

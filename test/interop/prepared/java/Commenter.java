@@ -194,11 +194,11 @@ public class Commenter {
 
     void tryPools(Connection watcher) throws SQLException {
         tryPool(pooled(commented(plain(""), false)), watcher, "+XXXX---",
-            "JDBC commenter inside DBCP's pool of statements: they are kept");
+            "JDBC commenter below DBCP's pool of statements: they are kept");
         tryPool(pooled(commented(plain("&prepareThreshold=1"), false)), watcher, "+-------",
             "JDBC commenter below DBCP's pool of statements, cured by prepareThreshold=1");
         tryPool(commented(pooled(plain("")), false), watcher, "++++++++",
-            "JDBC commenter above DBCP's pool of statements, as the agent is: each text is another");
+            "JDBC commenter above DBCP's pool of statements, as the agent is: no text is kept");
     }
 
     public static void main(String[] arguments) throws SQLException {
