@@ -276,7 +276,8 @@ func main() {
 	id, traceID := insert(c, Report{Fails: 1}, river.QueueDefault)
 	until(func() bool { return isDone(id) })
 	is(stored(id), []any{traceID}, "a client that runs since before the trigger goes on")
-	is(seen.traces[id], []any{traceID, traceID}, "a worker sees it in the metadata, retried as well")
+	is(seen.traces[id], []any{traceID, traceID},
+		"a worker sees it in the metadata, retried as well")
 	must(c.Stop(background))
 	testInserts(c)
 	testUnique(c)
