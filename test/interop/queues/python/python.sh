@@ -1,6 +1,6 @@
 # python.sh: what ../run needs for the queues of PyPI; sourced by it.
 
-QUEUES[python]='procrastinate pgqueuer'
+QUEUES[python]='procrastinate pgqueuer celery django-tasks chancy dbos awa pgmq'
 
 prepare_python() { queue_python >/dev/null; }
 

@@ -1,0 +1,88 @@
+"""django-tasks-db: a column of its table.  Prints TAP lines."""
+
+import logging
+import os
+
+from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
+
+from queue_test import documented, is_, linked_traces, new_database, plain, request
+
+new_database()
+PsycopgInstrumentor().instrument(enable_commenter=True)
+import django  # noqa: E402
+from django.conf import settings  # noqa: E402
+
+settings.configure(
+    INSTALLED_APPS=["django_tasks", "django_tasks_db"],
+    DATABASES={
+        "default": {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": os.environ["PGDATABASE"],
+            "USER": os.environ["PGUSER"],
+            "HOST": "127.0.0.1",
+            "PORT": os.environ["PGPORT"],
+        }
+    },
+    TASKS={"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": []}},
+    USE_TZ=True,
+)
+django.setup()
+logging.disable(logging.CRITICAL)
+from django.core.management import call_command  # noqa: E402
+from django.db import connection, transaction  # noqa: E402
+from django_tasks import task  # noqa: E402
+
+TABLE = "django_tasks_database_dbtaskresult"
+
+
+@task()
+def report(fails=False):
+    if fails:
+        raise RuntimeError("as the test wants it")
+
+
+def work():
+    call_command("db_worker", batch=True, verbosity=0, interval=0, startup_delay=False)
+
+
+def stored(*results):
+    return [
+        plain(f"SELECT otel.trace_id(otel_context) FROM {TABLE} WHERE id = %s", result.id)[0][0]
+        for result in results
+    ]
+
+
+call_command("migrate", "django_tasks_database", "0017", verbosity=0)
+plain(documented("capture.sql"))
+call_command("migrate", verbosity=0)
+with request() as trace_id:
+    result = report.enqueue()
+is_(stored(result), [trace_id], "the library's migrations from 0017 on run over the column")
+work()
+result.refresh()
+is_((str(result.status), stored(result)), ("SUCCESSFUL", [trace_id]), "a job that is done keeps it")
+with request() as trace_id:
+    result = report.enqueue(fails=True)
+work()
+result.refresh()
+is_((str(result.status), stored(result)), ("FAILED", [trace_id]), "a job that failed keeps it")
+with request() as trace_id, transaction.atomic():
+    results = [report.enqueue() for _ in range(3)]
+is_(stored(*results), [trace_id] * 3, "several in one transaction")
+plain(f"DELETE FROM {TABLE}")
+
+traces = []
+for _ in range(20):
+    with request() as trace_id:
+        report.using(queue_name="items").enqueue()
+    traces.append(trace_id)
+is_(
+    sorted(linked_traces(documented("batch.sql"))),
+    sorted(traces),
+    "a batch span is linked to every job",
+)
+plain(f"SELECT otel.remove_capture('{TABLE}', 'otel_context')")
+with request():
+    result = report.enqueue()
+is_(stored(result), [None], "taken off, nothing is captured")
+connection.close()

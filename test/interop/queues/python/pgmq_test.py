@@ -1,0 +1,84 @@
+"""pgmq, with the SQL that its client on PyPI brings along: a message's headers.  Prints TAP lines."""
+
+from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
+from pgmq.install import get_embedded_install_sql
+
+from queue_test import documented, is_, linked_traces, new_database, plain, request
+
+new_database()
+PsycopgInstrumentor().instrument(enable_commenter=True)
+import psycopg  # noqa: E402
+
+
+def sent(sql):
+    """Runs SQL of the application's in a request; the request's trace and the first column."""
+    with request() as trace_id, psycopg.connect(autocommit=True) as connection:
+        rows = connection.cursor().execute(sql).fetchall()
+    return trace_id, [row[0] for row in rows]
+
+
+def stored(table, ids):
+    return [
+        row[0]
+        for row in plain(
+            f"SELECT otel.trace_id(otel.extract(headers)) FROM pgmq.{table}"
+            " WHERE msg_id = ANY (%s) ORDER BY msg_id",
+            ids,
+        )
+    ]
+
+
+plain("CREATE SCHEMA IF NOT EXISTS pgmq")
+plain(get_embedded_install_sql())
+plain("SELECT pgmq.create('items')")
+plain(documented("capture.sql"))
+
+trace_id, [first] = sent("""SELECT pgmq.send('items', '{"n": 1}')""")
+is_(stored("q_items", [first]), [trace_id], "send")
+other, ids = sent("""SELECT pgmq.send('items', '{"n": 2}', '{"x-pgmq-group": "g"}'::jsonb)""")
+is_(
+    (
+        stored("q_items", ids),
+        plain("SELECT headers ->> 'x-pgmq-group' FROM pgmq.q_items WHERE msg_id = %s", ids[0]),
+    ),
+    ([other], [("g",)]),
+    "send with headers, which stay",
+)
+bulk, ids = sent("""SELECT pgmq.send_batch('items', ARRAY['{"n": 3}', '{"n": 4}']::jsonb[])""")
+is_(stored("q_items", ids), [bulk] * 2, "send_batch")
+is_(
+    sorted(linked_traces(documented("batch.sql"))),
+    sorted([trace_id, other, bulk, bulk]),
+    "a batch span is linked to every message",
+)
+
+sent(f"SELECT msg_id FROM pgmq.read('items', 0, 1) WHERE msg_id = {first}")
+sent(f"SELECT msg_id FROM pgmq.set_vt('items', {first}, 0)")
+is_(
+    plain(
+        "SELECT otel.trace_id(otel.extract(headers)) FROM pgmq.read('items', 0, 9)"
+        " WHERE msg_id = %s",
+        first,
+    ),
+    [(trace_id,)],
+    "a worker that reads a message again gets it with the message",
+)
+sent(f"SELECT pgmq.archive('items', {first}::bigint)")
+is_(stored("a_items", [first]), [trace_id], "the archive has it")
+plain("SELECT pgmq.bind_topic('a.*', 'items')")
+topic, _ = sent("""SELECT pgmq.send_topic('a.b', '{"n": 5}')""")
+is_(
+    plain(
+        "SELECT otel.trace_id(otel.extract(headers)) FROM pgmq.q_items ORDER BY msg_id DESC LIMIT 1"
+    ),
+    [(topic,)],
+    "send_topic",
+)
+
+plain("SELECT otel.remove_capture('pgmq.q_items', 'headers')")
+_, ids = sent("""SELECT pgmq.send('items', '{"n": 6}')""")
+is_(
+    plain("SELECT headers FROM pgmq.q_items WHERE msg_id = %s", ids[0]),
+    [(None,)],
+    "taken off, nothing is captured",
+)
