@@ -1,4 +1,4 @@
-"""pgmq, with the SQL that its client on PyPI brings along: a message's headers.  Prints TAP lines."""
+"""pgmq, with the SQL that its client on PyPI brings: headers of messages.  Prints TAP lines."""
 
 from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
 from pgmq.install import get_embedded_install_sql
