@@ -236,6 +236,15 @@ is($subscriber->safe_psql('postgres', q{
 
 $subscriber->stop;
 
+# ---- misspelled settings of capture ----
+
+for my $name (qw(otel.context_source otel.pooler_statement_name))
+{
+	my (undef, undef, $stderr) = $node->psql('postgres', "SET $name = 'x'; LOAD 'otel_links'");
+	like($stderr, qr/WARNING: +otel_links has no parameter "\Q$name\E".*Is it misspelled/s,
+		"$name, which is misspelled, warns when the library is loaded");
+}
+
 # ---- pg_stat_statements: one entry, or one for each request ----
 
 SKIP:

@@ -146,6 +146,26 @@ func trySQL(driver, conninfo string) {
 	is(digits(), "555", name+", prepared and executed in one transaction")
 }
 
+// What a program prepares at its start has the comment of the start, in every mode.
+func tryStart(driver, conninfo string) {
+	db, err := sql.Open(driver, conninfo)
+	must(err)
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	statement, err := db.Prepare(insert(1))
+	must(err)
+	_, err = db.Exec("SELECT pg_sleep(1.1)")
+	must(err)
+	for range 3 {
+		_, err = statement.Exec("x")
+		must(err)
+	}
+	var digits string
+	must(db.QueryRow(take).Scan(&digits))
+	is(digits, "---", fmt.Sprintf("database/sql with %s, %s, prepared when the program started",
+		driver, conninfo))
+}
+
 func main() {
 	tryPgx(pgx.QueryExecModeCacheStatement, "1--")
 	tryPgx(pgx.QueryExecModeCacheDescribe, "111")
@@ -155,4 +175,9 @@ func main() {
 	tryPrepare()
 	trySQL("pgx", "")
 	trySQL("postgres", "sslmode=disable")
+	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec",
+		"simple_protocol"} {
+		tryStart("pgx", "default_query_exec_mode="+mode)
+	}
+	tryStart("postgres", "sslmode=disable")
 }
