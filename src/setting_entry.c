@@ -8,7 +8,6 @@
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
 
-#include "compat.h"
 #include "setting_entry.h"
 
 /* Name prefixes that nobody else uses. */

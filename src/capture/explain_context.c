@@ -11,7 +11,6 @@
 #include "utils/tuplestore.h"
 
 #include "capture/context_source.h"
-#include "compat.h"
 #include "settings.h"
 
 /* Show at most this many bytes of what a source holds; a message may have megabytes. */

@@ -32,7 +32,6 @@
 #include "exporter/answer.h"
 #include "exporter/deliver.h"
 #include "exporter/export_log.h"
-#include "exporter/response.h"
 #include "exporter/settle.h"
 #include "exporter/transport.h"
 #include "monotonic.h"

@@ -17,7 +17,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "compat.h"
 #include "queue/exporter_state.h"
 #include "queue/queue_tables.h"
 #include "queue/file_room.h"

@@ -105,7 +105,8 @@ static bool
 changes_nothing(const ExporterStateChange *change, bool found, const Datum *values)
 {
 	return change->started && !change->success && change->error == NULL &&
-		counter_value("exporter_start_failures") == (found ? DatumGetInt64(values[STATE_START_FAILURES_SEEN]) : 0);
+		counter_value("exporter_start_failures") ==
+		(found ? DatumGetInt64(values[STATE_START_FAILURES_SEEN]) : 0);
 }
 
 void

@@ -18,8 +18,9 @@ compare_sqlstate(const void *key, const void *entry)
 	return strcmp(key, entry);	/* an entry begins with its SQLSTATE */
 }
 
-const char *
-exception_condition_name(const char *sqlstate)
+/* The condition name of a SQLSTATE ("division_by_zero"), or the SQLSTATE where it has none. */
+static const char *
+condition_name(const char *sqlstate)
 {
 	const void *entry = bsearch(sqlstate, condition_names, lengthof(condition_names),
 								sizeof(condition_names[0]), compare_sqlstate);
@@ -36,7 +37,7 @@ exception_record(Span *span, const char *sqlstate, const char *message,
 				 const char *stacktrace, Jsonb *attributes)
 {
 	const char *keys[] = {"exception.type", "exception.message", "exception.stacktrace"};
-	const char *type = sqlstate ? exception_condition_name(sqlstate) : NULL;
+	const char *type = sqlstate ? condition_name(sqlstate) : NULL;
 	const char *values[] = {type, message, stacktrace};
 	Jsonb	   *event = attributes_from_strings(lengthof(keys), keys, values);
 
@@ -50,7 +51,7 @@ Jsonb *
 exception_error_attributes(const char *sqlstate)
 {
 	const char *keys[] = {"error.type", "db.response.status_code"};
-	const char *values[] = {exception_condition_name(sqlstate), sqlstate};
+	const char *values[] = {condition_name(sqlstate), sqlstate};
 
 	return attributes_from_strings(lengthof(keys), keys, values);
 }

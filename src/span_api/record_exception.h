@@ -8,9 +8,6 @@
 #include "utils/jsonb.h"
 #include "spans/span.h"
 
-/* The condition name of a SQLSTATE ("division_by_zero"), or the SQLSTATE where it has none. */
-extern const char *exception_condition_name(const char *sqlstate);
-
 /*
  * Adds the event "exception" (OpenTelemetry semantic conventions, Exceptions in spans):
  * exception.type, exception.message, exception.stacktrace, each where it is not NULL, and the

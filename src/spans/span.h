@@ -25,7 +25,7 @@
 #include "lib/ilist.h"
 #include "utils/jsonb.h"
 #include "links/span_link.h"
-#include "context/trace_context.h"
+#include "context/w3c.h"
 
 /* SpanKind and Status.StatusCode of OTLP */
 typedef enum SpanKind

@@ -34,7 +34,6 @@
 #include "utils/snapmgr.h"
 
 #include "citus.h"
-#include "compat.h"
 #include "queue/prepared_rows.h"
 #include "queue/span_queue.h"
 #include "queue/worker_start.h"
