@@ -26,8 +26,10 @@ SET jit = off;
 
 CREATE TABLE twin (LIKE otel.span_queue INCLUDING ALL);
 CREATE TABLE narrow (id bigint PRIMARY KEY, payload text);
-ALTER TABLE narrow ALTER payload SET STORAGE external;    -- as the row that is compared, it is compressed already
-CREATE TABLE result (links int, how text, best_span float8 DEFAULT 'infinity', best_insert float8 DEFAULT 'infinity',
+-- the row that is compared is compressed already
+ALTER TABLE narrow ALTER payload SET STORAGE external;
+CREATE TABLE result (links int, how text, best_span float8 DEFAULT 'infinity',
+                     best_insert float8 DEFAULT 'infinity',
                      best_narrow float8 DEFAULT 'infinity', row_bytes int);
 
 CREATE FUNCTION make_links(n int) RETURNS otel.span_link[] LANGUAGE sql AS $$
@@ -37,10 +39,12 @@ CREATE FUNCTION make_links(n int) RETURNS otel.span_link[] LANGUAGE sql AS $$
 $$;
 
 -- n spans, a COMMIT after each or after all
-CREATE PROCEDURE record_spans(n int, links otel.span_link[], commit_each bool) LANGUAGE plpgsql AS $$
+CREATE PROCEDURE record_spans(n int, links otel.span_link[], commit_each bool)
+LANGUAGE plpgsql AS $$
 BEGIN
     FOR i IN 1 .. n LOOP
-        PERFORM otel.start_span('process batch', links, 'consumer', '{"messaging.batch.message_count": 128}');
+        PERFORM otel.start_span('process batch', links, 'consumer',
+                                '{"messaging.batch.message_count": 128}');
         PERFORM otel.end_span('ok');
         IF commit_each THEN COMMIT; END IF;
     END LOOP;
@@ -71,7 +75,8 @@ DECLARE
     inserts float8;
     bytes int;
 BEGIN
-    INSERT INTO result (links, how) VALUES (nlinks, 'many in a transaction'), (nlinks, 'a transaction each');
+    INSERT INTO result (links, how) VALUES
+        (nlinks, 'many in a transaction'), (nlinks, 'a transaction each');
     FOR turn IN 1 .. rounds LOOP
         FOR each IN 0 .. 1 LOOP
             TRUNCATE otel.span_queue, twin, narrow;
@@ -91,10 +96,14 @@ BEGIN
             began := clock_timestamp();
             CALL insert_narrow(n, repeat('x', bytes - 36), each = 1);
             COMMIT;
-            UPDATE result SET best_span = least(best_span, spans), best_insert = least(best_insert, inserts),
-                              best_narrow = least(best_narrow, extract(epoch FROM clock_timestamp() - began) * 1e6 / n),
+            UPDATE result SET best_span = least(best_span, spans),
+                              best_insert = least(best_insert, inserts),
+                              best_narrow = least(best_narrow, extract(epoch FROM
+                                  clock_timestamp() - began) * 1e6 / n),
                               row_bytes = bytes
-             WHERE result.links = nlinks AND how = CASE each WHEN 1 THEN 'a transaction each' ELSE 'many in a transaction' END;
+             WHERE result.links = nlinks
+               AND how = CASE each WHEN 1 THEN 'a transaction each'
+                         ELSE 'many in a transaction' END;
             COMMIT;
         END LOOP;
     END LOOP;
@@ -104,9 +113,11 @@ CALL race(0, 10000, :rounds);
 CALL race(10, 5000, :rounds);
 CALL race(128, 1000, :rounds);
 
-SELECT links, how, row_bytes AS "bytes", round(best_span::numeric, 1) AS "span, µs", round(best_insert::numeric, 1) AS "INSERT, µs",
+SELECT links, how, row_bytes AS "bytes", round(best_span::numeric, 1) AS "span, µs",
+       round(best_insert::numeric, 1) AS "INSERT, µs",
        round((best_span / best_insert)::numeric, 2) AS "times",
-       round(best_narrow::numeric, 1) AS "narrow, µs", round((best_span / best_narrow)::numeric, 2) AS "times"
+       round(best_narrow::numeric, 1) AS "narrow, µs",
+       round((best_span / best_narrow)::numeric, 2) AS "times"
   FROM result ORDER BY links, how;
 
 DROP TABLE twin, narrow, result CASCADE;

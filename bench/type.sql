@@ -34,7 +34,8 @@ ANALYZE contexts, uuids, context_texts, context_texts_c, uuid_texts;
 
 -- The best time of each statement, in milliseconds; before each execution, untimed, what prepares
 -- it.
-CREATE FUNCTION pg_temp.race(preparation text, VARIADIC statements text[]) RETURNS float8[] LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_temp.race(preparation text, VARIADIC statements text[]) RETURNS float8[]
+LANGUAGE plpgsql AS $$
 DECLARE
     best float8[] := array_fill('infinity'::float8, ARRAY[cardinality(statements)]);
     began timestamptz;
@@ -51,12 +52,15 @@ BEGIN
 END $$;
 
 -- Nanoseconds a value that one expression takes over one table, and another over another.
-CREATE FUNCTION pg_temp.per_value(expression text, table_name text, other text, other_table text, rows int,
+CREATE FUNCTION pg_temp.per_value(expression text, table_name text, other text, other_table text,
+                                  rows int,
                                   OUT context numeric, OUT uuid numeric) LANGUAGE plpgsql AS $$
 DECLARE
     best float8[] := pg_temp.race('SELECT 1',
-        format('SELECT count(%s) FROM %s', expression, table_name), format('SELECT count(v) FROM %s', table_name),
-        format('SELECT count(%s) FROM %s', other, other_table), format('SELECT count(v) FROM %s', other_table));
+        format('SELECT count(%s) FROM %s', expression, table_name),
+        format('SELECT count(v) FROM %s', table_name),
+        format('SELECT count(%s) FROM %s', other, other_table),
+        format('SELECT count(v) FROM %s', other_table));
 BEGIN
     context := (best[1] - best[2]) * 1e6 / rows;
     uuid := (best[3] - best[4]) * 1e6 / rows;
@@ -64,7 +68,8 @@ END $$;
 
 \echo one value, nanoseconds
 SELECT what, round(context, 1) AS context, round(uuid, 1) AS uuid,
-       round(context / nullif(uuid, 0), 2) AS ratio, round(context / nullif(uuid, 0) * 16 / 25, 2) AS "per byte"
+       round(context / nullif(uuid, 0), 2) AS ratio,
+       round(context / nullif(uuid, 0) * 16 / 25, 2) AS "per byte"
   FROM (VALUES
        ('text input', 'v::trace_context', 'context_texts', 'v::uuid', 'uuid_texts'),
        ('text output', 'v::text', 'contexts', 'v::text', 'uuids'),
@@ -83,12 +88,15 @@ SELECT round(context, 1) AS context, round(uuid, 1) AS uuid, round(context / uui
   FROM pg_temp.race('TRUNCATE copied_contexts, copied_uuids',
            format('COPY copied_contexts FROM %L (FORMAT binary)', :'file' || '.contexts'),
            format('COPY copied_uuids FROM %L (FORMAT binary)', :'file' || '.uuids')) best,
-       LATERAL (SELECT (best[1] * 1e6 / :rows)::numeric AS context, (best[2] * 1e6 / :rows)::numeric AS uuid) a_row;
+       LATERAL (SELECT (best[1] * 1e6 / :rows)::numeric AS context,
+                       (best[2] * 1e6 / :rows)::numeric AS uuid) a_row;
 SELECT format('COPY (SELECT) TO PROGRAM %L', format('rm -f %s.contexts %1$s.uuids', :'file')) \gexec
 
 \echo index builds, milliseconds (text in the collation of the database, and in C)
-SELECT method, round(best[1]) AS context, round(best[2]) AS text, round(best[3]) AS "text (C)", round(best[4]) AS uuid,
-       round((best[2] / best[1])::numeric, 2) AS "text / context", round((best[3] / best[1])::numeric, 2) AS "text (C) / context"
+SELECT method, round(best[1]) AS context, round(best[2]) AS text, round(best[3]) AS "text (C)",
+       round(best[4]) AS uuid,
+       round((best[2] / best[1])::numeric, 2) AS "text / context",
+       round((best[3] / best[1])::numeric, 2) AS "text (C) / context"
   FROM unnest(ARRAY['btree', 'hash']) method,
        pg_temp.race('DROP INDEX IF EXISTS bench',
            format('CREATE INDEX bench ON contexts USING %s (v)', method),
@@ -97,7 +105,9 @@ SELECT method, round(best[1]) AS context, round(best[2]) AS text, round(best[3])
            format('CREATE INDEX bench ON uuids USING %s (v)', method)) best;
 
 \echo bytes
-SELECT pg_column_size(v) AS "a context in a row", (SELECT pg_column_size(v) FROM context_texts LIMIT 1) AS "its text",
+SELECT pg_column_size(v) AS "a context in a row",
+       (SELECT pg_column_size(v) FROM context_texts LIMIT 1) AS "its text",
        pg_column_size(inject(v)) AS "its carrier",
-       pg_table_size('contexts') / :rows AS "a row of a table", pg_table_size('context_texts') / :rows AS "of text"
+       pg_table_size('contexts') / :rows AS "a row of a table",
+       pg_table_size('context_texts') / :rows AS "of text"
   FROM contexts LIMIT 1;

@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """style: what a reader and a reviewer may rely on, checked.  Prints TAP.
 
-    scripts/style.py            the check
-    scripts/style.py --long     lists every long line, also those of files that may have them
+    scripts/style.py
 
 - No line of C, SQL, shell, Perl, Python or prose has more than 100 columns; a tab goes to the next
   multiple of 4.  Exceptions: rows of Markdown tables, and words that cannot be broken.
@@ -10,8 +9,6 @@
 - No two headers have one name, and no two C files.
 - No test is ok(1), which cannot fail.
 - test/README.md names every test file beside what it proves.
-
-Files listed in scripts/style-exempt may still have long lines; the list only ever gets shorter.
 """
 
 import collections
@@ -76,13 +73,6 @@ def long_lines(path):
             yield f"{path}:{number}: {width} columns"
 
 
-def exempt():
-    path = ROOT / "scripts" / "style-exempt"
-    if not path.exists():
-        return set()
-    return {line for line in path.read_text(encoding="utf-8").split("\n") if line}
-
-
 def room(path):
     return os.path.dirname(os.path.relpath(path, "src"))
 
@@ -136,13 +126,9 @@ def main():
     paths = files()
     text = [path for path in paths if is_text(path)]
     sources = [path for path in paths if re.match(r"src/.*\.[ch]$", path)]
-    if sys.argv[1:] == ["--long"]:
-        print("\n".join(found for path in text for found in long_lines(path)))
-        return 0
-    allowed = exempt()
     checks = [
         (f"no line has more than {COLUMNS} columns",
-         [found for path in text if path not in allowed for found in long_lines(path)]),
+         [found for path in text for found in long_lines(path)]),
         ("every include stays in its room or goes down", list(arrows(sources))),
         ("no two headers and no two C files have one name", same_names(sources)),
         ("every test can fail", list(certain_tests(paths))),
@@ -151,9 +137,6 @@ def main():
         print(f"{'not ok' if against else 'ok'} {number} - {sentence}")
         for found in against:
             print(f"#   {found}")
-    clean = [path for path in sorted(allowed) if path not in text or not list(long_lines(path))]
-    for path in clean:
-        print(f"# {path} has no long line any more: remove it from scripts/style-exempt")
     print(f"1..{len(checks)}")
     return int(any(against for _, against in checks))
 

@@ -56,11 +56,12 @@ is(receive("\x00$trace_id$span_id, ,"), '00-4bf92f3577b34da6a3ce929d0e0e4736-00f
 	'COPY binary takes a tracestate without members for none');
 
 # rejected
-my $length = '22P03 It must have 25 bytes (flags, trace-id and parent-id), and may have a tracestate'
-  . ' after them.';
-my $value = '22P03 A tracestate value must have 1 to 256 characters, which are printable ASCII other than "," and "=".';
-my $key = '22P03 A tracestate key must begin with a lower-case letter or a digit and have at most 256 characters, '
-  . 'which are lower-case letters, digits, "_", "-", "*", "/" and "@".';
+my $length = '22P03 It must have 25 bytes (flags, trace-id and parent-id), and may have a'
+  . ' tracestate after them.';
+my $value = '22P03 A tracestate value must have 1 to 256 characters, which are printable ASCII'
+  . ' other than "," and "=".';
+my $key = '22P03 A tracestate key must begin with a lower-case letter or a digit and have at most'
+  . ' 256 characters, which are lower-case letters, digits, "_", "-", "*", "/" and "@".';
 is(receive(''), $length, 'COPY binary refuses an empty value');
 is(receive("\x01" . substr("$trace_id$span_id", 0, 23)), $length,
 	'COPY binary refuses a value that is one byte too short');

@@ -14,14 +14,16 @@ $old->safe_psql('postgres', q{
 	CREATE EXTENSION otel_links;
 	CREATE TABLE items (
 		id int PRIMARY KEY,
-		context otel.trace_context DEFAULT '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+		context otel.trace_context
+			DEFAULT '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
 		contexts otel.trace_context[],
 		CHECK (context <> '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-02')
 	);
 	INSERT INTO items
 	SELECT i, context, ARRAY[context, NULL]
 	  FROM generate_series(1, 1000) i,
-	       otel.from_ids(md5(i::text), right(md5((-i)::text), 16), i % 256, CASE WHEN i % 2 = 0 THEN 'n=' || i END) context;
+	       otel.from_ids(md5(i::text), right(md5((-i)::text), 16), i % 256,
+	                     CASE WHEN i % 2 = 0 THEN 'n=' || i END) context;
 	-- one that is compressed and one that is stored out of line
 	INSERT INTO items (id, context)
 	SELECT 1001, otel.from_traceparent('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
@@ -29,8 +31,8 @@ $old->safe_psql('postgres', q{
 	  FROM generate_series(1, 32) i;
 	INSERT INTO items (id, context)
 	SELECT 1002, otel.from_traceparent('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
-	                                   string_agg('k' || i || '=' || (SELECT string_agg(md5((i * 100 + j)::text), '')
-	                                                                    FROM generate_series(1, 8) j), ','))
+	           string_agg('k' || i || '=' || (SELECT string_agg(md5((i * 100 + j)::text), '')
+	                                            FROM generate_series(1, 8) j), ','))
 	  FROM generate_series(1, 32) i;
 	INSERT INTO items VALUES (1003, NULL, NULL), (1004, DEFAULT, NULL);
 	-- no btree holds a row of more than a third of a page

@@ -39,7 +39,8 @@ foreach my $name (sort keys %subscriptions)
 	my $type = $subscription->{extension} ? 'otel.trace_context' : 'text';
 	$subscriber->safe_psql($name, qq{
 		CREATE TABLE items (id int, context $type);
-		CREATE SUBSCRIPTION sub_$name CONNECTION '$connstr' PUBLICATION pub $subscription->{options};
+		CREATE SUBSCRIPTION sub_$name CONNECTION '$connstr'
+			PUBLICATION pub $subscription->{options};
 	});
 }
 foreach my $name (sort keys %subscriptions)

@@ -37,8 +37,8 @@ sub explain_analyze
 # The workers call the functions and operators of the type; a leader that did it all would prove
 # nothing.
 my $alone = 'SET max_parallel_workers_per_gather = 0; SET search_path = otel, public';
-my $parallel = 'SET parallel_leader_participation = off; SET enable_indexscan = off; SET enable_bitmapscan = off; '
-  . 'SET enable_indexonlyscan = off; SET search_path = otel, public';
+my $parallel = 'SET parallel_leader_participation = off; SET enable_indexscan = off; '
+  . 'SET enable_bitmapscan = off; SET enable_indexonlyscan = off; SET search_path = otel, public';
 foreach my $case (
 	[ 'a filter',
 		'SELECT count(*) FROM items WHERE is_sampled(context) AND trace_id(context) > \'8\'' ],
@@ -65,7 +65,8 @@ foreach my $case (
 	[ 'an order', 'SELECT context FROM items ORDER BY context LIMIT 10' ])
 {
 	my ($name, $query) = @$case;
-	like(explain_analyze('SET max_parallel_workers_per_gather = 0; SET enable_seqscan = off; SET enable_bitmapscan = off', $query),
+	like(explain_analyze(q{SET max_parallel_workers_per_gather = 0; SET enable_seqscan = off;
+			SET enable_bitmapscan = off}, $query),
 		qr/Index Only Scan using items_context.*Heap Fetches: 0\b/s,
 			"$name is answered by the index alone");
 }

@@ -25,9 +25,11 @@ CREATE TABLE report_request (
     trace_context  otel.trace_context NOT NULL
 );
 INSERT INTO report_request
-SELECT i, 'pending', otel.from_ids(md5((i / 10)::text), lpad(to_hex(i), 16, '0'), 1) FROM generate_series(1, 10000) AS i;
+SELECT i, 'pending', otel.from_ids(md5((i / 10)::text), lpad(to_hex(i), 16, '0'), 1)
+  FROM generate_series(1, 10000) AS i;
 
--- Works until it finds no row that nobody else has.  With its first batch claimed it waits at the gate.
+-- Works until every row left is somebody else's.  With its first batch claimed it waits at the
+-- gate.
 CREATE PROCEDURE make_reports(runner int, batch_size int, gate int) LANGUAGE plpgsql AS $$
 DECLARE
     claimed int[];
@@ -37,10 +39,12 @@ BEGIN
         WITH claim AS (
             SELECT id, trace_context FROM report_request WHERE state = 'pending'
              ORDER BY id LIMIT batch_size FOR UPDATE SKIP LOCKED)
-        SELECT array_agg(id), otel.link_agg(trace_context ORDER BY id) INTO claimed, links FROM claim;
+        SELECT array_agg(id), otel.link_agg(trace_context ORDER BY id)
+          INTO claimed, links FROM claim;
         EXIT WHEN claimed IS NULL;
         PERFORM otel.start_span('make_reports', links,
-            attributes => jsonb_build_object('runner', runner, 'messaging.batch.message_count', cardinality(claimed)));
+            attributes => jsonb_build_object(
+                'runner', runner, 'messaging.batch.message_count', cardinality(claimed)));
         PERFORM pg_advisory_xact_lock_shared(gate);
         UPDATE report_request SET state = 'done' WHERE id = ANY (claimed);
         PERFORM otel.end_span('ok');

@@ -14,12 +14,13 @@ my $seed = $ENV{SEED} // 1;
 srand($seed);
 
 sub pick { return $_[ int(rand(@_)) ] }
-# A comment with the context that two digits stand for: the last ones of its trace id and its span id.
+# A comment with the context that two digits stand for: the last ones of its trace and span ids.
 sub comment_of
 {
 	my ($trace, $span) = split //, $_[0];
 	$span //= 7;
-	return "/*a='b',traceparent='00-4bf92f3577b34da6a3ce929d0e0e473$trace-00f067aa0ba902b$span-01'*/";
+	my $context = "00-4bf92f3577b34da6a3ce929d0e0e473$trace-00f067aa0ba902b$span-01";
+	return "/*a='b',traceparent='$context'*/";
 }
 
 # What a literal is made of; context 9 must never be found.
@@ -110,7 +111,8 @@ sub statement
 {
 	my ($standard) = @_;
 	my ($sql, @values) = (take_gap() . 'SELECT' . take_gap()
-		. 'right(otel.trace_id(otel.current_trace_context()),1)||right(otel.span_id(otel.current_trace_context()),1)');
+		. 'right(otel.trace_id(otel.current_trace_context()),1)'
+		. '||right(otel.span_id(otel.current_trace_context()),1)');
 	for (1 .. 1 + int(rand 4))
 	{
 		my ($item, $value) = $makers{ pick(sort keys %makers) }->($standard);
@@ -169,7 +171,8 @@ for my $setting ('on', 'off')
 			diag("message:\n$sql\ngot: @rows\nexpected: @expected\n$@") if $wrong <= 3;
 		}
 		is($wrong, 0,
-			"$MESSAGES messages with standard_conforming_strings = $setting, $contexts contexts (SEED=$seed)");
+			"$MESSAGES messages with standard_conforming_strings = $setting have their contexts: "
+			  . "$contexts contexts (SEED=$seed)");
 		$wire->disconnect;
 	}
 }

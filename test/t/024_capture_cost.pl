@@ -86,8 +86,8 @@ is(value($wire, 'SELECT count(*) FROM jobs WHERE trace_context IS NULL'), 0,
 	'each of these rows has its context');
 $wire->query('CLOSE ALL');
 
-# a message of many statements, as restored dumps begin: with the reading of literals set in the same
-# transaction; each with a comment of its own, or one for all
+# a message of many statements, as restored dumps begin: with the reading of literals set in the
+# same transaction; each with a comment of its own, or one for all
 sub ambiguous
 {
 	my ($statements, $own) = @_;

@@ -16,11 +16,14 @@ my $sender = q{
 		parent => otel.from_traceparent('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
 			'a=b'),
 		links => ARRAY[
-			otel.span_link(otel.from_traceparent('00-1af7651916cd43dd8448eb211c80319c-c7ad6b7169203331-03', 'x=y'),
+			otel.span_link(otel.from_traceparent(
+				'00-1af7651916cd43dd8448eb211c80319c-c7ad6b7169203331-03', 'x=y'),
 				'{"report.id": 7, "": "no key"}'),
 			otel.span_link(otel.from_traceparent('00-2af7651916cd43dd8448eb211c80319c-d7ad6b7169203331-00'))],
-		attributes => '{"text": "with \"quotes\", \\\\ and ü", "integer": -9223372036854775808, "large": 9223372036854775808,
-			"real": 1.5, "yes": true, "nothing": null, "list": [1, "two", [3.5, null]], "object": {"inner": {"deep": []}},
+		attributes => '{"text": "with \"quotes\", \\\\ and ü", "integer": -9223372036854775808,
+			"large": 9223372036854775808,
+			"real": 1.5, "yes": true, "nothing": null, "list": [1, "two", [3.5, null]],
+			"object": {"inner": {"deep": []}},
 			"empty": ""}',
 		status => 'error', message => 'went "wrong"')
 };
@@ -49,8 +52,10 @@ sub check_span
 		}, "$name: each attribute has the kind of its JSON value");
 	my $json = JSON::PP->new->canonical->allow_nonref;
 	is($json->encode($span->{attributes}), $json->encode($json->decode(
-			'{"text": "with \"quotes\", \\\\ and \u00fc", "integer": -9223372036854775808, "large": "9223372036854775808",
-			"real": 1.5, "yes": true, "nothing": null, "list": [1, "two", [3.5, null]], "object": {"inner": {"deep": []}},
+			'{"text": "with \"quotes\", \\\\ and \u00fc", "integer": -9223372036854775808,
+			"large": "9223372036854775808",
+			"real": 1.5, "yes": true, "nothing": null, "list": [1, "two", [3.5, null]],
+			"object": {"inner": {"deep": []}},
 			"empty": ""}')), "$name: attributes keep their values");
 	is(scalar @{ $span->{links} }, 2, "$name: both links are sent");
 	is_deeply([ map { $_->{trace_id} } @{ $span->{links} } ],
@@ -127,7 +132,8 @@ cmp_ok((sort { $b <=> $a } map { $_->{spans} } $receiver->requests)[0], '==', 51
 	'2,000 spans are sent in batches of 512');
 is(OtelExport::status($node,
 	'pending = 0 AND failed = 0 AND dropped = 0 AND rejected = 0 AND exporter_running'
-	  . ' AND last_success > now() - interval \'1 minute\' AND oldest_age IS NULL AND last_error IS NULL'), 't',
+	  . q{ AND last_success > now() - interval '1 minute' AND oldest_age IS NULL}
+	  . ' AND last_error IS NULL'), 't',
 		'the status says that nothing is pending');
 is(OtelExport::status($node, 'exported'), scalar($receiver->spans),
 	'the status counts what was exported');
@@ -167,7 +173,8 @@ foreach my $name (qw(one two))
 	OtelExport::record($node, "in_$name", 3, $name);
 }
 OtelExport::wait_drained($node, $_) foreach qw(one two);
-is_deeply([ map { $_->{resource}{attributes}{'db.namespace'} } sort { $a->{name} cmp $b->{name} } grep { $_->{name} =~ /^in_/ } $receiver->spans ],
+is_deeply([ map { $_->{resource}{attributes}{'db.namespace'} } sort { $a->{name} cmp $b->{name} }
+	grep { $_->{name} =~ /^in_/ } $receiver->spans ],
 	[qw(one one one two two two)], 'each database\'s spans name their own database');
 is($node->safe_psql('postgres',
 	q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'otel_links exporter'}), 3,
@@ -192,7 +199,8 @@ is($node->safe_psql('postgres', 'SET ROLE monitor; SELECT exported > 0 FROM otel
 
 # What a backend has mapped that captures and records
 my $session = Session->new($node, 'postgres');
-$session->ask('CREATE TABLE captured (context otel.trace_context DEFAULT otel.current_trace_context())');
+$session->ask('CREATE TABLE captured
+	(context otel.trace_context DEFAULT otel.current_trace_context())');
 $session->quit;
 SKIP:
 {

@@ -79,13 +79,14 @@ foreach my $fault (qw(reset deaf))
 	$node->safe_psql("large_$fault", "CREATE EXTENSION otel_links;
 		ALTER DATABASE large_$fault SET otel.exporter_otlp_timeout = 500;
 		ALTER DATABASE large_$fault SET otel.exporter_otlp_headers_file = '';
-		ALTER DATABASE large_$fault SET otel.exporter_otlp_endpoint = '" . $large{$fault}->url . "'");
+		ALTER DATABASE large_$fault SET otel.exporter_otlp_endpoint = '"
+		  . $large{$fault}->url . "'");
 	$node->safe_psql("large_$fault", "SELECT otel.record_span('large $fault-1', now(),
 		attributes => jsonb_build_object('text', repeat('x', 2000000)))");
 }
 
-# Answers that cannot be taken at their word: a response over the cap sets the batch aside, and so does a page
-# for people …
+# Answers that cannot be taken at their word: a response over the cap sets the batch aside, and so
+# does a page for people …
 my %set_aside = (huge => 'the response is larger than 4 MiB',
 	html => 'HTTP status 200 with a web page: not an OTLP endpoint');
 foreach my $fault (sort keys %set_aside)

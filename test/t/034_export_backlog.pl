@@ -92,7 +92,9 @@ sub state_statistics
 			WHERE relid = 'otel.exporter_state'::regclass");
 }
 $node->safe_psql('postgres',
-	'DO $$ BEGIN FOR i IN 1 .. 10000 LOOP UPDATE otel.exporter_state SET exported = exported; END LOOP; END $$');
+	q{DO $$ BEGIN
+		FOR i IN 1 .. 10000 LOOP UPDATE otel.exporter_state SET exported = exported; END LOOP;
+	END $$});
 OtelExport::wait_until(sub { state_statistics('n_tup_upd') >= 10000 });
 my ($changes, $blocks) = map { state_statistics($_) } 'n_tup_ins', 'heap_blks_hit + heap_blks_read';
 my $made = 0;

@@ -142,7 +142,8 @@ my $lock = 'BEGIN; LOCK TABLE otel.exported_spans IN SHARE ROW EXCLUSIVE MODE';
 my $waiting = q{SELECT count(*) = %d FROM pg_locks WHERE relation = 'otel.exported_spans'::regclass
 	AND NOT granted};
 OtelExport::set($node, "otel.retention = '1h'");
-number('SELECT count(pg_terminate_backend(exporter_pid)) FROM otel.export_status WHERE exporter_running');
+number(q{SELECT count(pg_terminate_backend(exporter_pid)) FROM otel.export_status
+	WHERE exporter_running});
 OtelExport::wait_sql($node, 'SELECT NOT exporter_running FROM otel.export_status');
 $locker->ask($lock);
 OtelExport::record($node, 'at once', 1);

@@ -186,7 +186,7 @@ for my $lock ('LOCK TABLE otel.span_queue', "REINDEX TABLE $toast")
 	is(queue($node), '', "none of the spans lost during $lock is in the queue");
 }
 
-# ---- what an exiting session has of its own does not reach the transaction that queues its spans ----
+# ---- the transaction that queues an exiting session's spans has nothing else of that session ----
 $node->safe_psql('postgres', q{SELECT pg_replication_origin_create('elsewhere')});
 $log = -s $node->logfile;
 $session = Session->new($node, 'postgres');
@@ -197,7 +197,10 @@ $session->quit;
 ok(wait_until_gone($session->pid), 'a session with a replication origin ends');
 is($node->safe_psql('postgres', q{SELECT pg_replication_origin_progress('elsewhere', true)}), '',
 	'the replication origin of a session that ends does not move');
-is_logged(qr/LOG:  1 span is lost:[^\n]*\n[^\n]*DETAIL:  The session has a replication origin set up/, $log, 'the log says that a span of a session with a replication origin is lost');
+is_logged(
+	qr/LOG:  1 span is lost:[^\n]*\n[^\n]*DETAIL:  The session has a replication origin set up/,
+	$log,
+	'the log says that a span of a session with a replication origin is lost');
 is(queue($node), '', 'a session with a replication origin queues nothing as it ends');
 
 $session = Session->new($node, 'postgres');

@@ -64,14 +64,16 @@ for my $statement ('SELECT * FROM otel.span_queue', q{UPDATE otel.span_queue SET
 	extra_params => [ '-U', 'monitor' ]);
 like($error, qr/permission denied for table span_queue/, 'pg_monitor may not read the queue');
 $node->safe_psql('shop',
-	'REVOKE EXECUTE ON FUNCTION otel.record_span FROM PUBLIC; REVOKE EXECUTE ON PROCEDURE otel.trace_job FROM PUBLIC');
+	q{REVOKE EXECUTE ON FUNCTION otel.record_span FROM PUBLIC;
+	REVOKE EXECUTE ON PROCEDURE otel.trace_job FROM PUBLIC});
 (undef, undef, $error) = as_mallory('shop', q{SELECT otel.record_span('revoked', now())});
 like($error, qr/permission denied for function record_span/,
 	'EXECUTE on record_span can be revoked');
 (undef, undef, $error) = as_mallory('shop', q{CALL otel.trace_job('revoked', 'SELECT 1')});
 like($error, qr/permission denied for procedure trace_job/, 'EXECUTE on trace_job can be revoked');
 $node->safe_psql('shop',
-	'GRANT EXECUTE ON FUNCTION otel.record_span TO PUBLIC; GRANT EXECUTE ON PROCEDURE otel.trace_job TO PUBLIC; TRUNCATE otel.span_queue');
+	q{GRANT EXECUTE ON FUNCTION otel.record_span TO PUBLIC;
+	GRANT EXECUTE ON PROCEDURE otel.trace_job TO PUBLIC; TRUNCATE otel.span_queue});
 (undef, undef, $error) = as_mallory('shop',
 	q{CALL otel.trace_job('not mine', 'DELETE FROM otel.span_queue')});
 like($error, qr/permission denied for table span_queue/,
@@ -129,7 +131,9 @@ is($node->safe_psql('shop', 'SELECT count(*) FROM evil.caught'), '0',
 is($node->safe_psql('shop',
 	q{SELECT string_agg(format('%s %s %s %s', name, attributes, cardinality(events),
 	cardinality(links)), ', ' ORDER BY ctid) FROM otel.span_queue}),
-	'honest {"a": 1, "e": 1, "otel_links.part.count": 2, "otel_links.part.index": 1} 2 1, honest (links, part 2 of 2) {"otel_links.part.count": 2, "otel_links.part.index": 2}  1, honest job   ',
+	'honest {"a": 1, "e": 1, "otel_links.part.count": 2, "otel_links.part.index": 1} 2 1, '
+	  . 'honest (links, part 2 of 2) {"otel_links.part.count": 2, "otel_links.part.index": 2}  1, '
+	  . 'honest job   ',
 	'spans are written right beside objects that pose as others');
 $node->safe_psql('shop', 'TRUNCATE otel.span_queue');
 

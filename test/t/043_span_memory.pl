@@ -20,12 +20,14 @@ $node->safe_psql('postgres', q{
 	-- starts and ends n spans, with all that a span can have, a transaction for each hundred
 	CREATE PROCEDURE work(n int) LANGUAGE plpgsql AS $$
 	DECLARE
-		links otel.span_link[] := ARRAY[otel.span_link('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', '{"a": 1}')];
+		links otel.span_link[] := ARRAY[otel.span_link(
+			'00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', '{"a": 1}')];
 	BEGIN
 		FOR i IN 1 .. n LOOP
 			PERFORM otel.start_span('work', links, attributes => '{"a": 1}');
 			IF i % 10 = 0 THEN
-				PERFORM otel.set_attributes('{"b": 2}'), otel.add_event('e', '{"c": 3}'), otel.add_links(links), otel.update_name('worked');
+				PERFORM otel.set_attributes('{"b": 2}'), otel.add_event('e', '{"c": 3}'),
+					otel.add_links(links), otel.update_name('worked');
 			END IF;
 			PERFORM otel.end_span('error', 'message');
 			IF i % 100 = 0 THEN COMMIT; END IF;

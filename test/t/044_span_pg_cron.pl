@@ -1,6 +1,7 @@
-# pg_cron runs the scheduled job, by a connection and in a background worker: its span is exported, linked to
-# the pending rows; one that commits works.  One that fails is exported with its exception, but for a
-# background worker, which ends with its job and runs no transaction of ours: the log tells.
+# pg_cron runs the scheduled job, by a connection and in a background worker: its span is exported,
+# linked to the pending rows; one that commits works.  One that fails is exported with its
+# exception, except in a background worker, which ends with its job and runs no transaction of ours:
+# the log says so.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -84,7 +85,9 @@ for my $how ('a connection', 'a background worker')
 		q{SELECT string_agg(DISTINCT jobname || ' ' || status, ', ') FROM cron.job_run_details
 		JOIN cron.job USING (jobid)}),
 		'failing failed, reports succeeded', "by $how, one job succeeds and one fails");
-	ok(OtelExport::wait_until(sub { (grep { $_->{name} =~ /make reports|fail/ } $receiver->spans) == $exported }), "the spans of jobs run by $how are exported");
+	ok(OtelExport::wait_until(sub {
+				(grep { $_->{name} =~ /make reports|fail/ } $receiver->spans) == $exported
+			}), "the spans of jobs run by $how are exported");
 
 	my ($reports) = grep { $_->{name} eq 'make reports' } reverse $receiver->spans;
 	is(join(' ', map { $_->{trace_id} } @{ $reports->{links} }),
@@ -101,7 +104,10 @@ is($failed->{status}->{message}, 'no paper',
 	'the span of a job that fails in a connection says why');
 is($failed->{events}->[0]->{attributes}->{'exception.type'}, 'disk_full',
 	'the span of a job that fails in a connection has its exception');
-ok(OtelExport::wait_until(sub { slurp_file($node->logfile) =~ /1 span is lost:[^\n]*\n[^\n]*DETAIL:  This kind of process/ }),
+ok(OtelExport::wait_until(sub {
+			slurp_file($node->logfile) =~
+				/1 span is lost:[^\n]*\n[^\n]*DETAIL:  This kind of process/
+		}),
 	'the log says that the span of a job that fails in a background worker is lost');
 
 $node->stop;

@@ -25,12 +25,14 @@ $publisher->safe_psql('postgres', q{
 });
 $subscriber->safe_psql('postgres', 'CREATE TABLE work (id int PRIMARY KEY)');
 $subscriber->safe_psql('postgres',
-	"CREATE SUBSCRIPTION everything CONNECTION '${\$publisher->connstr} dbname=postgres' PUBLICATION everything WITH (copy_data = false)");
+	"CREATE SUBSCRIPTION everything CONNECTION '${\$publisher->connstr} dbname=postgres'
+	PUBLICATION everything WITH (copy_data = false)");
 $publisher->safe_psql('postgres', q{
 	CREATE EXTENSION otel_links;
 	-- so many links that they are stored out of line
 	CREATE FUNCTION many_links() RETURNS otel.span_link[] LANGUAGE sql AS $$
-		SELECT otel.link_agg(otel.from_ids(md5(i::text), left(md5((-i)::text), 16), 1), jsonb_build_object('salt', md5((i * 7)::text)))
+		SELECT otel.link_agg(otel.from_ids(md5(i::text), left(md5((-i)::text), 16), 1),
+			jsonb_build_object('salt', md5((i * 7)::text)))
 		  FROM generate_series(1, 1000) i
 	$$;
 });

@@ -34,14 +34,17 @@ $node->safe_psql('postgres', qq{
 	CREATE EXTENSION otel_links;
 	CREATE EXTENSION postgres_fdw;
 	CREATE TABLE work (id int);
-	CREATE SERVER other FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '${\$node->host}', port '${\$node->port}', dbname 'remote');
+	CREATE SERVER other FOREIGN DATA WRAPPER postgres_fdw
+		OPTIONS (host '${\$node->host}', port '${\$node->port}', dbname 'remote');
 	CREATE USER MAPPING FOR PUBLIC SERVER other;
-	CREATE FOREIGN TABLE elsewhere (id int, patience interval) SERVER other OPTIONS (table_name 'work');
+	CREATE FOREIGN TABLE elsewhere (id int, patience interval) SERVER other
+		OPTIONS (table_name 'work');
 	CREATE FUNCTION record_many() RETURNS bigint LANGUAGE sql AS \$\$
 		-- many links make a row take its time
 		SELECT count(otel.record_span('many', now(), links => made.links))
 		  FROM generate_series(1, 3000) i,
-		       (SELECT otel.link_agg(otel.from_ids(md5(j::text), left(md5((-j)::text), 16), 1), jsonb_build_object('item', j)) AS links
+		       (SELECT otel.link_agg(otel.from_ids(md5(j::text), left(md5((-j)::text), 16), 1),
+				jsonb_build_object('item', j)) AS links
 		          FROM generate_series(1, 64) j) AS made
 	\$\$;
 	-- Interrupts a session as soon as it queues spans.
@@ -49,7 +52,8 @@ $node->safe_psql('postgres', qq{
 	DECLARE
 		began timestamptz := clock_timestamp();
 	BEGIN
-		WHILE NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'relation' AND relation = 'otel.span_queue'::regclass AND pg_locks.pid = interrupt.pid)
+		WHILE NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'relation'
+			AND relation = 'otel.span_queue'::regclass AND pg_locks.pid = interrupt.pid)
 		LOOP
 			ASSERT clock_timestamp() < began + interval '1 minute', 'the moment was missed';
 		END LOOP;

@@ -25,7 +25,7 @@ $_->safe_psql('postgres', q{
 $publisher->safe_psql('postgres',
 	q{INSERT INTO work VALUES (0, 'copied'); CREATE PUBLICATION work FOR TABLE work});
 
-# One trigger records; a deferred one, within the COMMIT, waits or fails as long as there is no row in "pass".
+# One trigger records; a deferred one, within the COMMIT, waits or fails as long as "pass" is empty.
 $subscriber->safe_psql('postgres', q{
 	CREATE TABLE pass (id int);
 	CREATE FUNCTION record() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -50,7 +50,8 @@ $subscriber->safe_psql('postgres', q{
 		EXECUTE FUNCTION hinder();
 	ALTER TABLE work ENABLE ALWAYS TRIGGER hinder});
 $subscriber->safe_psql('postgres',
-	"CREATE SUBSCRIPTION work CONNECTION '${\$publisher->connstr} dbname=postgres' PUBLICATION work");
+	"CREATE SUBSCRIPTION work CONNECTION '${\$publisher->connstr} dbname=postgres'
+	PUBLICATION work");
 ok($subscriber->poll_query_until('postgres',
 	q{SELECT bool_and(srsubstate IN ('r', 's')) FROM pg_subscription_rel}),
 		'a table whose trigger records spans is synchronized');

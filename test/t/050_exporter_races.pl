@@ -38,7 +38,8 @@ OtelExport::set($node, 'otel.exporter_idle_timeout = 0');
 my $stranded = 0;
 foreach my $round (1 .. $rounds)
 {
-	pgbench("\\set pause random(0, 20)\n\\sleep :pause ms\nSELECT otel.record_span('round', now());\n",
+	pgbench("\\set pause random(0, 20)\n\\sleep :pause ms\n"
+		  . "SELECT otel.record_span('round', now());\n",
 		'-c', 4, '-t', 5, '--random-seed', $round);
 	# nobody writes any more: what is not seen now, nobody will ever see
 	unless (OtelExport::wait_drained($node))

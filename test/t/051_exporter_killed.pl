@@ -149,7 +149,8 @@ COMMIT;
 # The processes of the server, also of one whose postmaster is gone.
 sub server_processes
 {
-	return grep { (readlink "/proc/$_/cwd" // '') eq $node->data_dir } map { m{(\d+)$} } glob '/proc/[0-9]*';
+	my @pids = map { m{(\d+)$} } glob '/proc/[0-9]*';
+	return grep { (readlink "/proc/$_/cwd" // '') eq $node->data_dir } @pids;
 }
 
 foreach my $round (1 .. $rounds)

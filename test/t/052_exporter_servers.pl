@@ -75,7 +75,8 @@ foreach my $state (sort keys %url)
 		"a copy sets aside what its template had queued ($state)");
 	$node->safe_psql('postgres', "DROP DATABASE $_") foreach qw(copy original);
 }
-is_deeply([ map { $_->{resource}{attributes}{'db.namespace'} } grep { $_->{name} eq 'original-1' } $receiver->spans ],
+is_deeply([ map { $_->{resource}{attributes}{'db.namespace'} }
+	grep { $_->{name} eq 'original-1' } $receiver->spans ],
 	[ ('original') x 3 ], 'no span was exported by a copy');
 
 create('renamed', 'backing off');
@@ -128,8 +129,9 @@ create('forced', 'in a request');
 cmp_ok(seconds('DROP DATABASE forced WITH (FORCE)'), '<', 5,
 	'DROP DATABASE … FORCE ends the exporter');
 ok(OtelExport::wait_until(sub {
-			slurp_file($node->logfile,
-				$offset) =~ /FATAL:  database \d+ does not exist.*unregistering background worker "otel_links exporter"/s
+			slurp_file($node->logfile, $offset) =~
+				/FATAL:[ ]{2}database[ ]\d+[ ]does[ ]not[ ]exist.*
+				unregistering[ ]background[ ]worker[ ]"otel_links[ ]exporter"/sx
 		}), 'an exporter whose database is gone is started once more and then forgotten');
 
 # The launcher

@@ -59,7 +59,8 @@ is(received(), $without + $with, 'no span of four busy sessions is lost or sent 
 is(OtelExport::status($node, "exported || ' ' || failed || ' ' || dropped || ' ' || rejected"),
 	$without + $with . ' 0 0 0',
 	'the status counts every span as exported');
-note(sprintf '%d transactions/s without exporter, %d beside it: %.2f times; the receiver takes its share of the processor',
+note(sprintf '%d transactions/s without exporter, %d beside it: %.2f times;'
+	  . ' the receiver takes its share of the processor',
 	$without / $seconds, $with / $seconds, $with / $without);
 
 done_testing();

@@ -34,7 +34,8 @@ sub record_in_sessions
 sub parallel_workers
 {
 	my $plan = $node->safe_psql('postgres',
-		'SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
+		'SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0;
+		SET min_parallel_table_scan_size = 0;
 		EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) SELECT count(*) FROM large');
 	return $plan =~ /Workers Launched: (\d+)/ ? $1 : $plan;
 }

@@ -132,13 +132,14 @@ $node->safe_psql('postgres', q{SELECT count(otel.record_span('oversized', now(),
 $requests = $receiver->requests;
 let_go();
 drain_time();
-my @sizes = sort { $b <=> $a } map { $_->{bytes} } ($receiver->requests)[ $requests .. $receiver->requests - 1 ];
+my @requests = ($receiver->requests)[ $requests .. $receiver->requests - 1 ];
+my @sizes = sort { $b <=> $a } map { $_->{bytes} } @requests;
 cmp_ok($sizes[0], '<=', 100 * 1024, 'no request is larger than otel.exporter_max_request_size');
 is(scalar($receiver->span_names(qr/^sized/)), 20,
 	'spans that need several requests of the largest size arrive');
 is($node->safe_psql('postgres', 'SELECT name, error FROM otel.failed_spans'),
 	'oversized|larger than otel.exporter_max_request_size',
-	'a span that needs a larger request than otel.exporter_max_request_size is set aside with the reason');
+	'a span that needs a request above otel.exporter_max_request_size is set aside, with why');
 $node->safe_psql('postgres', 'DELETE FROM otel.failed_spans');
 
 # A batch that several sessions have filled

@@ -1,5 +1,5 @@
-# A wall clock that is set back stops nothing: an exporter at rest, one that backs off, a request that
-# hangs, the way it makes for DROP DATABASE, and who waits in force_flush().
+# A wall clock that is set back stops nothing: an exporter at rest, one that backs off, a request
+# that hangs, making way for DROP DATABASE, and a session that waits in force_flush().
 use strict;
 use warnings;
 use OtelExport;

@@ -1,5 +1,5 @@
-# Settings that are not what they should be: the exporter says so, clients hear nothing of it, and no
-# setting of the database keeps it from exporting.
+# Settings with wrong values: the exporter says so, clients hear nothing of it, and no setting of
+# the database keeps it from exporting.
 use strict;
 use warnings;
 use OtelExport;
@@ -57,7 +57,8 @@ is($node->safe_psql('postgres', q{LOAD 'otel_links';
 	'pg_settings lists the words of a setting that is a choice');
 ($code, $out, $err) = $node->psql('postgres',
 	q{LOAD 'otel_links'; SET otel.link_overflow = 'often'});
-like($err, qr/ERROR: +invalid value for parameter "otel.link_overflow".*HINT: +Available values: .*split/s,
+like($err,
+	qr/ERROR: +invalid value for parameter "otel.link_overflow".*HINT: +Available values: .*split/s,
 	'SET to a word that is none of a choice is an error with a hint');
 $node->safe_psql('postgres', q{ALTER DATABASE postgres SET otel.exporter_otlp_compression = 'zip'});
 OtelExport::wait_drained($node);

@@ -42,8 +42,9 @@ foreach my $name (qw(publisher subscriber))
 }
 my ($publisher, $subscriber) = @nodes{qw(publisher subscriber)};
 $subscriber->safe_psql('postgres', slurp_file("$dir/subscriber.sql"));
-# Little memory has large transactions streamed.  Not where assertions are on: PostgreSQL 18 takes an
-# aborted transaction that it evicts for a streamed one (ReorderBufferTruncateTXN), which fails one.
+# Little memory has large transactions streamed.  Not where assertions are on: PostgreSQL 18 takes
+# an aborted transaction that it evicts for a streamed one (ReorderBufferTruncateTXN), which fails
+# an assertion.
 OtelExport::set($publisher, 'logical_decoding_work_mem = 64kB')
   if $publisher->safe_psql('postgres', 'SHOW debug_assertions') eq 'off';
 $publisher->safe_psql('postgres', 'CREATE PUBLICATION storm FOR ALL TABLES');
@@ -79,7 +80,8 @@ if ($ended)
 {
 	my $against = delete $report->{against};
 	note(JSON::PP->new->canonical->pretty->encode($report));
-	my %counted = map { $_ => $report->{'lost and counted'}{$_} + logged_as_lost($nodes{$_}) } keys %nodes;
+	my %counted =
+	  map { $_ => $report->{'lost and counted'}{$_} + logged_as_lost($nodes{$_}) } keys %nodes;
 
 	# the sentence of each check, and how many exceptions the exporters' counts allow
 	my @checks = (

@@ -51,7 +51,7 @@ is( rows(
 			FROM jobs"
 	),
 	'1:a1 2:a1 3:a1 4:a2 5:a2 6:a2 7:a3',
-	'rows of partitions made before, made later and attached have the context of their INSERT or COPY'
+	'rows of partitions made before, made later and attached have their statement\'s context'
 );
 
 $node->safe_psql('postgres',
@@ -59,7 +59,7 @@ $node->safe_psql('postgres',
 	  . " (8, '2026-03-12', 'direct') "
 	  . comment('a4'));
 is(rows('SELECT trace_context IS NULL FROM jobs WHERE id = 8'), 't',
-	'a partition attached without the default captures nothing when a row is inserted into it directly'
+	'a partition attached without the default captures nothing of a direct INSERT'
 );
 
 $node->safe_psql('postgres',

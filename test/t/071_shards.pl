@@ -186,7 +186,8 @@ like(
 is( rows(
 			'SELECT cardinality(otel.link_agg(links))'
 		  . ' FROM (SELECT otel.link_agg(trace_context) AS links FROM jobs_0'
-		  . ' UNION ALL SELECT otel.link_agg(trace_context) FROM jobs_1 UNION ALL SELECT NULL) shard'
+		  . ' UNION ALL SELECT otel.link_agg(trace_context) FROM jobs_1'
+		  . ' UNION ALL SELECT NULL) shard'
 	),
 	ROWS,
 	'link_agg over their arrays merges them');

@@ -85,7 +85,7 @@ EOSQL
 			"SELECT string_agg(l.trace_id || ' ' || l.trace_state, ', ' ORDER BY l.trace_id)"
 			  . ' FROM otel.span_queue q, otel.span_links(q.links) l'),
 		join(', ', map { $_ x 16 . ' congo=t61' } 'a1', 'a2'),
-		"in $format, the job's span on the subscriber is linked to the traces of the publisher's clients"
+		"in $format, the job's span on the subscriber is linked to the publisher's clients"
 	);
 	$subscriber->safe_psql("in_$format", "DROP SUBSCRIPTION jobs_$format");
 }

@@ -1,6 +1,6 @@
 # OtelExport: a server that exports, and the receiver it exports to.
 #
-#   my $receiver = OtelExport->receiver;          test/receiver/otlp_receiver.py in a process of its own
+#   my $receiver = OtelExport->receiver;          a process of test/receiver/otlp_receiver.py
 #   my $node = OtelExport::node('main', $receiver, 'setting = value', …);
 #   $receiver->answer({status => 503}, {…});      how the next requests are answered
 #   OtelExport::record($node, 'name', $count);    commits spans name-1 … name-count

@@ -2,7 +2,8 @@
 # killed.
 #
 #   my $session = Session->new($node, 'postgres');
-#   is($session->ask('SELECT 1'), '1', '…');    # waits for the answer; what psql wrote to stderr: $session->told
+#   is($session->ask('SELECT 1'), '1', '…');    # waits for the answer
+#   like($session->told, qr/WARNING/, '…');     # what psql wrote to stderr meanwhile
 #   $session->tell('SELECT pg_sleep(60)');      # does not wait; $session->answer does
 package Session;
 use strict;

@@ -3,9 +3,9 @@
 # Unix sockets, trust.
 #
 #   my $wire = Wire->connect($node, 'postgres', options => '-c otel.traceparent=…');
-#   $wire->query('SELECT 1');                                    # simple protocol
+#   $wire->query('SELECT 1');                      # simple protocol
 #   $wire->send(parse => ['s1', $sql], bind => ['', 's1', 'x'], execute => [''], 'sync' => []);
-#   $wire->receive;                                              # up to ReadyForQuery; dies on an error
+#   $wire->receive;                                # up to ReadyForQuery; dies on an error
 package Wire;
 use strict;
 use warnings;

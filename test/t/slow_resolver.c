@@ -9,9 +9,11 @@
 #include <unistd.h>
 
 int
-getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **result)
+getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
+	struct addrinfo **result)
 {
-	int			(*resolve) (const char *, const char *, const struct addrinfo *, struct addrinfo **);
+	int			(*resolve) (const char *, const char *, const struct addrinfo *,
+		struct addrinfo **);
 
 	if (node && strcmp(node, "silent.example") == 0)
 	{

@@ -76,22 +76,28 @@ main(void)
 	is_redacted("several values", "k3y1 and s3cret", VALUES("s3cret", "k3y1"), "**** and ******");
 	is_redacted("nothing else", "no key here", VALUES("k3y1", "", "other"), "no key here");
 	is_redacted("an empty text", "", VALUES("k3y1"), "");
-	is_redacted("a value that is too short to say anything", "an acme key", VALUES("key"), "an acme key");
+	is_redacted("a value that is too short to say anything", "an acme key", VALUES("key"),
+		"an acme key");
 	is_redacted("a key behind its scheme", "no k3y1", VALUES("Bearer k3y1"), "no ****");
-	is_redacted("the scheme stays", "Bearer k3y1: expected Basic", VALUES("Bearer k3y1", "Basic dXNlcg=="),
+	is_redacted("the scheme stays", "Bearer k3y1: expected Basic",
+		VALUES("Bearer k3y1", "Basic dXNlcg=="),
 				"Bearer ****: expected Basic");
 	is_redacted("a value that is a scheme's name alone", "is basic", VALUES("basic"), "is *****");
 	is_redacted("a value that ends in a space", "no k3y1", VALUES("k3y1 "), "no ****");
 	is_redacted("a value of white space", "no \t  key", VALUES(" \t  "), "no****key");
-	is_redacted("each of two keys in a value", "f1rst, s3cond", VALUES("f1rst s3cond"), "*****, ******");
+	is_redacted("each of two keys in a value", "f1rst, s3cond", VALUES("f1rst s3cond"),
+		"*****, ******");
 	is_redacted("words too short by themselves", "a b c d", VALUES("b c d"), "a *****");
 	is_redacted("a value within another", "xxk3y1yy", VALUES("k3y1", "xxk3y1yy"), "********");
 	is_redacted("values that overlap", "onetwothree", VALUES("onetwo", "twothree"), "***********");
 	is_redacted("a value that overlaps itself", "ababab", VALUES("abab"), "******");
-	is_redacted("a value that is cut by the text's end", "no k3y1-that", VALUES("k3y1-that-is-long"), "no *********");
+	is_redacted("a value that is cut by the text's end", "no k3y1-that",
+		VALUES("k3y1-that-is-long"), "no *********");
 	is_redacted("a word that is cut", "no s3con", VALUES("f1rst s3cond"), "no *****");
-	is_redacted("no more than its beginning counts", "no that", VALUES("k3y1-that-is-long"), "no that");
-	is_redacted("what is too short to say anything", "no k3y", VALUES("k3y1-that-is-long"), "no k3y");
+	is_redacted("no more than its beginning counts", "no that", VALUES("k3y1-that-is-long"),
+		"no that");
+	is_redacted("what is too short to say anything", "no k3y", VALUES("k3y1-that-is-long"),
+		"no k3y");
 	long_key(0, 511);
 	long_key(0, 512);
 	long_key(0, 800);

@@ -101,7 +101,8 @@ static const Case cases[] = {
 	{"a comment between two semicolons", BOTH, "INSERT INTO t; /*traceparent='@1'*/;", "1"},
 	{"a comment between a name and its parenthesis", BOTH, "f/*traceparent='@1'*/(1)", "1"},
 	{"an operator right before a comment", BOTH, "SELECT 1+/*traceparent='@1'*/2", "1"},
-	{"an operator made of stars right before a comment", BOTH, "SELECT 1 */*traceparent='@1'*/2", "1"},
+	{"an operator made of stars right before a comment", BOTH, "SELECT 1 */*traceparent='@1'*/2",
+		"1"},
 	{"of two contexts of one trace the last counts", BOTH,
 	"/*traceparent='@1'*/ f /*traceparent='#1'*/ /*a='b'*/", "#1"},
 	{"of two contexts of different traces none counts", BOTH,
@@ -113,7 +114,8 @@ static const Case cases[] = {
 	"f /*traceparent='@1'*/; /*traceparent='#1'*/", "#1"},
 	{"before and after the semicolon, of two traces", BOTH,
 	"f /*traceparent='@1'*/; /*traceparent='@2'*/", ""},
-	{"an invalid context does not hide a valid one", BOTH, "/*traceparent='@1'*/ f /*traceparent='00-x'*/", "1"},
+	{"an invalid context does not hide a valid one", BOTH,
+		"/*traceparent='@1'*/ f /*traceparent='00-x'*/", "1"},
 	{"no comment", BOTH, "INSERT INTO t VALUES ('traceparent')", ""},
 	{"an empty message", BOTH, "", ""},
 
@@ -141,11 +143,13 @@ static const Case cases[] = {
 
 	/* backslashes */
 	{"a backslash ends nothing in a standard literal", ON, "f('\\')/*traceparent='@1'*/", "1"},
-	{"a backslash hides a quote when strings do not conform", OFF, "f('\\')/*traceparent=@1*/')", ""},
+	{"a backslash hides a quote when strings do not conform", OFF, "f('\\')/*traceparent=@1*/')",
+		""},
 	{"a backslash hides a quote in E''", BOTH, "f(E'\\'/*traceparent=@1*/')", ""},
 	{"a backslash hides a backslash in e''", BOTH, "f(e'\\\\')/*traceparent='@1'*/", "1"},
 	{"a word that ends in e is no prefix", ON, "SELECT type'\\'/*traceparent='@1'*/", "1"},
-	{"a multi-byte word that ends in e is no prefix", ON, "SELECT \xc3\xa9" "e'\\'/*traceparent='@1'*/", "1"},
+	{"a multi-byte word that ends in e is no prefix", ON,
+		"SELECT \xc3\xa9" "e'\\'/*traceparent='@1'*/", "1"},
 	{"U&'' has no such escapes", ON, "SELECT U&'\\'/*traceparent='@1'*/", "1"},
 	{"B'' never has escapes", BOTH, "SELECT B'\\'/*traceparent='@1'*/", "1"},
 	{"x'' never has escapes", BOTH, "SELECT x'\\'/*traceparent='@1'*/", "1"},
@@ -164,7 +168,8 @@ static const Case cases[] = {
 	{"a multi-byte tag", BOTH, "f($\xc3\xa9$ /*traceparent='@1'*/ $\xc3\xa9$)", ""},
 	{"a tag with a digit", BOTH, "f($a1$ /*traceparent='@1'*/ $a1$)", ""},
 	{"a tag is read with its case", BOTH, "f($A$ $a$ /*traceparent='@1'*/ $A$)", ""},
-	{"a dollar sign before the end of a dollar quote", BOTH, "f($a$ $$a$ /*traceparent='@1'*/)", "1"},
+	{"a dollar sign before the end of a dollar quote", BOTH, "f($a$ $$a$ /*traceparent='@1'*/)",
+		"1"},
 	{"a dollar sign inside a name", BOTH, "SELECT a$b$ /*traceparent='@1'*/ FROM c$b$", "1"},
 	{"parameters", BOTH, "f($1,$2) /*traceparent='@1'*/", "1"},
 	{"a parameter right before a dollar quote", BOTH, "f($1$$ /*traceparent='@1'*/ $$)", ""},
@@ -186,12 +191,17 @@ static const Case cases[] = {
 	{"a tracestate before it", BOTH, "f /*tracestate='a=1',x='y',traceparent='@1'*/", "1 a=1"},
 	{"a tracestate in another comment", BOTH, "f /*tracestate='a=1'*/ /*traceparent='@1'*/", "1"},
 	{"an invalid tracestate is dropped", BOTH, "f /*tracestate='=',traceparent='@1'*/", "1"},
-	{"a percent-encoded tracestate", BOTH, "f /*traceparent='@1',tracestate='a%3D1%2Cb%3d2'*/", "1 a=1,b=2"},
-	{"doubled percent signs", BOTH, "f /*traceparent='@1',tracestate='a%%3D1%%2Cb%%3D2'*/", "1 a=1,b=2"},
-	{"an encoded percent sign is decoded once", BOTH, "f /*traceparent='@1',tracestate='a%3D%253D'*/", "1 a=%3D"},
-	{"a percent sign that begins no code", BOTH, "f /*traceparent='@1',tracestate='a=%zz%4'*/", "1 a=%zz%4"},
+	{"a percent-encoded tracestate", BOTH, "f /*traceparent='@1',tracestate='a%3D1%2Cb%3d2'*/",
+		"1 a=1,b=2"},
+	{"doubled percent signs", BOTH, "f /*traceparent='@1',tracestate='a%%3D1%%2Cb%%3D2'*/",
+		"1 a=1,b=2"},
+	{"an encoded percent sign is decoded once", BOTH,
+		"f /*traceparent='@1',tracestate='a%3D%253D'*/", "1 a=%3D"},
+	{"a percent sign that begins no code", BOTH, "f /*traceparent='@1',tracestate='a=%zz%4'*/",
+		"1 a=%zz%4"},
 	{"an escaped quote", BOTH, "f /*a='it\\'s, traceparent=@2',traceparent='@1'*/", "1"},
-	{"an escaped quote in a tracestate", BOTH, "f /*traceparent='@1',tracestate='a=it\\'s'*/", "1 a=it's"},
+	{"an escaped quote in a tracestate", BOTH, "f /*traceparent='@1',tracestate='a=it\\'s'*/",
+		"1 a=it's"},
 	{"an escaped backslash before the closing quote", BOTH, "f /*a='\\\\',traceparent='@1'*/", "1"},
 	{"without quotes", BOTH, "f /*a=b,traceparent=@1,c=d*/", "1"},
 	{"marginalia", BOTH, "f /*application:shop,traceparent:@1,job:x*/", "1"},
@@ -199,7 +209,8 @@ static const Case cases[] = {
 	{"separated by white space", BOTH, "f /* a='b'\n\ttraceparent='@1' */", "1"},
 	{"white space inside the value's quotes", BOTH, "f /*traceparent=' @1 '*/", "1"},
 	{"a hint in front of it", BOTH, "f /*+ SeqScan(t) traceparent='@1' */", "1"},
-	{"a version to come", BOTH, "f /*traceparent='01-4bf92f3577b34da6a3ce929d0e0e4735-00f067aa0ba902b7-01-x'*/", "5"},
+	{"a version to come", BOTH,
+		"f /*traceparent='01-4bf92f3577b34da6a3ce929d0e0e4735-00f067aa0ba902b7-01-x'*/", "5"},
 	{"not in another key's value", BOTH, "f /*a='traceparent=@1'*/", ""},
 	{"not in another key's value without quotes", BOTH, "f /*url=http://x/?traceparent=@1*/", ""},
 	{"not at the end of a longer key", BOTH, "f /*x-traceparent='@1',xtraceparent='@1'*/", ""},
@@ -210,8 +221,10 @@ static const Case cases[] = {
 	{"not when its own quote is not closed", BOTH, "f /*traceparent='@1*/", ""},
 	{"an apostrophe in prose hides nothing", BOTH, "f /* don't, traceparent='@1' */", "1"},
 	{"what touches a closing quote is no key", BOTH, "f /*a='b'traceparent='@1'*/", ""},
-	{"a value of nothing but zeros", BOTH, "f /*traceparent='00-00000000000000000000000000000000-00f067aa0ba902b7-01'*/", ""},
-	{"upper-case hex", BOTH, "f /*traceparent='00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01'*/", ""},
+	{"a value of nothing but zeros", BOTH,
+		"f /*traceparent='00-00000000000000000000000000000000-00f067aa0ba902b7-01'*/", ""},
+	{"upper-case hex", BOTH,
+		"f /*traceparent='00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01'*/", ""},
 	{"two traceparents: the last, and nobody's tracestate", BOTH,
 	"f /*traceparent='@1',tracestate='a=1',traceparent='#1'*/", "#1"},
 	{"two traceparents of different traces", BOTH, "f /*traceparent='@1',traceparent='@2'*/", ""},
@@ -219,8 +232,10 @@ static const Case cases[] = {
 	"/*traceparent='@1',tracestate='a=1'*/ f /*traceparent='#1',tracestate='b=2'*/", "#1 b=2"},
 	{"no tracestate where only the first has one", BOTH,
 	"/*traceparent='@1',tracestate='a=1'*/ f /*traceparent='#1'*/", "#1"},
-	{"two tracestates: none", BOTH, "f /*traceparent='@1',tracestate='a=1',tracestate='b=2'*/", "1"},
-	{"a nested comment in a value is white space", BOTH, "f /*traceparent='/* ' */@1',tracestate='a=1'*/", "1 a=1"},
+	{"two tracestates: none", BOTH, "f /*traceparent='@1',tracestate='a=1',tracestate='b=2'*/",
+		"1"},
+	{"a nested comment in a value is white space", BOTH,
+		"f /*traceparent='/* ' */@1',tracestate='a=1'*/", "1 a=1"},
 	{"a nested comment ends a value without quotes", BOTH, "f /*traceparent=@1/**/x*/", "1"},
 	{"a comment of separators", BOTH, "/*,,= ,=':'traceparent ,*/", ""},
 };
@@ -259,11 +274,13 @@ typedef struct Message
 } Message;
 
 static const Message messages[] = {
-	{"each its own", "|/*traceparent='@1'*/ <A>;|/*traceparent='@2'*/ <B>;| <C /*traceparent='@3'*/>",
+	{"each its own",
+		"|/*traceparent='@1'*/ <A>;|/*traceparent='@2'*/ <B>;| <C /*traceparent='@3'*/>",
 	{"1", "2", "3"}, ""},
 	{"one without, between two", "|<A /*traceparent='@1'*/>;| <B>;| <C /*traceparent='@3'*/>;",
 	{"1", "", "3"}, ""},
-	{"one context before all statements", "|/*traceparent='@1'*/ <A>;| <B>;| <C>", {"1", "1", "1"}, "1"},
+	{"one context before all statements", "|/*traceparent='@1'*/ <A>;| <B>;| <C>", {"1", "1", "1"},
+		"1"},
 	{"one context at the first", "|<A /*traceparent='@1'*/>;| <B>;| <C>", {"1", "1", "1"}, "1"},
 	{"one context at the second", "|<A>;|/*traceparent='@2'*/ <B>;| <C>", {"2", "2", "2"}, "2"},
 	{"one context after the last semicolon", "|<A>;| <B>;| <C>; /*traceparent='@3'*/",
@@ -273,7 +290,8 @@ static const Message messages[] = {
 	{"1", "1", "1"}, "1"},
 	{"one context and an invalid one", "|<A>;|<B /*traceparent='@2'*/>; /*traceparent='@'*/",
 	{"2", "2"}, "2"},
-	{"contexts of one trace are several", "|<A /*traceparent='@1'*/>;|<B /*traceparent='#1'*/>;|<C>",
+	{"contexts of one trace are several",
+		"|<A /*traceparent='@1'*/>;|<B /*traceparent='#1'*/>;|<C>",
 	{"1", "#1", ""}, ""},
 	{"contexts of two traces around the last semicolon",
 	"|<A>;|<B /*traceparent='@2'*/>; /*traceparent='@3'*/; -- end", {"", ""}, ""},
@@ -284,14 +302,18 @@ static const Message messages[] = {
 	{"two traces at one of two statements",
 	"|<A /*traceparent='@1'*/>;|/*traceparent='@2'*/ <B /*traceparent='@3'*/>", {"1", ""}, ""},
 	{"semicolons in literals and comments",
-	"|<A ';/*traceparent=@9*/' /*traceparent='@1'*/>;| /*;*/ <B \";\" $$;$$ /*traceparent='@2'*/>;|<C>",
+	"|<A ';/*traceparent=@9*/' /*traceparent='@1'*/>;|"
+		" /*;*/ <B \";\" $$;$$ /*traceparent='@2'*/>;|<C>",
 	{"1", "2", ""}, ""},
 	{"line comments that hold a semicolon or half a comment",
-	"|<A>;| /*traceparent='@2'*/ -- /* ;\n<B>;| /*traceparent='@3'*/ -- */ ;\n <C>", {"", "2", "3"}, ""},
+	"|<A>;| /*traceparent='@2'*/ -- /* ;\n<B>;| /*traceparent='@3'*/ -- */ ;\n <C>", {"", "2", "3"},
+		""},
 	{"the semicolons of a routine's body",
-	"|<A /*traceparent='@1'*/>;|<B BEGIN ATOMIC; x /*traceparent='@2'*/; y; END>;|<C>", {"1", "2", ""}, ""},
+	"|<A /*traceparent='@1'*/>;|<B BEGIN ATOMIC; x /*traceparent='@2'*/; y; END>;|<C>",
+		{"1", "2", ""}, ""},
 	{"one statement", "|/*traceparent='@1'*/ <A /*traceparent='#1'*/>;", {"#1"}, "#1"},
-	{"one statement with contexts of two traces", "|/*traceparent='@1'*/ <A /*traceparent='@2'*/>", {""}, ""},
+	{"one statement with contexts of two traces", "|/*traceparent='@1'*/ <A /*traceparent='@2'*/>",
+		{""}, ""},
 };
 
 static void
@@ -349,7 +371,8 @@ test_message(const Message *message)
 /* ---- why nothing is found ---- */
 
 static void
-result_is(const char *sql, int location, int stmt_len, SqlCommenterResult expected, const char *name)
+result_is(const char *sql, int location, int stmt_len, SqlCommenterResult expected,
+	const char *name)
 {
 	SqlCommenterMessage message;
 	static SqlCommenterContext context;
@@ -366,7 +389,8 @@ test_results(void)
 {
 	SqlCommenterMessage message;
 	static SqlCommenterContext context;
-	const char *zero = "f /*traceparent='00-00000000000000000000000000000000-00f067aa0ba902b7-01'*/";
+	const char *zero =
+		"f /*traceparent='00-00000000000000000000000000000000-00f067aa0ba902b7-01'*/";
 
 	result_is("f 'traceparent' /*x*/", 0, 0, SQLCOMMENTER_NONE, "no comment with a traceparent");
 	result_is("f /*traceparent='@'*/", 0, 0, SQLCOMMENTER_MALFORMED, "an invalid traceparent");
@@ -418,7 +442,8 @@ test_big(const char *name, const char *head, const char *filler, const char *tai
 static void
 test_sizes(void)
 {
-	test_big("50 MB of rows before the comment", "INSERT INTO t VALUES (0, '')", ",(1,'it''s', E'\\'')",
+	test_big("50 MB of rows before the comment", "INSERT INTO t VALUES (0, '')",
+		",(1,'it''s', E'\\'')",
 			 "/*" CONTEXT "*/", "1");
 	test_big("50 MB of rows after the comment", "/*" CONTEXT "*/INSERT INTO t VALUES (0, '')",
 			 ",(1,'it''s', E'\\'')", "", "1");
@@ -438,7 +463,8 @@ static void
 test_many_statements(void)
 {
 	static const char pair[] =
-		"/*" CONTEXT "*/INSERT INTO t VALUES ('x');/*" OTHER_CONTEXT "*/INSERT INTO t VALUES ('x');";
+		"/*" CONTEXT "*/INSERT INTO t VALUES ('x');"
+		"/*" OTHER_CONTEXT "*/INSERT INTO t VALUES ('x');";
 	size_t		stride = (sizeof(pair) - 1) / 2;
 	size_t		comment = sizeof("/*" CONTEXT "*/") - 1;
 	size_t		n = 50000;
