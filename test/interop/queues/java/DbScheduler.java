@@ -4,7 +4,9 @@ import com.github.kagkarlsson.scheduler.SchedulerBuilder;
 import com.github.kagkarlsson.scheduler.task.FailureHandler;
 import com.github.kagkarlsson.scheduler.task.TaskInstanceId;
 import com.github.kagkarlsson.scheduler.task.helper.OneTimeTask;
+import com.github.kagkarlsson.scheduler.task.helper.RecurringTask;
 import com.github.kagkarlsson.scheduler.task.helper.Tasks;
+import com.github.kagkarlsson.scheduler.task.schedule.FixedDelay;
 import com.zaxxer.hikari.HikariDataSource;
 import io.opentelemetry.api.trace.SpanContext;
 import java.time.Duration;
@@ -53,8 +55,11 @@ public class DbScheduler {
             new FailureHandler.OnFailureRetryLater<>(Duration.ZERO)))
         .execute((instance, context) -> handle(instance.getId(), instance.getData()));
 
+    static final RecurringTask<Void> TICK = Tasks.recurring("tick", FixedDelay.ofHours(1))
+        .execute((instance, context) -> { });
+
     static Scheduler scheduler(HikariDataSource pool, boolean lockAndFetch, boolean priority) {
-        SchedulerBuilder builder = Scheduler.create(pool, REPORT).threads(2)
+        SchedulerBuilder builder = Scheduler.create(pool, REPORT).startTasks(TICK).threads(2)
             .pollingInterval(Duration.ofMillis(100)).enableImmediateExecution();
         if (lockAndFetch) builder.pollUsingLockAndFetch(0.5, 1.0);
         if (priority) builder.enablePriority();
@@ -124,6 +129,9 @@ public class DbScheduler {
             + "VALUES ('report', 'by SQL', now() + interval '1 hour', false, 1)")));
         Harness.row(stored("by SQL"), requests.get(11), "a task that SQL adds");
         Harness.batch(requests);
+        Harness.is(Harness.sql("SELECT concat(count(*), ' ', count(otel_context)) "
+            + "FROM scheduled_tasks WHERE task_name = 'tick'"), "1 0",
+            "a recurring task, which the scheduler inserts, has none");
         scheduler.stop();
     }
 

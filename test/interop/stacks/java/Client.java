@@ -4,6 +4,7 @@ import java.io.StringReader;
 import java.sql.Connection;
 import java.sql.DriverManager;
 import java.sql.PreparedStatement;
+import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.util.ArrayList;
@@ -107,6 +108,31 @@ public class Client {
         connection.setAutoCommit(true);
     }
 
+    static String found(Connection connection, String condition, String context) {
+        try (PreparedStatement statement =
+                 connection.prepareStatement("SELECT count(*) FROM jobs WHERE " + condition)) {
+            statement.setString(1, context);
+            try (ResultSet result = statement.executeQuery()) {
+                result.next();
+                return result.getString(1);
+            }
+        } catch (SQLException e) {
+            return e.getSQLState();
+        }
+    }
+
+    static void parameters(Connection connection) throws Exception {
+        String context = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        try (PreparedStatement statement = connection.prepareStatement(
+                 "INSERT INTO jobs (payload, trace_context) VALUES ('sent', ?)")) {
+            insert(statement, context);
+        }
+        Requests.is(found(connection, "trace_context = CAST(? AS otel.trace_context)", context),
+            "1", "an INSERT may send a string, and CAST of a parameter finds it");
+        Requests.is(found(connection, "trace_context = ?", context), "42883",
+            "without the CAST there is no operator, as the page says");
+    }
+
     static void inTransaction(Connection connection) throws Exception {
         try (PreparedStatement kept = connection.prepareStatement(INSERT)) {
             for (int i = 1; i <= 8; i++) {
@@ -181,6 +207,7 @@ public class Client {
         migrate();
         try (Connection connection = DriverManager.getConnection(Requests.url())) {
             statements(connection);
+            parameters(connection);
             inTransaction(connection);
             kept(connection);
         }
