@@ -13,6 +13,7 @@
 #include "access/xlog.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -21,12 +22,13 @@
 #include "queue/queue_tables.h"
 #include "exporter/lifecycle.h"
 #include "exporter/otlp/otlp_span.h"
+#include "exporter/pacing.h"
 #include "monotonic.h"
 
 /* Rows that can neither be encoded nor moved are passed over; more than these end in a restart. */
 #define MAX_SKIPPED 64
 
-/* How many blocks of the queue batch_is_full() looks at, in either place. */
+/* How many blocks of the queue batch_is_full() always looks at. */
 #define LOOK_BLOCKS 64
 
 /* A row that is passed over. */
@@ -259,7 +261,7 @@ batch_read(Batch *batch, const ExporterConfig *config, const ItemPointerData *fr
 
 /* Counts rows of some blocks, up to a number. */
 static int
-count_rows(Relation queue, BlockNumber first_block, int blocks, int max)
+count_rows(Relation queue, BlockNumber first_block, BlockNumber blocks, int max)
 {
 	ItemPointerData first;
 	ItemPointerData last;
@@ -277,9 +279,14 @@ count_rows(Relation queue, BlockNumber first_block, int blocks, int max)
 	return count;
 }
 
+/*
+ * Rows come near the place where reading ended, or anywhere that vacuum has made room.  So all of
+ * the queue is looked at as well, but not for more than a twentieth of the time.
+ */
 bool
 batch_is_full(const ExporterConfig *config, const ItemPointerData *from)
 {
+	static Pacing whole;
 	MemoryContext context = CurrentMemoryContext;
 	BlockNumber block = ItemPointerGetBlockNumberNoCheck(from);
 	BlockNumber around = block > LOOK_BLOCKS / 2 ? block - LOOK_BLOCKS / 2 : 0;
@@ -289,8 +296,13 @@ batch_is_full(const ExporterConfig *config, const ItemPointerData *from)
 	lifecycle_begin();
 	queue = queue_table_open(&span_queue_table, AccessShareLock);
 	count = count_rows(queue, around, LOOK_BLOCKS, config->max_batch_size);
-	if (count < config->max_batch_size && around > 0)
-		count += count_rows(queue, 0, Min(around, LOOK_BLOCKS), config->max_batch_size - count);
+	if (count < config->max_batch_size && pacing_is_due(&whole))
+	{
+		pacing_begin(&whole);
+		count = count_rows(queue, 0, Max(RelationGetNumberOfBlocks(queue), 1),
+						   config->max_batch_size);
+		pacing_end(&whole);
+	}
 	table_close(queue, AccessShareLock);
 	lifecycle_commit();
 	MemoryContextSwitchTo(context);

@@ -462,6 +462,22 @@ rest(void)
 	}
 }
 
+/* What ps and pg_stat_activity call this process. */
+static void
+show_name(void)
+{
+	char	   *database;
+
+	StartTransactionCommand();
+	database = get_database_name(MyDatabaseId);
+	if (database)
+	{
+		pgstat_report_appname(psprintf("%s: %s", EXPORTER_NAME, database));
+		set_ps_display(database);
+	}
+	CommitTransactionCommand();
+}
+
 /* Start-up steps that can fail; retried after an error. */
 static void
 prepare(void)
@@ -469,6 +485,7 @@ prepare(void)
 	int			flags;
 
 	memcpy(&flags, MyBgworkerEntry->bgw_extra, sizeof(flags));
+	show_name();
 	lifecycle_begin();
 	utf8_init();
 	lifecycle_commit();
@@ -536,22 +553,6 @@ recover(void)
 	exporter.next_housekeeping = monotonic_ms() + HOUSEKEEPING_PAUSE_MS;
 }
 
-/* What ps and pg_stat_activity call this process. */
-static void
-show_name(void)
-{
-	char	   *database;
-
-	StartTransactionCommand();
-	database = get_database_name(MyDatabaseId);
-	if (database)
-	{
-		pgstat_report_appname(psprintf("%s: %s", EXPORTER_NAME, database));
-		set_ps_display(database);
-	}
-	CommitTransactionCommand();
-}
-
 void
 otel_exporter_main(Datum arg)
 {
@@ -567,7 +568,6 @@ otel_exporter_main(Datum arg)
 													 ALLOCSET_SMALL_SIZES);
 	exporter.step_context = AllocSetContextCreate(TopMemoryContext, "otel exporter step",
 												  ALLOCSET_DEFAULT_SIZES);
-	show_name();
 	read_config();
 	for (;;)
 	{

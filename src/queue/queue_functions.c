@@ -86,14 +86,14 @@ flush_since(Relation queue, Snapshot since, Oid extension, int timeout_ms)
 	{
 		int64		now = monotonic_ms();
 
-		if (now >= end)
-			break;
 		if (now >= ask_at)
 		{
 			exporter_start_if_needed(extension);
 			exporter_wake();
 			ask_at = now + FLUSH_START_INTERVAL_MS;
 		}
+		if (now >= end)
+			break;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 Min(end - now, sleep_ms), PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);

@@ -40,6 +40,14 @@ sub arrived
 	is_deeply([ $receiver->span_names($like) ], [ sort @$expected ], $test);
 }
 
+# However short somebody waits
+hold();
+OtelExport::record_batch($node, 'zero', 3);
+let_go();
+$node->safe_psql('postgres', 'SELECT otel.force_flush(0)');
+ok(OtelExport::wait_until(sub { $receiver->span_names(qr/^zero/) == 3 }),
+	'force_flush(0) starts an exporter where there is none');
+
 # Several requests under way
 hold();
 OtelExport::set($node, 'otel.bsp_max_export_batch_size = 10');
@@ -142,9 +150,10 @@ is($node->safe_psql('postgres', 'SELECT name, error FROM otel.failed_spans'),
 	'a span that needs a request above otel.exporter_max_request_size is set aside, with why');
 $node->safe_psql('postgres', 'DELETE FROM otel.failed_spans');
 
-# A batch that several sessions have filled
+# A batch that several sessions have filled.  An exporter that starts sends what there is, so it is
+# the one that is there.
 OtelExport::set($node, 'otel.bsp_schedule_delay = 600000', 'otel.bsp_max_export_batch_size = 100',
-	"otel.exporter_max_request_size = '64MB'");
+	"otel.exporter_max_request_size = '64MB'", 'otel.exporter_idle_timeout = 600000');
 OtelExport::record($node, 'first', 1);
 $node->safe_psql('postgres', 'SELECT otel.force_flush()');
 OtelExport::record_batch($node, "session-$_", 25) foreach 1 .. 5;
@@ -152,7 +161,8 @@ ok(OtelExport::wait_until(sub { $receiver->span_names(qr/^session/) >= 100 }, 30
 	'a batch that several sessions have filled is sent without the delay');
 
 # The time that a batch may take, however many requests it needs
-OtelExport::set($node, 'otel.bsp_schedule_delay = 100', 'otel.bsp_export_timeout = 2000');
+OtelExport::set($node, 'otel.bsp_schedule_delay = 100', 'otel.bsp_export_timeout = 2000',
+	'otel.exporter_idle_timeout = 500');
 $receiver->answer({ status => 413, when_larger_than => 1200, delay => 0.3, times => 0 });
 hold();
 OtelExport::record_batch($node, 'slow', 64);

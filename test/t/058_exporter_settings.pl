@@ -60,8 +60,8 @@ is($node->safe_psql('postgres', q{LOAD 'otel_links';
 like($err,
 	qr/ERROR: +invalid value for parameter "otel.link_overflow".*HINT: +Available values: .*split/s,
 	'SET to a word that is none of a choice is an error with a hint');
-$node->safe_psql('postgres', q{ALTER DATABASE postgres SET otel.exporter_otlp_compression = 'zip'});
 OtelExport::wait_drained($node);
+$node->safe_psql('postgres', q{ALTER DATABASE postgres SET otel.exporter_otlp_compression = 'zip'});
 arrived('misconfigured',
 	'a word of ALTER DATABASE that is none of a choice does not stop the exporter');
 $node->safe_psql('postgres', 'ALTER DATABASE postgres RESET otel.exporter_otlp_compression');
