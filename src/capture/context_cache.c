@@ -6,19 +6,14 @@
 #include "utils/memutils.h"
 
 #include "capture/context_cache.h"
-#include "compat.h"
+#include "context/trace_context.h"
 
 void
 context_cache_store(ContextCache *cache, const ContextKey *key, const struct varlena *context,
 					MemoryContext memory)
 {
-	struct varlena *copy = NULL;
+	struct varlena *copy = context ? trace_context_copy(context, memory) : NULL;
 
-	if (context)
-	{
-		copy = MemoryContextAlloc(memory, VARSIZE_ANY(context));
-		memcpy(copy, context, VARSIZE_ANY(context));
-	}
 	if (cache->context)
 		pfree(cache->context);
 	cache->context = copy;

@@ -168,11 +168,7 @@ remember(ForeignSetting *setting, const char *text, const struct varlena *contex
 	if (setting->context)
 		pfree(setting->context);
 	setting->text = text_copy;
-	setting->context = NULL;
-	if (context == NULL)
-		return;
-	setting->context = MemoryContextAlloc(TopMemoryContext, VARSIZE_ANY(context));
-	memcpy(setting->context, context, VARSIZE_ANY(context));
+	setting->context = context ? trace_context_copy(context, TopMemoryContext) : NULL;
 }
 
 /* The text is read again only when it differs from the last one. */

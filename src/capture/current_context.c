@@ -21,7 +21,7 @@
 #include "capture/context_cache.h"
 #include "capture/context_source.h"
 #include "capture/current_context.h"
-#include "compat.h"
+#include "context/trace_context.h"
 #include "settings.h"
 
 static ContextCache session_cache;
@@ -125,7 +125,6 @@ otel_current_trace_context(PG_FUNCTION_ARGS)
 {
 	ContextCache *cache = fcinfo->flinfo->fn_extra;
 	const struct varlena *context;
-	struct varlena *result;
 
 	if (!otel_propagate || alter_table_is_evaluating())
 		PG_RETURN_NULL();
@@ -145,9 +144,7 @@ otel_current_trace_context(PG_FUNCTION_ARGS)
 	 */
 	if (context == cache->context)
 		PG_RETURN_POINTER(context);
-	result = palloc(VARSIZE_ANY(context));
-	memcpy(result, context, VARSIZE_ANY(context));
-	PG_RETURN_POINTER(result);
+	PG_RETURN_POINTER(trace_context_copy(context, CurrentMemoryContext));
 }
 
 /*

@@ -128,15 +128,13 @@ comments_search(StatementPlace place)
 	comments.reason = reason(result);
 	if (result == SQLCOMMENTER_FOUND && comments.ambiguous && !readings_agree(found))
 		comments.reason = "standard_conforming_strings changed in this transaction, "
-			"so it is not known what "
-			"is a comment";
+			"so it is not known what is a comment";
 	else if (result == SQLCOMMENTER_FOUND)
 	{
 		struct varlena *context = trace_context_make(&found->traceparent, found->tracestate,
 													 found->tracestate_len);
 
-		comments.context = MemoryContextAlloc(TopMemoryContext, VARSIZE_ANY(context));
-		memcpy(comments.context, context, VARSIZE_ANY(context));
+		comments.context = trace_context_copy(context, TopMemoryContext);
 		pfree(context);
 	}
 	pfree(found);

@@ -465,6 +465,14 @@ abbrev_abort(int memtupcount, SortSupport ssup)
 	return distinct < state->input_count / 2000.0 + 0.5;
 }
 
+struct varlena *
+trace_context_copy(const struct varlena *value, MemoryContext memory)
+{
+	Size		size = VARSIZE_ANY(value);
+
+	return memcpy(MemoryContextAlloc(memory, size), value, size);
+}
+
 /*
  * Accessors
  */

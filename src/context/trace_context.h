@@ -83,6 +83,9 @@ trace_context_is_sampled(const struct varlena *value)
 	return (TRACE_CONTEXT(value)->trace_flags & W3C_FLAG_SAMPLED) != 0;
 }
 
+/* A copy of a detoasted value, short header or not, in that memory context. */
+extern struct varlena *trace_context_copy(const struct varlena *value, MemoryContext memory);
+
 /* Total order: trace id, span id, flags, tracestate, bytewise.  Both detoasted. */
 extern int	trace_context_compare(const struct varlena *a, const struct varlena *b);
 

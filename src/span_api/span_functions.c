@@ -10,6 +10,7 @@
 #include "fmgr.h"
 #include "utils/timestamp.h"
 
+#include "context/trace_context.h"
 #include "settings.h"
 #include "spans/span.h"
 #include "spans/span_flush.h"
@@ -26,13 +27,9 @@ set_name(SpanStart *start, const char *name)
 static Datum
 return_context(FunctionCallInfo fcinfo, const struct varlena *context)
 {
-	struct varlena *copy;
-
 	if (context == NULL)
 		PG_RETURN_NULL();
-	copy = palloc(VARSIZE_ANY(context));
-	memcpy(copy, context, VARSIZE_ANY(context));
-	PG_RETURN_POINTER(copy);
+	PG_RETURN_POINTER(trace_context_copy(context, CurrentMemoryContext));
 }
 
 /* start_span(name, links, kind, attributes, parent, root, start_time, scope) */

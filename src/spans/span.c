@@ -266,7 +266,7 @@ span_start(const SpanStart *start, bool push)
 	if (!start->no_op)
 		make_context(span, start);
 	else if (parent)
-		span->context = (struct varlena *) PG_DETOAST_DATUM_COPY(PointerGetDatum(parent));
+		span->context = trace_context_copy(parent, span->memory);
 	MemoryContextSwitchTo(caller);
 	if (span->recording)
 	{
