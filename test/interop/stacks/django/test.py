@@ -62,7 +62,11 @@ if not OWN:
             "INSERT INTO jobs_job (payload) VALUES ('old') "
             "/*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'*/"
         )
-    is_(len(recorded("jobs_job")), 2, "makemigrations and migrate add the column")
+    is_(
+        recorded("jobs_job"),
+        [None, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"],
+        "makemigrations and a traced migrate add the column, and old rows stay NULL",
+    )
     is_(
         subprocess.run(
             [sys.executable, "manage.py", "makemigrations", "--check", "--dry-run", "-v0"]
