@@ -32,7 +32,7 @@ typedef struct Answer
 extern void answer_read(const HttpAnswer *raw, const RequestHeaders *headers,
 						const ExporterConfig *config, Answer *answer);
 
-/* An answer that never came, or that nobody could give. */
+/* For a request without any answer. */
 extern void answer_set_error(Answer *answer, Outcome outcome, const char *message);
 
 #endif

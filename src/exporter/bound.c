@@ -30,7 +30,7 @@
 /* Room is made for a tenth, so that it is not made for every span. */
 #define TARGET_PERCENT 90
 
-/* How finely the spans' ages are told apart when the oldest are looked for. */
+/* Resolution of span ages in the search for the oldest. */
 #define AGE_BUCKETS 4096
 
 /* What the queue holds. */
@@ -41,7 +41,7 @@ typedef struct QueueContents
 	TimestampTz last;
 } QueueContents;
 
-/* Which spans are to be dropped: so many bytes of those that ended by then. */
+/* Which spans to drop: this many bytes of those that ended by then. */
 typedef struct Surplus
 {
 	int64		bytes;
@@ -49,7 +49,7 @@ typedef struct Surplus
 } Surplus;
 
 /*
- * When the row's span ended; what somebody wrote by hand may be infinite, but its differences may
+ * When the row's span ended; a value written by hand may be infinite, but its differences may
  * not.
  */
 static TimestampTz
@@ -82,7 +82,7 @@ measure(Relation queue)
 }
 
 /*
- * By when the oldest spans that come to so many bytes had ended.  Where a span stands in the
+ * The time by which the oldest spans, up to that many bytes, had ended.  Where a span stands in the
  * table says little of its age, because vacuum makes room anywhere; and there are too many to
  * sort.
  */

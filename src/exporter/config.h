@@ -11,8 +11,8 @@ typedef struct ExporterConfig
 	bool		enabled;		/* otel.traces_exporter is not none */
 	bool		json;			/* http/json */
 	bool		gzip;
-	const char *url;			/* where to POST; NULL when it is no URL */
-	const char *url_problem;	/* why it is none */
+	const char *url;			/* where to POST; NULL when it is not a URL */
+	const char *url_problem;	/* why it is not */
 	const char *certificate;	/* file names; empty when not set */
 	const char *client_certificate;
 	const char *client_key;

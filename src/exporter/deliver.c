@@ -39,10 +39,10 @@
 /* deliver_step() returns after this time at the latest. */
 #define STEP_MS 500
 
-/* All batches under way may have so many bytes, unless one alone has more. */
+/* Maximum bytes of all batches under way; a single batch may exceed it. */
 #define MAX_BYTES_UNDER_WAY (4 * 1024 * 1024)
 
-/* How many requests of one batch may get a 400, and how many while none of it was taken. */
+/* Maximum requests of one batch that get a 400, and while none of it has been accepted. */
 #define MAX_BAD_REQUESTS 64
 #define HOPELESS_BAD_REQUESTS 15
 
@@ -50,7 +50,7 @@
 #define MAX_REFUSED_SINGLES 4
 
 /*
- * A single span of more than LARGE_SPAN bytes is set aside after so many requests that were cut
+ * A single span of more than LARGE_SPAN bytes is set aside after this many requests that were cut
  * short, with pauses between them, each twice the last, in which others are sent.  A smaller one
  * waits for better days.
  */
@@ -78,8 +78,8 @@ typedef struct Delivery
 	int			under_way;		/* requests */
 	int64		deadline_ms;	/* monotonic; 0: none */
 	int			bad_requests;
-	bool		accepted;		/* some of it was taken */
-	bool		refused;		/* some of it was set aside for another reason than its size */
+	bool		accepted;		/* the collector accepted some of it */
+	bool		refused;		/* some of it was set aside, not because of its size */
 	char	   *last_error;		/* with the last request that got a 400 */
 } Delivery;
 
@@ -141,7 +141,7 @@ set_aside(Delivery *d, Range range, const Answer *answer, const ExporterConfig *
 	settle_range(d, range, VERDICT_FAILED, answer, config);
 }
 
-/* Nothing more is sent now; what is under way goes on. */
+/* Sends nothing more for now; requests under way continue. */
 static void
 stop(const Answer *answer)
 {
@@ -351,7 +351,7 @@ drop_ranges(Delivery *d)
 	keep_rows(d);
 }
 
-/* Sets aside what is not sent yet of a batch that nothing is taken of, however it is cut. */
+/* Sets aside the unsent rest of a batch that is refused however it is split. */
 static void
 give_up(Delivery *d, const ExporterConfig *config)
 {
@@ -411,7 +411,7 @@ pump(const ExporterConfig *config)
 
 			if (d->deadline_ms != 0 && monotonic_ms() >= d->deadline_ms)
 			{
-				/* Where some of it was taken, the rest is simply sent with the next batch. */
+				/* Where some of it was accepted, the rest is sent with the next batch. */
 				if (!d->accepted)
 				{
 					Answer		answer;

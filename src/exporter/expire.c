@@ -1,7 +1,7 @@
 /*
  * expire.c: removing what otel.retention no longer keeps from otel.exported_spans.
  *
- * There is no index to find the oldest by, so that the whole table is read: in steps, each in a
+ * No index finds the oldest rows, so the whole table is read: in steps, each in a
  * short transaction of its own, between which spans are exported and who waits for the database
  * is seen.  It is not read again before the oldest row that stayed has expired.  A hundredth of
  * the retention more spares reading it for every span of a steady stream.

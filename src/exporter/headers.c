@@ -56,7 +56,7 @@ add_header(const char *name, const char *value, void *arg)
 	return true;
 }
 
-/* Adds those of a variable; NULL, or what is wrong with it. */
+/* Adds the headers of a variable.  Returns NULL, or a description of the error. */
 static const char *
 add_variable(List **headers, const char *name, const char *text)
 {
@@ -91,7 +91,7 @@ read_file(const char *path, char **text)
 	return NULL;
 }
 
-/* Adds those of the file; NULL, or what is wrong with it.  One that is empty is being written. */
+/* The same for the file.  An empty file is an error: it is being written. */
 static const char *
 add_file(List **headers, const char *path)
 {

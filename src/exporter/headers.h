@@ -23,7 +23,7 @@ typedef struct RequestHeaders
  * later header replacing an earlier one of the same name.  Read for every request, so that a key
  * that was rotated in the file counts at once.  Everything is in CurrentMemoryContext.
  *
- * NULL, or why they cannot be had whole: nothing is to be sent without what is configured for it.
+ * Returns NULL, or why they are incomplete: nothing may be sent without the configured headers.
  */
 extern const char *headers_make(RequestHeaders *headers, const ExporterConfig *config);
 

@@ -109,7 +109,7 @@ release_guard_at_exit(int code, Datum arg)
 	release_guard();
 }
 
-/* The xmin of the extension's row in pg_extension, InvalidTransactionId when there is none. */
+/* The xmin of the extension's row in pg_extension, or InvalidTransactionId. */
 static TransactionId
 extension_version(void)
 {
@@ -232,7 +232,7 @@ lifecycle_start(Oid database)
 	CommitTransactionCommand();
 }
 
-/* Gives way to a worker that starts with what is now installed and set. */
+/* Exits, so that a new worker starts with the library and settings of now. */
 pg_noreturn static void
 hand_over(void)
 {

@@ -29,7 +29,7 @@ extern bool lifecycle_settings_changed(bool may_leave);
 /* After an error.  Does not return when another exporter has taken the guard meanwhile. */
 extern void lifecycle_abort(void);
 
-/* Leaves when somebody waits to drop, copy or rename the database.  In no transaction. */
+/* Exits when a session waits to drop, copy or rename the database.  Outside transactions. */
 extern void lifecycle_yield_database(void);
 
 /* Leaves when the queue is empty; returns when it is not, or a writer is at work. */
@@ -38,7 +38,7 @@ extern void lifecycle_leave_if_empty(void);
 /* Leaves without a look at the queue: spans are held back. */
 pg_noreturn extern void lifecycle_leave(void);
 
-/* Does anybody wait in otel.force_flush()? */
+/* Is a session waiting in otel.force_flush()? */
 extern bool lifecycle_flush_wanted(void);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * pairs.h: what OpenTelemetry writes as key=value lists: request headers and resource attributes.
  *
- * It reads what somebody wrote into a file or a variable: no PostgreSQL header, no allocation;
+ * Input comes from a file or a variable: no PostgreSQL header, no allocation;
  * fuzzed alone (test/fuzz/fuzz_pairs.c).
  */
 #ifndef OTEL_EXPORTER_PAIRS_H

@@ -1,7 +1,7 @@
 /*
  * resource.c: the resource of this server and database, and the request around the spans.
  *
- * What the user says in otel.resource_attributes wins over what is found out here, but for
+ * otel.resource_attributes takes precedence over the values determined here, except for
  * otel.service_name, which wins over its service.name, and telemetry.sdk.*, which is what this is.
  */
 #include "postgres.h"
@@ -96,7 +96,7 @@ add_user_attribute(const char *key, const char *value, void *arg)
 
 /*
  * Adds those of otel.resource_attributes, all or none: the specification has the whole value
- * discarded when any of it does not decode.  NULL, or what is wrong with it.
+ * discarded when any of it does not decode.  Returns NULL, or a description of the error.
  */
 static const char *
 add_user_attributes(ResourceAttributes *attributes, const ExporterConfig *config)
@@ -144,7 +144,7 @@ instance_id(const char *host)
 	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&uuid)));
 }
 
-/* Collects all; NULL, or what is wrong with those that the user gives. */
+/* Collects them all.  Returns NULL, or a description of the error in the user's settings. */
 static const char *
 collect_attributes(ResourceAttributes *attributes, const ExporterConfig *config)
 {

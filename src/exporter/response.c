@@ -55,7 +55,7 @@ typedef struct PbField
 	Reader		bytes;			/* of a length-delimited field */
 } PbField;
 
-/* The next field; false at the end (r->p == r->end) and at what is malformed (elsewhere). */
+/* The next field; false at the end (r->p == r->end) or where it is malformed (elsewhere). */
 static bool
 pb_next(Reader *r, PbField *field)
 {
@@ -168,7 +168,7 @@ json_read_partial_success(JsonSlice object, Response *response)
 
 /*
  * Finds a member of the object that is the whole body; *found has no start when there is none.
- * False when the body is no JSON object.
+ * False when the body is not a JSON object.
  */
 static bool
 json_find(const char *body, size_t len, const char *camel, const char *snake, JsonSlice *found)

@@ -28,7 +28,7 @@ extern void retry_forget_failures(void);
 /* How long to wait still, at most, before retry_is_due() is to be asked. */
 extern int64 retry_wait_ms(void);
 
-/* Is the wait over?  flush_wanted says whether somebody waits in force_flush(). */
+/* Is the wait over?  flush_wanted says whether a session waits in force_flush(). */
 extern bool retry_is_due(bool (*flush_wanted) (void));
 
 #endif

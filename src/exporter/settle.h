@@ -1,5 +1,5 @@
 /*
- * settle.h: what becomes of rows once it is known how their export went, and the counts of it.
+ * settle.h: deletes, keeps or sets aside rows once their export has ended, and counts them.
  */
 #ifndef OTEL_EXPORTER_SETTLE_H
 #define OTEL_EXPORTER_SETTLE_H

@@ -60,7 +60,7 @@
 
 pg_noreturn extern PGDLLEXPORT void otel_exporter_main(Datum arg);
 
-/* How often it looks whether somebody waits for its database to be free: at rest, and at most. */
+/* Intervals between checks for sessions that wait to drop or copy the database: idle, and busy. */
 #define YIELD_INTERVAL_MS 500
 #define YIELD_INTERVAL_MIN_MS 200
 
@@ -407,7 +407,7 @@ housekeeping(void)
 		(void) expire_some(&exporter.config);
 }
 
-/* Waits for the next attempt.  force_flush() has it made as soon as one may be. */
+/* Waits for the next attempt.  force_flush() triggers it as soon as one is allowed. */
 static void
 wait_for_retry(void)
 {

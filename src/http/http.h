@@ -28,7 +28,7 @@ typedef struct HttpRequest
 	bool		gzip;			/* compress the body; the caller sets Content-Encoding */
 	bool		fresh;			/* on a new connection */
 	long		timeout_ms;		/* 0: none */
-	const char *certificate;	/* names of PEM files; empty where there is none */
+	const char *certificate;	/* names of PEM files; empty for none */
 	const char *client_certificate;
 	const char *client_key;
 	void	   *owner;			/* comes back with the answer */
@@ -46,7 +46,7 @@ typedef enum HttpEnd
 } HttpEnd;
 
 /*
- * What a finished request came to.  Its memory is valid until the next call of any function here.
+ * The outcome of a finished request.  Its memory is valid until the next call of any function here.
  */
 typedef struct HttpAnswer
 {
@@ -54,7 +54,7 @@ typedef struct HttpAnswer
 	HttpEnd		end;
 	long		status;
 	const char *content_type;	/* empty where the server gave none */
-	const char *body;			/* decompressed by nobody: no encoding is asked for */
+	const char *body;			/* as received: no Accept-Encoding is sent */
 	size_t		len;
 	long		retry_after_s;	/* the server's wish, of either form; -1: none */
 	const char *error;			/* why there is no answer, for people */
@@ -70,7 +70,7 @@ typedef struct HttpInterface
 	size_t		request_size;
 	size_t		answer_size;
 
-	/* Starts a request.  Raises out_of_memory, and then nothing of it is left behind. */
+	/* Starts a request.  Raises out_of_memory, and then leaves nothing behind. */
 	void		(*submit) (const HttpRequest *request);
 
 	/*

@@ -1,5 +1,5 @@
 /*
- * transfer.c: one HTTP request: what libcurl is told, and what came of it.
+ * transfer.c: one HTTP request: its options for libcurl, and its outcome.
  *
  * What a request needs is malloc()ed and hangs on its Transfer.  Running requests, and when their
  * signals are blocked, is http.c's.

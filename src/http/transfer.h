@@ -35,7 +35,7 @@ extern Transfer *transfer_make(const HttpRequest *request);
 /* Frees it.  It must not be running. */
 extern void transfer_free(Transfer *t);
 
-/* What a finished one came to.  The answer's memory is the transfer's. */
+/* The outcome of a finished one.  The answer's memory is the transfer's. */
 extern void transfer_answer(Transfer *t, HttpAnswer *answer);
 
 #endif

@@ -46,7 +46,7 @@ buffer_grow(ByteBuffer *b, size_t more)
 	b->size = size;
 }
 
-/* Room for so many more bytes; returns where they go. */
+/* Makes room for that many more bytes; returns where they go. */
 static inline char *
 buffer_reserve(ByteBuffer *b, size_t more)
 {

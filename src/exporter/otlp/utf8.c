@@ -13,7 +13,7 @@
 
 #include "exporter/otlp/utf8.h"
 
-static Oid	conversion;			/* InvalidOid: none is needed, or there is none */
+static Oid	conversion;			/* InvalidOid: not needed, or not found */
 
 void
 utf8_init(void)
