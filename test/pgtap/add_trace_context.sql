@@ -14,13 +14,15 @@ INSERT INTO jobs SELECT generate_series(1, 100);
 SELECT pg_relation_filenode('jobs') AS filenode \gset
 SELECT otel.add_trace_context('jobs') :from_1 \gset
 SELECT col_type_is('jobs', 'trace_context', 'otel.trace_context', 'the column is there');
-SELECT col_default_is('jobs', 'trace_context', 'otel.current_trace_context()', 'with its default');
+SELECT col_default_is('jobs', 'trace_context', 'otel.current_trace_context()',
+    'add_trace_context() gives the column its default');
 SELECT is(pg_relation_filenode('jobs')::text, :'filenode', 'the table is not rewritten');
 SELECT is(count(trace_context)::int, 0, 'existing rows are NULL, although the migration is traced')
     FROM jobs :from_1;
 INSERT INTO jobs VALUES (101) :from_1;
 SELECT is(trace_context::text, :'tp1', 'new rows are not') FROM jobs WHERE id = 101;
-SELECT lives_ok($$ SELECT otel.add_trace_context('jobs') $$, 'it can be said again');
+SELECT lives_ok($$ SELECT otel.add_trace_context('jobs') $$,
+    'add_trace_context() can be called again');
 SELECT is(count(*)::int, 2, 'and adds nothing then') FROM pg_attribute
     WHERE attrelid = 'jobs'::regclass AND attnum > 0;
 
@@ -44,7 +46,7 @@ SELECT col_default_is('parts_1', 'trace_context', 'otel.current_trace_context()'
     'partitions get both');
 CREATE TABLE parts_2 PARTITION OF parts FOR VALUES IN (2);
 SELECT col_default_is('parts_2', 'trace_context', 'otel.current_trace_context()',
-    'so do partitions that come later');
+    'partitions that are made later get the column''s default');
 INSERT INTO parts VALUES (1), (2) :from_1;
 SELECT is(count(trace_context)::int, 2, 'rows of partitions have the context') FROM parts;
 SELECT throws_ok($$ SELECT otel.add_trace_context('parts_1', 'x') $$, NULL,
@@ -90,17 +92,19 @@ SELECT is(ARRAY[tp, vc, jb::text], ARRAY[NULL, NULL, NULL], 'all are NULL withou
 SELECT lives_ok($$ SELECT otel.add_trace_context('forms', 'tp', 'text'),
     otel.add_trace_context('forms', 'vc', 'varchar'),
                           otel.add_trace_context('forms', 'jb', 'jsonb') $$,
-                              'it can be said again');
+                              'add_trace_context() with a type can be called again');
 SELECT lives_ok($$ SELECT otel.add_trace_context('forms', type => NULL) $$, 'no type is our type');
-SELECT col_type_is('forms', 'trace_context', 'otel.trace_context', 'so it is');
+SELECT col_type_is('forms', 'trace_context', 'otel.trace_context',
+    'add_trace_context() with type NULL adds a column of our type');
 SELECT throws_ok($$ SELECT otel.add_trace_context('forms', 'tp') $$, '42804',
     'column "tp" of table "forms" is of type text',
         'text is not taken for a context unless it is said');
 SELECT throws_ok($$ SELECT otel.add_trace_context('forms', 'n', 'int') $$, '22023',
     'a column of type integer cannot be filled by a default', 'a type that cannot hold one');
 SELECT throws_ok($$ SELECT otel.add_trace_context('forms', 'n', 'json') $$, '22023',
-    'a column of type json cannot be filled by a default', 'nor json');
-SELECT hasnt_column('forms', 'n', 'and no column is added');
+    'a column of type json cannot be filled by a default',
+    'a column of type json is refused, as no default can fill it');
+SELECT hasnt_column('forms', 'n', 'a refused type leaves no column behind');
 CREATE TABLE short (v varchar(54), long varchar(55),
     ours text DEFAULT 'traceparent=' || otel.traceparent(otel.current_trace_context()));
 SELECT throws_ok($$ SELECT otel.add_trace_context('short', 'v', 'varchar') $$, '42804',

@@ -38,13 +38,14 @@ SELECT is(pg_temp.trigger_of('jobs'),
 INSERT INTO jobs VALUES (1, '{"a": 1}') :from_1;
 SELECT is(payload, jsonb_build_object('a', 1, 'traceparent', :'tp1'), 'which does what it is for')
     FROM jobs;
-SELECT lives_ok($$ SELECT otel.capture_into('jobs', 'payload') $$, 'it can be said again');
+SELECT lives_ok($$ SELECT otel.capture_into('jobs', 'payload') $$,
+    'capture_into() can be called again with the same arguments');
 SELECT lives_ok($$ SELECT otel.capture_into('jobs', 'payload', 'replace', '{otel}') $$,
     'or differently');
 SELECT is(pg_temp.trigger_of('jobs'),
     'otel_capture_payload BEFORE INSERT: otel.capture_trace_context(''payload'', ''replace'', '
         '''{otel}'')',
-          'which takes the place of what was there');
+          'capture_into() called differently replaces the trigger');
 INSERT INTO jobs VALUES (2, '{"a": 1}') :from_1;
 SELECT is(otel.extract(payload, '{otel}')::text, :'tp1', 'with the path') FROM jobs WHERE id = 2;
 SELECT lives_ok($$ SELECT otel.capture_into('jobs', 'payload', path => '{}') $$, 'an empty path');
@@ -66,15 +67,16 @@ SELECT lives_ok($$ SELECT otel.capture_into('"Odd ""schema"""."jobs; --"', 'Säu
     'names are quoted');
 SELECT lives_ok($$
     SELECT otel.capture_into('"Odd ""schema"""."jobs; --"', 'Säule ''\ "x',
-    path => '{"k ''\\ \"",é}') $$, 'also of paths');
+    path => '{"k ''\\ \"",é}') $$, 'capture_into() quotes the names in a path');
 INSERT INTO "Odd ""schema"""."jobs; --" VALUES (1, '{}') :from_1;
 SELECT is("Säule '\ ""x",
     jsonb_build_object('k ''\ "',
     jsonb_build_object('é', jsonb_build_object('traceparent', :'tp1'))),
           'and it works') FROM "Odd ""schema"""."jobs; --";
 SELECT lives_ok($$ SELECT otel.remove_capture('"Odd ""schema"""."jobs; --"', 'Säule ''\ "x') $$,
-    'it is found again');
-SELECT is(pg_temp.trigger_of('"Odd ""schema"""."jobs; --"'), NULL, 'and taken away');
+    'remove_capture() finds a trigger with odd names');
+SELECT is(pg_temp.trigger_of('"Odd ""schema"""."jobs; --"'), NULL,
+    'remove_capture() removes a trigger with odd names');
 SELECT format('CREATE TABLE long (%I jsonb)', repeat('ä', 31)) \gexec
 SELECT lives_ok(format('SELECT otel.capture_into(''long'', %L), otel.capture_into(''long'', %1$L)',
     repeat('ä', 31)), 'a name that is too long for a trigger''s');
@@ -219,7 +221,8 @@ SELECT lives_ok($$ SELECT otel.remove_capture('jobs', c)
 SELECT is(pg_temp.trigger_of('jobs'), NULL, 'leaves no trigger');
 SELECT is(payload, jsonb_build_object('a', 1, 'traceparent', :'tp1'), 'and what was captured')
     FROM jobs WHERE id = 1;
-SELECT lives_ok($$ SELECT otel.remove_capture('jobs', 'payload') $$, 'it can be said again');
+SELECT lives_ok($$ SELECT otel.remove_capture('jobs', 'payload') $$,
+    'remove_capture() can be called again');
 CREATE TABLE mine (id int, other otel.trace_context DEFAULT otel.from_traceparent('x'),
     text text DEFAULT 'traceparent=' || otel.traceparent(otel.current_trace_context()));
 SELECT otel.add_trace_context('mine') \gset
@@ -229,7 +232,8 @@ SELECT lives_ok($$ SELECT otel.remove_capture('mine', c)
     FROM unnest('{trace_context,other,text}'::name[]) c $$, 'default and trigger');
 SELECT has_column('mine', 'trace_context', 'the column stays');
 SELECT col_hasnt_default('mine', 'trace_context', 'without its default');
-SELECT col_hasnt_default('mine', 'text', 'also one that has ours within it');
+SELECT col_hasnt_default('mine', 'text',
+    'remove_capture() removes a default that has our function within an expression');
 SELECT col_default_is('mine', 'other', 'otel.from_traceparent(''x''::text)',
     'a default that is not ours stays');
 SELECT is(pg_temp.trigger_of('mine'), NULL, 'no trigger is left');
@@ -237,7 +241,8 @@ CREATE TABLE inh (id int);
 CREATE TABLE inh_child () INHERITS (inh);
 SELECT otel.add_trace_context('inh') \gset
 SELECT otel.remove_capture('inh', 'trace_context') \gset
-SELECT col_hasnt_default('inh_child', 'trace_context', 'nor the default of an inheriting table');
+SELECT col_hasnt_default('inh_child', 'trace_context',
+    'remove_capture() removes the default of an inheriting table');
 SELECT is((pg_temp.error_of($$ SELECT otel.remove_capture('jobs', 'nothing') $$)).state, '42703',
     'remove_capture(): a column that is missing');
 
@@ -248,7 +253,8 @@ SELECT lives_ok($$ SELECT otel.remove_capture('changed', 'gone'),
     otel.remove_capture('changed', 'shorter') $$,
     'remove_capture() takes triggers off that can only fail: of a column that was dropped, or has '
         'another type now');
-SELECT is(pg_temp.trigger_of('changed'), NULL, 'and leaves none');
+SELECT is(pg_temp.trigger_of('changed'), NULL,
+    'remove_capture() leaves no trigger whose column is gone');
 SELECT is((pg_temp.error_of($$ SELECT otel.remove_capture('changed', 'gone') $$)).state, '42703',
     'after which that column is missing');
 
@@ -262,15 +268,15 @@ SET LOCAL ROLE regress_otel_stranger;
 SELECT is((pg_temp.error_of($$ SELECT otel.capture_into('public.owned', 'data') $$)).message,
     'must be owner of table owned', 'not the owner');
 SELECT is((pg_temp.error_of($$ SELECT otel.remove_capture('public.owned', 'data') $$)).message,
-    'must be owner of table owned', 'nor to remove it');
+    'must be owner of table owned', 'only the owner may call remove_capture()');
 SET LOCAL ROLE regress_otel_owner;
 SELECT lives_ok($$ SELECT otel.capture_into('public.owned', 'data') $$, 'the owner');
 SELECT is((pg_temp.error_of($$
     SELECT otel.capture_into('pg_catalog.pg_description', 'description') $$)).state, '42501',
-    'but not of a catalog');
+    'an owner may not call capture_into() on a catalog');
 RESET ROLE;
 SELECT throws_ok($$ SELECT otel.capture_into('pg_catalog.pg_description', 'description') $$,
-    '42501', NULL, 'which not even a superuser changes');
+    '42501', NULL, 'not even a superuser may call capture_into() on a catalog');
 
 -- what comes first in the caller's search_path is not used
 CREATE SCHEMA evil;

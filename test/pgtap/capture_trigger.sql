@@ -202,7 +202,8 @@ SELECT is(pg_temp.captured('{"Traceparent": null, "TRACESTATE": "b=2", "x": {"tr
     :'carrier1'::jsonb || '{"x": {"traceparent": 1}}', 'in any spelling, at the top') :from_1;
 SELECT is(pg_temp.captured('{"tracestate": "b=2"}'), :'carrier1'::jsonb,
     'a tracestate without its traceparent is replaced') :from_1;
-SELECT is(pg_temp.captured('{"tracestate": "b=2"}'), '{"tracestate": "b=2"}', 'but by no context');
+SELECT is(pg_temp.captured('{"tracestate": "b=2"}'), '{"tracestate": "b=2"}',
+    'a tracestate stays where there is no context to replace it');
 CREATE OR REPLACE TRIGGER capture BEFORE INSERT OR UPDATE ON docs
     FOR EACH ROW EXECUTE FUNCTION otel.capture_trace_context('data', 'replace');
 SELECT is(pg_temp.captured('{"a": 1, "Traceparent": "x"}' || :'carrier2'::jsonb),
@@ -217,7 +218,8 @@ SELECT is((SELECT data - 'traceparent' - 'tracestate' = (SELECT jsonb_object_agg
     WHERE id = 2), true, 'a big document');
 UPDATE docs SET id = 3
     WHERE id = 2 /*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4732-00f067aa0ba902b7-01'*/;
-SELECT is((SELECT otel.extract(data)::text FROM docs WHERE id = 3), :'tp2', 'and again in UPDATE');
+SELECT is((SELECT otel.extract(data)::text FROM docs WHERE id = 3), :'tp2',
+    'a big document gets its context again in UPDATE');
 
 -- ---- a trigger on a partitioned table, and beside other triggers ----
 CREATE TABLE parts (k int, trace_context otel.trace_context) PARTITION BY LIST (k);
@@ -261,7 +263,8 @@ SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH ROW', '''g'''),
           '42804: column "g" of relation "wrong" cannot hold a trace context',
               'a generated column');
 SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH ROW', '''vc'', ''always'''),
-          '22023: invalid argument for trigger "t": "always"', 'neither keep nor replace');
+          '22023: invalid argument for trigger "t": "always"',
+    'a mode other than keep and replace is refused');
 SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH ROW',
     '''j'', ''keep'', ''{a}'', ''x'''),
           '22023: trigger "t" has too many arguments', 'too many arguments');

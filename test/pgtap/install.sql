@@ -27,8 +27,9 @@ SELECT is(state, NULL, 'an empty schema of a superuser is no obstacle')
 SELECT ok(pg_temp.is_member(), 'it is the extension''s now');
 SELECT is(obj_description('otel'::regnamespace),
     'otel_links: trace contexts on rows, and span links made from them',
-          'and is the one that the script makes');
-SELECT ok(has_schema_privilege('public', 'otel', 'USAGE'), 'which everybody may use');
+          'the schema taken over is the one that the script makes');
+SELECT ok(has_schema_privilege('public', 'otel', 'USAGE'),
+    'everybody may use the schema that was taken over');
 SELECT lives_ok('DROP EXTENSION otel_links', 'DROP EXTENSION');
 SELECT hasnt_schema('otel', 'takes the schema along');
 
@@ -40,7 +41,7 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA otel GRANT ALL ON TABLES TO regress_otel_user
 SELECT is(state, NULL, 'one with privileges is taken over too') FROM pg_temp.create_extension();
 SELECT ok(NOT has_schema_privilege('regress_otel_user', 'otel', 'CREATE')
           AND NOT has_table_privilege('regress_otel_user', 'otel.span_queue', 'SELECT'),
-          'they do not reach what is in it then');
+          'privileges on the former schema do not reach the extension''s objects');
 DROP EXTENSION otel_links;
 
 -- one that is in use
@@ -50,7 +51,7 @@ SELECT is(e::text,
     '(42P06,"schema ""otel"" already exists","It is not empty, or belongs to another '
         'extension.","Rename or drop that schema: otel_links needs one of this name for itself.")',
           'one that is not empty is refused, and says so') FROM pg_temp.create_extension() e;
-SELECT has_table('otel', 'mine', 'and is as it was');
+SELECT has_table('otel', 'mine', 'a schema that is refused keeps its table');
 SELECT ok(NOT pg_temp.is_member(), 'nobody else''s');
 DROP TABLE otel.mine;
 CREATE FUNCTION otel.mine() RETURNS int LANGUAGE sql AS 'SELECT 1';
@@ -72,12 +73,12 @@ SELECT is(e::text,
         'itself.")',
           'one that an ordinary role owns is refused, and says so')
               FROM pg_temp.create_extension() e;
-SELECT schema_owner_is('otel', 'regress_otel_user', 'and stays theirs');
+SELECT schema_owner_is('otel', 'regress_otel_user', 'a schema that is refused keeps its owner');
 DROP SCHEMA otel;
 SELECT is(state, NULL, 'without any it works') FROM pg_temp.create_extension();
-SELECT ok(pg_temp.is_member(), 'and makes one');
+SELECT ok(pg_temp.is_member(), 'without a schema otel, CREATE EXTENSION makes one');
 SELECT throws_ok('DROP SCHEMA otel CASCADE', '2BP01', NULL,
-    'that nobody drops without the extension');
+    'nobody drops the schema without the extension');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -54,7 +54,8 @@ SELECT is(places(trace(8)), 'row public.measured_1.c, row public.measured_2a.c',
 CREATE TABLE parent (c otel.trace_context);
 CREATE TABLE child (more int) INHERITS (parent);
 INSERT INTO child VALUES (context(9), 1);
-SELECT is(places(trace(9)), 'row public.child.c', 'so is one of an inheriting table');
+SELECT is(places(trace(9)), 'row public.child.c',
+    'a row of an inheriting table is found once, and named by its table');
 CREATE MATERIALIZED VIEW summary AS SELECT id, trace_context AS c FROM jobs WHERE id = 2;
 CREATE MATERIALIZED VIEW not_populated AS SELECT trace_context FROM jobs WITH NO DATA;
 SELECT is(places(trace(2)), 'row public.jobs.trace_context, row public.summary.c',
@@ -95,7 +96,7 @@ CREATE TRIGGER t BEFORE INSERT ON collated FOR EACH ROW
     EXECUTE FUNCTION otel.capture_trace_context();
 INSERT INTO collated VALUES (otel.traceparent(context(12)));
 SELECT is(places(trace(12)), 'row public.collated.trace_context',
-    'also of text whose collation cannot search');
+    'a context is found in text whose collation cannot search');
 CREATE TABLE parts (id int, headers jsonb) PARTITION BY LIST (id);
 CREATE TABLE parts_1 PARTITION OF parts FOR VALUES IN (1);
 CREATE TRIGGER t BEFORE INSERT ON parts FOR EACH ROW
@@ -112,7 +113,7 @@ SELECT is(places(trace(1)), 'row public.jobs.trace_context',
 CREATE TRIGGER t BEFORE INSERT ON jobs FOR EACH ROW
     EXECUTE FUNCTION otel.capture_trace_context('trace_context');
 SELECT is(places(trace(1)), 'row public.jobs.trace_context',
-    'nor is a column of the type searched twice for a trigger');
+    'a column of the type is not searched twice for a trigger');
 
 -- ---- tables that are named ----
 CREATE EXTENSION postgres_fdw;
@@ -132,7 +133,7 @@ SELECT is(places(trace(1), '{far_jobs,view_of_jobs}'),
     'unless they are named');
 SELECT is(places(trace(8), '{measured_2}'), 'row public.measured_2a.c',
     'naming tables restricts the search to them');
-SELECT is(places(trace(1), '{carriers}'), NULL, 'and to nothing else');
+SELECT is(places(trace(1), '{carriers}'), NULL, 'naming a table restricts the search to it');
 CREATE VIEW broken AS SELECT id / 0 AS id, trace_context FROM jobs;
 SET client_min_messages = error;
 SELECT is(places(trace(1), '{broken,jobs}'), 'row public.jobs.trace_context',
@@ -198,7 +199,7 @@ SELECT is(otel.links_to(ARRAY[otel.span_link(context(1)), otel.span_link(context
           ARRAY[otel.span_link(context(1)), otel.span_link(context(1), '{"b": 2}')],
               'links_to keeps the links that lead to a trace, in order');
 SELECT is(otel.links_to(ARRAY[otel.span_link(context(1)), NULL], trace(2)), NULL,
-    'it is NULL when none does');
+    'links_to is NULL when no link leads to the trace');
 
 -- ---- what is no trace id ----
 SELECT throws_ok(format('SELECT * FROM otel.%s(%L)', f, id), '22P02',
@@ -227,7 +228,8 @@ SELECT is(places(trace(8)), 'row public.measured_1.c',
 SELECT is(places(trace(9), '{child}'), NULL, 'naming a table gives no right to it');
 SELECT is(count(*), 0::bigint, 'nor does linked_from tell of spans that one may not read')
     FROM otel.linked_from(trace(1));
-SELECT unalike(otel.mermaid(context(1)), '%batch%', 'nor mermaid');
+SELECT unalike(otel.mermaid(context(1)), '%batch%',
+    'mermaid does not show spans that the caller may not read');
 RESET ROLE;
 GRANT SELECT ON otel.exported_spans TO looking_back_test;
 ALTER TABLE carriers ENABLE ROW LEVEL SECURITY;
@@ -252,7 +254,8 @@ SELECT is(places(trace(13)), 'row public.guarded.trace_context',
     'whom policies do not apply to finds the rows of a table with row security');
 SET ROLE looking_back_test;
 SELECT is(places(trace(13)), NULL, 'a table whose policies apply to the caller is left out');
-SELECT is(current_setting('looking_back.policy_ran_as', true), NULL, 'and they are not run');
+SELECT is(current_setting('looking_back.policy_ran_as', true), NULL,
+    'policies that apply to the caller are not run');
 SELECT is(places(trace(13), '{guarded}'), 'row public.guarded.trace_context',
     'unless the caller names it');
 RESET ROLE;
@@ -295,7 +298,7 @@ COMMIT;
 BEGIN;
 SET LOCAL enable_seqscan = off;
 SELECT is(places(trace(10), '{carriers}') LIKE '%carriers.b,%', true,
-    'so is a context in a jsonb column');
+    'a context in a jsonb column is found by its index');
 SELECT is(idx_scan > 0, true, 'by an index on what otel.extract() reads')
     FROM pg_stat_xact_user_tables WHERE relname = 'carriers';
 COMMIT;

@@ -33,7 +33,7 @@ SELECT otel.record_wait(context(1), '2026-01-02 03:04:05Z') \g /dev/null
 SELECT otel.end_span(), otel.end_span() \g /dev/null
 COMMIT;
 SELECT otel.mermaid(:'batch') AS chart \gset
-SELECT is(split_part(:'chart', E'\n', 1), 'flowchart LR', 'it is a flowchart');
+SELECT is(split_part(:'chart', E'\n', 1), 'flowchart LR', 'mermaid draws a flowchart');
 SELECT bag_eq(format('SELECT arrows(%L)', :'chart'),
     ARRAY['nightly --> batch', format('batch -.-> span %s', otel.span_id(context(1))),
         format('batch -.-> span %s', otel.span_id(context(2))),
@@ -44,7 +44,7 @@ SELECT is(count(*), 3::bigint, 'each trace is a box')
     FROM regexp_matches(:'chart'::text, '^    subgraph t\d+\["trace [0-9a-f]{32}"\]$', 'gn');
 SELECT matches(:'chart'::text,
     format('\["trace %s"\]\n        n\d+\["nightly"\]\n        n\d+\["batch"\]\n    end',
-    otel.trace_id(:'batch')), 'with its spans in order');
+    otel.trace_id(:'batch')), 'the box of a trace has its spans in order');
 SELECT matches(:'chart'::text, '    class n2 focus$', 'the span that was asked for is marked');
 SELECT unalike(:'chart'::text, '%failed n%', 'no other is');
 SELECT bag_eq(format('SELECT arrows(otel.mermaid(%L))', context(1)),
@@ -54,14 +54,14 @@ SELECT bag_eq(format('SELECT arrows(otel.mermaid(%L))', context(1)),
 SELECT is(array_agg(a), NULL, 'a trace of which nothing is known has no arrows')
     FROM arrows(otel.mermaid(context(50))) a;
 SELECT matches(otel.mermaid(context(50)), format('\["span %s"\]', otel.span_id(context(50))),
-    'but the span');
+    'a trace of which nothing is known is drawn with the span asked for');
 SELECT is(otel.mermaid(NULL), NULL, 'NULL for NULL');
 SELECT throws_ok(format('SELECT otel.mermaid(%L, -1)', :'batch'), '22023',
     'max_links must not be negative', 'max_links is not negative');
 SELECT bag_eq(format('SELECT arrows(otel.mermaid(%L, 0))', :'batch'),
     ARRAY['nightly --> batch', 'batch -.-> 2 more links'], 'without links they are counted');
 SELECT matches(otel.mermaid(:'batch', 0), 'not drawn: 1 more that link to it',
-    'and so are the spans that link to it');
+    'with max_links 0, the spans that link to it are counted');
 SELECT is(otel.mermaid(:'batch', NULL), :'chart', 'max_links NULL is the default');
 TRUNCATE otel.span_queue;
 
@@ -99,11 +99,12 @@ SET otel.span_link_count_limit = 100000;
 SELECT otel.record_span('large', now(), root => true, links => links(10000)) AS large \gset
 SELECT is(edges(otel.mermaid(:'large')), 11::bigint,
     'of 10,000 links 10 are drawn, and one arrow to the rest');
-SELECT matches(otel.mermaid(:'large'), '\["9990 more links"\]', 'which says how many they are');
+SELECT matches(otel.mermaid(:'large'), '\["9990 more links"\]',
+    'the rest of the links is counted in words');
 SELECT ok(edges(otel.mermaid(:'large', 1000000)) BETWEEN 300 AND 400,
     'asked for all there are still at most 400 arrows');
 SELECT ok(length(otel.mermaid(:'large', 1000000)) < 50000,
-    'and fewer characters than the 50,000 that Mermaid takes');
+    'a large chart has fewer characters than the 50,000 that Mermaid takes');
 SELECT matches(otel.mermaid(:'large', 1000000), '\["9[67]\d\d more links"\]',
     'the rest is counted');
 INSERT INTO otel.exported_spans SELECT q.*, now() FROM otel.span_queue q;
@@ -120,7 +121,8 @@ SELECT otel.end_span(), otel.end_span() \g /dev/null
 COMMIT;
 SELECT ok(length(otel.mermaid(:'batch', 128)) < 50000 AND edges(otel.mermaid(:'batch', 128)) <= 400,
     'a batch of 128 items with its waits stays in the bounds');
-SELECT ok(edges(otel.mermaid(:'batch', 128)) > 50, 'and is drawn nevertheless');
+SELECT ok(edges(otel.mermaid(:'batch', 128)) > 50,
+    'a batch of 128 items is drawn with more than 50 arrows');
 TRUNCATE otel.span_queue;
 BEGIN;
 SELECT otel.start_span('process report batch', links(128), root => true) AS batch \gset

@@ -143,9 +143,10 @@ CREATE FUNCTION public.run(statement text) RETURNS text LANGUAGE sql
 SELECT is(run($$ ALTER TABLE public.jobs ADD CONSTRAINT jobs_context UNIQUE (context) $$), NULL,
     'UNIQUE');
 SELECT is(run($$ INSERT INTO public.jobs SELECT 4, context FROM public.jobs WHERE id = 1 $$),
-          '23505', 'which is enforced');
+          '23505', 'UNIQUE on a context is enforced');
 SELECT is(run($$ INSERT INTO public.jobs SELECT 4, context FROM public.jobs WHERE id = 1
-                 ON CONFLICT (context) DO NOTHING $$), NULL, 'and inferred by ON CONFLICT');
+                 ON CONFLICT (context) DO NOTHING $$), NULL,
+    'UNIQUE on a context is inferred by ON CONFLICT');
 CREATE TABLE refs (context otel.trace_context REFERENCES jobs (context)
                    ON UPDATE CASCADE ON DELETE SET NULL);
 SELECT is(run(format('INSERT INTO public.refs VALUES (%L)', :'c1')), NULL,
@@ -186,7 +187,8 @@ CREATE VIEW same AS
     SELECT j.id FROM jobs j WHERE j.context IN (SELECT context FROM batches)
        AND NULLIF(j.context, NULL) IS DISTINCT FROM NULL;
 SELECT unalike(pg_get_viewdef('same'), '%OPERATOR(%', 'a view''s text names no schema for it');
-SELECT lives_ok('CREATE VIEW again AS ' || pg_get_viewdef('same'), 'and is accepted');
+SELECT lives_ok('CREATE VIEW again AS ' || pg_get_viewdef('same'),
+    'a view is created again from its own text');
 SELECT is(run($$ CREATE TABLE public.checked (context otel.trace_context
     CHECK (context <> '00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01'),
     is_second bool GENERATED ALWAYS AS

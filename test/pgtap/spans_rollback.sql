@@ -202,5 +202,5 @@ SELECT start_span('transaction') AS transaction \gset
 SELECT current_trace_context() = :'transaction' AS still_current \gset
 COMMIT;
 SELECT ok(:'still_current', 'a span outlives its statement within its transaction');
-SELECT is(current_trace_context(), NULL, 'and not the transaction');
+SELECT is(current_trace_context(), NULL, 'a span does not outlive its transaction');
 SELECT * FROM finish();

@@ -95,14 +95,15 @@ SELECT otel.start_span('unsampled', parent => :sampled, links => ARRAY[otel.span
     attributes => '{"a": 1}') AS unsampled \gset
 SELECT is(otel.traceparent(otel.current_trace_context()), otel.traceparent(:'unsampled'),
     'a span that is not sampled is the current context');
-SELECT is(otel.trace_flags(:'unsampled'), 0, 'with the flag unset');
+SELECT is(otel.trace_flags(:'unsampled'), 0,
+    'the context of a span that is not sampled has the flag unset');
 SELECT is(otel.trace_id(:'unsampled'), '4bf92f3577b34da6a3ce929d0e0e4736',
     'in its parent''s trace');
 SELECT otel.set_attributes('{"b": 1}'), otel.add_event('e'),
     otel.add_links(ARRAY[otel.span_link(:sampled)]), otel.set_status('error', 'x'),
        otel.update_name('y'), otel.record_exception('22012', 'z') \g /dev/null
 SELECT otel.end_span('error', 'x', '{"c": 1}');
-SELECT is(otel.current_trace_context()::text, NULL, 'and ends like another');
+SELECT is(otel.current_trace_context()::text, NULL, 'a span that is not sampled ends as any other');
 COMMIT;
 SELECT otel.record_span('unsampled', now()) IS NOT NULL AS context \gset
 SELECT ok(:'context', 'record_span returns a context all the same');

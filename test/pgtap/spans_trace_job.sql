@@ -17,7 +17,7 @@ SELECT is(format('%s %s %s %s %s', name, kind, status_code, attributes, cardinal
     'insert 5 0 {"cron.job": 7} 1', 'a job''s span, as it was told') FROM otel.span_queue;
 SELECT is(otel.span_id(t.trace_context), otel.span_id(q.context), 'is current while the job runs')
   FROM t, otel.span_queue q;
-SELECT is(current_trace_context(), NULL, 'and not afterwards');
+SELECT is(current_trace_context(), NULL, 'a job''s span is not current after the job');
 TRUNCATE otel.span_queue, t;
 
 -- several statements: each sees what those before it did
@@ -150,7 +150,7 @@ CREATE FUNCTION fails_long() RETURNS void
 CALL otel.trace_job('fails long', 'SELECT fails_long() /* ' || repeat('ö', 500000) || ' */');
 \set sqlstate :LAST_ERROR_SQLSTATE
 SELECT is(length(:'LAST_ERROR_MESSAGE'), 500001, 'an error of 1 MB goes on as it was');
-SELECT is(:'sqlstate'::text, 'P0042', 'with its SQLSTATE');
+SELECT is(:'sqlstate'::text, 'P0042', 'an error of 1 MB keeps its SQLSTATE');
 SELECT is(status_message, 'x' || repeat('ä', 32767),
     'its span has 64 kB of it, in whole characters') FROM otel.span_queue;
 SELECT is(events[1].attributes ->> 'exception.message', status_message, 'so has the exception')

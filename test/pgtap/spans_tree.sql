@@ -192,7 +192,7 @@ SELECT is(otel.current_trace_context(), :'enabled'::otel.trace_context,
 SELECT otel.end_span();
 SET LOCAL otel.sdk_disabled = off;
 SELECT is(otel.current_trace_context(), :'enabled'::otel.trace_context,
-    'and after the end of the one without');
+    'the innermost span is current again after the end of a span without a context');
 SELECT otel.end_span();
 COMMIT;
 SELECT is(array_agg(name), ARRAY['enabled'], 'end_span ends the one without first')
