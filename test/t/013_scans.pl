@@ -74,7 +74,7 @@ is($node->safe_psql('postgres', q{
 	SET enable_seqscan = off;
 	SELECT count(*), count(DISTINCT context) FROM items
 		WHERE context = otel.from_ids(md5('7'), right(md5('7'), 16), 1)
-}), '4|1', 'and finds its rows');
+}), '4|1', 'the index finds its rows');
 
 $node->stop;
 done_testing();

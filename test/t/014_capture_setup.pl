@@ -96,7 +96,7 @@ $node->safe_psql('postgres', q{
 });
 $node->safe_psql('postgres', "INSERT INTO parts (k) VALUES (1) $comment");
 is($node->safe_psql('shard', 'SELECT trace_context, otel.extract(data) FROM part'), "$tp|$tp",
-	'so have rows of a partition that is a foreign table');
+	'rows of a partition that is a foreign table have their context');
 $node->safe_psql('postgres', "COPY parts (k) FROM STDIN $comment;\n1\n\\.\n");
 is($node->safe_psql('shard', 'SELECT count(trace_context), count(otel.extract(data)) FROM part'),
 	'2|2', 'COPY too');
@@ -133,7 +133,7 @@ $node->safe_psql('restored', q{
 is($node->safe_psql('restored',
 	q{SELECT (SELECT count(*) FROM pg_attrdef WHERE adrelid = 'forms'::regclass)
 	+ (SELECT count(*) FROM pg_trigger WHERE tgrelid = 'forms'::regclass)}), '0',
-	'and is known there as ours: remove_capture() takes all of it away');
+	'remove_capture() knows the triggers of partitions as ours and removes them');
 
 # ---- tables that come later ----
 $node->safe_psql('postgres',

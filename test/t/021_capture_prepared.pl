@@ -197,7 +197,7 @@ for my $name ('mine_one', 'a_tail', '_tail')
 }
 $wire->run(parse => ['mine_1', $insert], bind => ['', 'mine_1', 'x'], execute => ['']);
 $wire->run(parse => ['a-tail', $insert], bind => ['', 'a-tail', 'x'], execute => ['']);
-is(recorded(), '11', 'which match the whole name');
+is(recorded(), '11', 'patterns of pooler names match the whole name');
 $wire->query(q{SET otel.pooler_statement_names = ''});
 $wire->run(parse => ['PGBOUNCER_18', $insert], bind => ['', 'PGBOUNCER_18', 'x'], execute => ['']);
 is(recorded(), '1', 'the list may be empty');

@@ -136,7 +136,7 @@ my %updated = map { $_ => 1 } @{ catalog('forgotten') };
 my @missing = grep { !$updated{$_} } @{ catalog('fresh_next') };
 is(scalar(grep { /^column .*\.more text/ } @missing), 3,
 	'a column that the update script forgets is seen');
-is(scalar(grep { /^function otel\.more\(\) / } @missing), 1, 'and so is a function');
+is(scalar(grep { /^function otel\.more\(\) / } @missing), 1, 'a function that is missing is named');
 $node->stop;
 
 done_testing();

@@ -312,7 +312,7 @@ $a->ask('BEGIN; COMMIT');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM otel.span_queue'), '20000',
 	'the next commit queues the others');
 is($node->safe_psql('postgres', 'SELECT last_value FROM otel.dropped_spans'), $counted + 5000,
-	'those dropped are counted');
+	'the spans that one session dropped are counted');
 $counted += 5000;
 queued();
 

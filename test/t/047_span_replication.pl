@@ -117,7 +117,7 @@ for (1 .. 1800)
 $subscriber->safe_psql('postgres', q{INSERT INTO pass VALUES (6)});
 $publisher->wait_for_catchup('work');
 is(rows($subscriber), rows($publisher), 'a subscriber whose COMMIT fails misses no row');
-is(queue(), 'row 6 0, row 7 0', 'its spans are those of the transactions that commit');
+is(queue(), 'row 6 0, row 7 0', 'the spans queued are those of the transactions that commit');
 
 # ---- load, with terminations ----
 my $load = Session->new($publisher, 'postgres');
@@ -165,7 +165,7 @@ my ($queued) = $publisher->safe_psql('postgres',
 my $lost = () = slurp_file($publisher->logfile,
 	$log) =~ /1 span is lost:[^\n]*\n[^\n]*DETAIL:  The session ended during logical decoding/g;
 is($queued + $lost, 1,
-	'its span is queued or, when the session ended within a change, named as lost in the log');
+	'the span of a session that ended is queued, or named as lost in the log');
 eval { $session->quit };
 
 $subscriber->safe_psql('postgres', 'DROP SUBSCRIPTION work');

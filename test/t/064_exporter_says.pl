@@ -175,6 +175,6 @@ is(scalar(grep { $_->{status} == 503 } $receiver->requests), $count,
 	'the collector failed every second request');
 is(lines($offset, qr/cannot export spans/), 1,
 	'a collector that comes and goes is one line in the log, and not one each time');
-is(lines($offset, qr/exports spans again/), 1, 'its coming back is one line, too');
+is(lines($offset, qr/exports spans again/), 1, 'exporting again is one line in the log');
 
 done_testing();
