@@ -209,6 +209,8 @@ override_settings(void)
 void
 lifecycle_start(Oid database)
 {
+	bool		taken;
+
 	on_proc_exit(end_for_good_when_starting, (Datum) 0);
 	starting = true;
 
@@ -219,9 +221,18 @@ lifecycle_start(Oid database)
 	override_settings();
 	StartTransactionCommand();
 	extension = get_extension_oid("otel_links", true);
-	start_claim_drop();
 	slot_queue_leave();
-	if (!OidIsValid(extension) || !take_guard())
+	taken = OidIsValid(extension) && take_guard();
+
+	/*
+	 * Before the guard is taken, a claim that is gone has sessions start further workers.  But one
+	 * that still finds it relies on this worker, perhaps after the exporter that had the guard
+	 * gave it up: so it is tried once more.
+	 */
+	start_claim_drop();
+	if (OidIsValid(extension) && !taken)
+		taken = take_guard();
+	if (!taken)
 	{
 		CommitTransactionCommand();
 		proc_exit(0);

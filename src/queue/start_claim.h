@@ -4,8 +4,9 @@
  * Between the moment when a session registers the worker and the moment when the worker takes the
  * guard (exporter_guard.h), everybody who commits finds the guard free.  A claim keeps them from
  * registering another each: it is taken before a worker is registered and dropped by the worker
- * just before it tries to take the guard.  Whoever finds a claim may therefore rely on a worker
- * that has not looked at the queue yet.  A worker that never arrives leaves a claim that expires.
+ * once it has the guard, or before it tries a last time to take it.  Whoever finds a claim may
+ * therefore rely on a worker that has not looked at the queue yet.  A worker that never arrives
+ * leaves a claim that expires.
  */
 #ifndef OTEL_LINKS_START_CLAIM_H
 #define OTEL_LINKS_START_CLAIM_H

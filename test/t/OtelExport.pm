@@ -158,11 +158,14 @@ sub status
 	return $node->safe_psql($database || 'postgres', "SELECT $column FROM otel.export_status");
 }
 
-# Condition: SQL that answers t.
+# Condition: SQL that answers t, whatever warnings the session begins with.
 sub wait_sql
 {
 	my ($node, $sql, $database) = @_;
-	return $node->poll_query_until($database || 'postgres', $sql);
+	return wait_until(sub {
+			my ($code, $answer) = $node->psql($database || 'postgres', $sql);
+			return defined $answer && $answer eq 't';
+		}) || (diag("still not true: $sql") && 0);
 }
 
 sub wait_drained
