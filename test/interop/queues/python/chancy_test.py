@@ -5,10 +5,11 @@ import logging
 
 from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
 
-from queue_test import documented, is_, linked_traces, new_database, plain, request, until
+from queue_test import apply, documented, is_, linked_traces, new_database, plain, request, until
 
 PsycopgInstrumentor().instrument(enable_commenter=True)
 from chancy import Chancy, Queue, QueuedJob, Worker, job  # noqa: E402
+from chancy.migrate import Migrator  # noqa: E402
 
 logging.getLogger("quiet").setLevel(logging.CRITICAL)
 seen = {}
@@ -36,7 +37,16 @@ async def report(*, context: QueuedJob, fails: int = 0):
 
 async def main():
     async with Chancy(new_database(), log=logging.getLogger("quiet")) as app:
+        async with app.pool.connection() as connection:
+            await Migrator("chancy", "chancy.migrations", prefix=app.prefix).migrate(
+                connection, to_version=4
+            )
+        await apply(documented("capture.sql"))
         await app.migrate()
+        with request() as trace_id:
+            reference = await app.push(report.job.with_queue("hold"))
+        is_(stored(reference), trace_id, "the library's migrations from 4 on run over the trigger")
+        plain("SELECT otel.remove_capture('chancy_jobs', 'meta')")
         await app.declare(
             Queue("q", polling_interval=1, executor="chancy.executors.asyncex.AsyncExecutor")
         )
@@ -44,7 +54,7 @@ async def main():
         await worker.start()
         early = await app.push(report.job)
         await until(lambda: state(early) == "succeeded")
-        plain(documented("capture.sql"))
+        await apply(documented("capture.sql"))
 
         with request() as trace_id:
             reference = await app.push(report.job.with_kwargs(fails=1))

@@ -1,14 +1,16 @@
 """DBOS: a column of its table of workflows.  Prints TAP lines."""
 
 import logging
+from unittest import mock
 
+import sqlalchemy
 from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
 
 from queue_test import documented, is_, linked_traces, new_database, plain, request
 
 URL = new_database()
 PsycopgInstrumentor().instrument(enable_commenter=True)
-from dbos import DBOS  # noqa: E402
+from dbos import DBOS, _migration  # noqa: E402
 
 logging.disable(logging.CRITICAL)
 DBOS(config={"name": "test", "system_database_url": URL, "log_level": "CRITICAL"})
@@ -37,7 +39,25 @@ def stored(*handles):
     ]
 
 
+def migrate(versions):
+    """Makes the library's tables as they were with its first migrations."""
+    engine = sqlalchemy.create_engine(URL.replace("postgresql:", "postgresql+psycopg:"))
+    first = _migration.get_dbos_migrations("dbos", True)[:versions]
+    _migration.ensure_dbos_schema(engine, "dbos")
+    with mock.patch.object(_migration, "get_dbos_migrations", lambda *_: first):
+        _migration.run_dbos_migrations(engine, "dbos", True)
+    engine.dispose()
+
+
+migrate(20)
+plain(documented("capture.sql"))
 DBOS.launch()
+is_(
+    plain("SELECT max(version) > 100 FROM dbos.dbos_migrations"),
+    [(True,)],
+    "the library's migrations from 20 on run over the column",
+)
+plain("ALTER TABLE dbos.workflow_status DROP COLUMN otel_context")
 DBOS.register_queue("work", polling_interval_sec=0.1)
 try:
     DBOS.enqueue_workflow("work", report).get_result()

@@ -1,9 +1,16 @@
 """pgmq, with the SQL that its client on PyPI brings: headers of messages.  Prints TAP lines."""
 
+import pathlib
+import sys
+
 from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
 from pgmq.install import get_embedded_install_sql
 
 from queue_test import documented, is_, linked_traces, new_database, plain, request
+
+ROOT = pathlib.Path(__file__).parents[4]
+sys.path.insert(0, str(ROOT / "test/interop"))
+from doc_blocks import blocks  # noqa: E402
 
 new_database()
 PsycopgInstrumentor().instrument(enable_commenter=True)
@@ -82,3 +89,10 @@ is_(
     [(None,)],
     "taken off, nothing is captured",
 )
+
+plain(blocks(ROOT / "docs/queues.md")["tables-that-come-later"])
+for create in ("create", "create_unlogged"):
+    plain(f"SELECT pgmq.{create}('later')")
+    trace_id, ids = sent("""SELECT pgmq.send('later', '{"n": 7}')""")
+    is_(stored("q_later", ids), [trace_id], f"a queue that comes later, by pgmq.{create}")
+    plain("SELECT pgmq.drop_queue('later')")

@@ -7,7 +7,17 @@ import subprocess
 import sys
 from datetime import timedelta
 
-from queue_test import documented, exporter, is_, linked_traces, new_database, plain, request, until
+from queue_test import (
+    apply,
+    documented,
+    exporter,
+    is_,
+    linked_traces,
+    new_database,
+    plain,
+    request,
+    until,
+)
 
 URL = new_database()
 import asyncpg  # noqa: E402
@@ -61,7 +71,7 @@ async def main():
     for _ in range(7):
         (job,) = await queries.enqueue("report", b"x")
     await until(lambda: status(job) == "gone")
-    plain(documented("capture.sql"))
+    await apply(documented("capture.sql"))
     attempts.clear()
     set_tracing_class(None)
 

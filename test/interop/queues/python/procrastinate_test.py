@@ -6,7 +6,7 @@ import logging
 
 from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
 
-from queue_test import documented, is_, linked_traces, new_database, plain, request, until
+from queue_test import apply, documented, is_, linked_traces, new_database, plain, request, until
 
 URL = new_database()
 PsycopgInstrumentor().instrument(enable_commenter=True)
@@ -63,7 +63,7 @@ async def main():
         for _ in range(8):
             job = await report.defer_async()
         await until(lambda: status(job) == "succeeded")
-        plain(documented("capture.sql"))
+        await apply(documented("capture.sql"))
 
         with request() as trace_id:
             job = await report.defer_async(fails=1)
