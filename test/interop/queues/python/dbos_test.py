@@ -29,6 +29,15 @@ def report(fails=0):
     step(fails)
 
 
+@DBOS.workflow()
+def look():
+    rows = plain(
+        "SELECT otel.trace_id(otel_context) FROM dbos.workflow_status WHERE workflow_uuid = %s",
+        DBOS.workflow_id,
+    )
+    return rows[0][0]
+
+
 def stored(*handles):
     return [
         plain(
@@ -70,6 +79,9 @@ try:
         handle = DBOS.start_workflow(report)
     handle.get_result()
     is_(stored(handle), [trace_id], "start_workflow")
+    with request() as trace_id:
+        handle = DBOS.enqueue_workflow("work", look)
+    is_(handle.get_result(), trace_id, "a workflow finds it by its id")
     attempts.clear()
     with request() as trace_id:
         handle = DBOS.enqueue_workflow("work", report, 3)
