@@ -90,6 +90,19 @@ my ($status, $out, $error) = $node->psql('postgres', q{SELECT otel.estimate_span
 like($error, qr/no table of spans is called "pg_class"/,
 	'no other table is looked at');
 
+# ---- in health ----
+
+# What leaves is room in the file until vacuum comes, so that the file grows with the rate
+OtelExport::set($node, 'otel.queue_max_size = 1MB', 'otel.traces_exporter = otlp');
+foreach my $round (1 .. 12)
+{
+	sql(q{SELECT count(otel.record_span('in health', now())) FROM generate_series(1, 4000);});
+	sql('SELECT otel.force_flush()');
+}
+is(sql('SELECT queue_bytes > 4 * max_bytes, pending_bytes, dropped FROM otel.export_metrics'),
+	't|0|0', 'the file passes otel.queue_max_size in health; what waits and is dropped does not');
+OtelExport::set($node, 'otel.queue_max_size = 1GB', 'otel.traces_exporter = none');
+
 # ---- who may look ----
 
 sql('CREATE ROLE watcher LOGIN; GRANT pg_monitor TO watcher; CREATE ROLE app LOGIN');
