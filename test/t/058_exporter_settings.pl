@@ -90,6 +90,7 @@ foreach my $setting ("role = 'app_owner'", "session_authorization = 'app_owner'"
 		WHERE backend_type = 'otel_links exporter'});
 	$node->psql('postgres',
 		"SET SESSION AUTHORIZATION DEFAULT; SET ROLE NONE; SET statement_timeout = 0;
+		SET idle_in_transaction_session_timeout = 0;
 		BEGIN READ WRITE; SELECT otel.record_span('under $name', now()) IS NOT NULL; COMMIT");
 	ok(OtelExport::wait_until(sub { $receiver->span_names(qr/^under $name$/) == 1 }, 30),
 		"the exporter works under ALTER DATABASE … SET $name");
