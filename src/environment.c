@@ -3,8 +3,8 @@
  *
  * The OpenTelemetry variable OTEL_FOO_BAR is the default of the setting otel.foo_bar (GucSource
  * PGC_S_ENV_VAR, so the configuration file wins).  An empty variable is an unset one.  A value
- * that makes no sense is ignored and never keeps a server or a session from starting: sessions
- * warn of it, except where only the exporter reads the setting (PGC_SUSET), which then reports it.
+ * that makes no sense is ignored and never keeps a server or a session from starting.  The variables
+ * are meant for all SDKs on the machine, so no client hears of those: the exporter reports them.
  *
  * Which settings have a variable is settings.c's to say.  OTEL_EXPORTER_OTLP_HEADERS is not a
  * setting, because settings can be read by others: exporter/headers.c reads it.
@@ -96,9 +96,29 @@ environment_value(const char *name)
 	return value && *value ? value : NULL;
 }
 
+/* Does the setting's check hook leave the string as it is? */
+static bool
+string_is_valid(struct config_generic *setting, const char *value)
+{
+	char	   *copy;
+	void	   *extra = NULL;
+	bool		valid;
+
+	if (guc_as(setting, string)->check_hook == NULL)
+		return true;
+	copy = guc_strdup(LOG, value);
+	if (copy == NULL)
+		return false;
+	valid = guc_as(setting, string)->check_hook(&copy, &extra, PGC_S_ENV_VAR) &&
+		strcmp(copy, value) == 0;
+	guc_free(copy);
+	guc_free(extra);
+	return valid;
+}
+
 /*
  * May the setting have this value?  Booleans follow OpenTelemetry, not PostgreSQL: only "true"
- * and "false" in any case.  Strings are left to their check hooks, which warn.
+ * and "false" in any case.
  */
 static bool
 value_is_valid(struct config_generic *setting, const char *value)
@@ -114,6 +134,8 @@ value_is_valid(struct config_generic *setting, const char *value)
 				number >= guc_as(setting, int)->min && number <= guc_as(setting, int)->max;
 		case PGC_ENUM:
 			return find_option_value(guc_as(setting, enum)->options, value, &number);
+		case PGC_STRING:
+			return string_is_valid(setting, value);
 		default:
 			return true;
 	}
@@ -140,13 +162,7 @@ environment_apply(const char *name)
 		return;
 	setting = setting_find(name);
 	if (!value_is_valid(setting, value))
-	{
-		if (setting->context != PGC_SUSET)
-			ereport(WARNING,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg_internal("%s", environment_complaint(name, value))));
 		return;
-	}
 	set_boot_value(setting, value);
 	if (GUC_ALLOW_IN_PARALLEL != 0 || !IsInParallelMode())
 		(void) set_config_option(name, value, PGC_POSTMASTER, PGC_S_ENV_VAR,

@@ -10,13 +10,13 @@
 
 /*
  * Takes the variable as the setting's default.  From _PG_init only, once the setting is defined.
- * Raises nothing; an invalid value warns, except of a setting that only the exporter reads.
+ * Raises nothing; an invalid value is ignored.
  */
 extern void environment_apply(const char *name);
 
 /*
  * Reports the variable, as a message for people, where its value is not followed.  Clients never
- * hear of those that only the exporter reads: the exporter reports them.
+ * hear of it: the exporter reports it.
  */
 extern void environment_report(const char *name, void (*report) (const char *message));
 

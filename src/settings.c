@@ -127,19 +127,23 @@ otel_effective_attribute_value_length_limit(void)
 
 /* ---- check and assign hooks ---- */
 
-/* Warns that a value is ignored and puts the default in its place. */
+/*
+ * Warns that a value is ignored and puts the default in its place.  What is wrong with the server's
+ * environment, the exporter says.
+ */
 static bool
-use_default(const char *setting, char **newval, const char *fallback)
+use_default(const char *setting, char **newval, const char *fallback, GucSource source)
 {
 	char	   *copy = guc_strdup(LOG, fallback);
 
 	if (copy == NULL)
 		return false;
-	ereport(WARNING,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("ignoring invalid value for parameter \"%s\": \"%.*s\"", setting,
-					pg_mbcliplen(*newval, strlen(*newval), 64), *newval),
-			 errdetail("\"%s\" is used instead.", fallback)));
+	if (source != PGC_S_ENV_VAR)
+		ereport(WARNING,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("ignoring invalid value for parameter \"%s\": \"%.*s\"", setting,
+						pg_mbcliplen(*newval, strlen(*newval), 64), *newval),
+				 errdetail("\"%s\" is used instead.", fallback)));
 	guc_free(*newval);
 	*newval = copy;
 	return true;
@@ -180,7 +184,7 @@ check_sampler_arg(char **newval, void **extra, GucSource source)
 	if (*end == '\0' && *ratio >= 0.0 && *ratio <= 1.0)
 		return true;
 	*ratio = 1.0;
-	return use_default("otel.traces_sampler_arg", newval, "");
+	return use_default("otel.traces_sampler_arg", newval, "", source);
 }
 
 static void
@@ -224,7 +228,7 @@ check_propagators(char **newval, void **extra, GucSource source)
 	if (valid)
 		return true;
 	*on = true;
-	return use_default("otel.propagators", newval, "tracecontext,baggage");
+	return use_default("otel.propagators", newval, "tracecontext,baggage", source);
 }
 
 static void
@@ -491,14 +495,20 @@ define_integers(void)
 void
 settings_report_environment(void (*report) (const char *message))
 {
+	environment_report("otel.sdk_disabled", report);
 	for (int i = 0; i < (int) lengthof(enum_settings); i++)
 	{
-		if (enum_settings[i].from_environment && enum_settings[i].context == PGC_SUSET)
+		if (enum_settings[i].from_environment)
 			environment_report(enum_settings[i].name, report);
+	}
+	for (int i = 0; i < (int) lengthof(string_settings); i++)
+	{
+		if (string_settings[i].from_environment)
+			environment_report(string_settings[i].name, report);
 	}
 	for (int i = 0; i < (int) lengthof(int_settings); i++)
 	{
-		if (int_settings[i].from_environment && int_settings[i].context == PGC_SUSET)
+		if (int_settings[i].from_environment)
 			environment_report(int_settings[i].name, report);
 	}
 	environment_report_unread(report);

@@ -109,7 +109,7 @@ extern uint64 otel_capture_generation;
 /* Defines them all, and takes their defaults from the environment.  From _PG_init only. */
 extern void settings_define(void);
 
-/* Reports each variable of the environment that only the exporter reads and does not follow. */
+/* Reports each variable of the environment whose value is not followed. */
 extern void settings_report_environment(void (*report) (const char *message));
 
 #endif

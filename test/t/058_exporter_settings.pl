@@ -18,6 +18,10 @@ my %environment = (
 	OTEL_EXPORTER_OTLP_TRACES_COMPRESSION => 'zstd',
 	OTEL_EXPORTER_OTLP_COMPRESSION => 'gzip',
 	OTEL_BSP_EXPORT_TIMEOUT => 'soon',
+	OTEL_SDK_DISABLED => 'no',
+	OTEL_TRACES_SAMPLER => 'parentbased_jaeger_remote',
+	OTEL_TRACES_SAMPLER_ARG => 'endpoint=http://127.0.0.1:14250',
+	OTEL_SPAN_LINK_COUNT_LIMIT => -5,
 	OTEL_CONFIG_FILE => '/etc/otel.yaml');
 {
 	local %ENV = (%ENV, %environment);
@@ -35,7 +39,7 @@ sub arrived
 # A server environment that is meant for SDKs
 my ($code, $out, $err) = $node->psql('postgres',
 	q{SELECT otel.record_span('client', now()) IS NOT NULL});
-is($err, '', 'what the environment has for the exporter warns no client');
+is($err, '', 'what the environment has for SDKs warns no client');
 arrived('environment', 'values of the environment that make no sense are as if not set');
 my $request = ($receiver->requests)[-1];
 is($request->{headers}{'content-type'}, 'application/x-protobuf',
