@@ -3,8 +3,8 @@
  *
  * The OpenTelemetry variable OTEL_FOO_BAR is the default of the setting otel.foo_bar (GucSource
  * PGC_S_ENV_VAR, so the configuration file wins).  An empty variable is an unset one.  A value
- * that makes no sense is ignored and never keeps a server or a session from starting.  The variables
- * are meant for all SDKs on the machine, so no client hears of those: the exporter reports them.
+ * that makes no sense is ignored and never keeps a server or a session from starting.  Variables
+ * are meant for all SDKs of the machine, so no client hears of those: the exporter reports them.
  *
  * Which settings have a variable is settings.c's to say.  OTEL_EXPORTER_OTLP_HEADERS is not a
  * setting, because settings can be read by others: exporter/headers.c reads it.
