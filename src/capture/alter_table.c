@@ -59,7 +59,7 @@ alter_table_confirmed(void)
 bool
 alter_table_enter(const Node *statement, bool *former)
 {
-	*former = alter_table_evaluating;
+	*former = alter_table_is_evaluating();	/* not a leftover of the one that loaded the library */
 	alter_table_evaluating = IsA(statement, AlterTableStmt);
 	return alter_table_evaluating != *former;
 }

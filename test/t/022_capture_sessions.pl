@@ -139,6 +139,18 @@ $node->safe_psql('postgres', $plain . from(3));
 is(recorded($node), '-43', 'comments turned off for a role');
 $node->safe_psql('postgres', 'ALTER ROLE traced RESET ALL');
 
+# the library is loaded by an ALTER TABLE, and the next one has no portal of its own
+is($node->safe_psql('postgres', q{
+	CREATE TABLE migrated AS SELECT 1 AS id;
+	SET otel.traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+	ALTER TABLE migrated ADD COLUMN a otel.trace_context DEFAULT otel.current_trace_context();
+	DO $$ BEGIN
+		ALTER TABLE migrated ADD COLUMN b otel.trace_context DEFAULT otel.current_trace_context();
+	END $$;
+	SELECT a IS NULL, b IS NULL FROM migrated}),
+	't|t', 'neither the ALTER TABLE that loads the library nor one in DO after it gives a context');
+$node->safe_psql('postgres', 'DROP TABLE migrated');
+
 # the library is loaded by a query that has parallel workers already, to write its first row out
 $node->safe_psql('postgres', q{ALTER DATABASE postgres SET otel.context_sources = 'comment'});
 $node->safe_psql('postgres', $plain . from(3));
