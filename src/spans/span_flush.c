@@ -73,7 +73,7 @@ typedef struct EarlyRows
 
 bool		span_flushing = false;
 
-/* Is append_waiting() at work without a subtransaction around it?  Did that cost a transaction? */
+/* Is append_all() at work without a subtransaction around it?  Did that cost a transaction? */
 static bool unguarded = false;
 static bool unguarded_failed = false;
 
@@ -259,6 +259,15 @@ append_waiting(FlushOccasion occasion)
 	return FLUSH_DONE;
 }
 
+/* All that there is to be written. */
+static FlushResult
+append_all(FlushOccasion occasion)
+{
+	if (unsampled_is_due())
+		unsampled_report();
+	return needs_queue() ? append_waiting(occasion) : FLUSH_DONE;
+}
+
 /*
  * Is the error the fault of the transaction, the server or its administrator, whatever span it
  * came upon?
@@ -328,7 +337,7 @@ begin_guard(void)
 	return nested;
 }
 
-/* append_waiting() where an error cannot do harm. */
+/* append_all() where an error cannot do harm. */
 static FlushResult
 append_guarded(FlushOccasion occasion)
 {
@@ -340,9 +349,7 @@ append_guarded(FlushOccasion occasion)
 	MemoryContextSwitchTo(caller);
 	PG_TRY();
 	{
-		if (unsampled_is_due())
-			unsampled_report();
-		result = needs_queue() ? append_waiting(occasion) : FLUSH_DONE;
+		result = append_all(occasion);
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -369,7 +376,7 @@ append_guarded(FlushOccasion occasion)
 	return result;
 }
 
-/* append_waiting() where a subtransaction would do harm.  An error fails the COMMIT. */
+/* append_all() where a subtransaction would do harm.  An error fails the COMMIT. */
 static FlushResult
 append_unguarded(FlushOccasion occasion)
 {
@@ -377,7 +384,7 @@ append_unguarded(FlushOccasion occasion)
 	FlushResult result;
 
 	unguarded = true;
-	result = append_waiting(occasion);
+	result = append_all(occasion);
 	unguarded = false;
 	MemoryContextSwitchTo(caller);
 	return result;

@@ -72,6 +72,13 @@ $session->quit;
 $node->poll_query_until('postgres', 'SELECT EXISTS (SELECT FROM otel.span_queue)');
 is(queued(), 'rolled back 2', 'a session that lost a worker queues its spans as it ends');
 
+# ---- what a sampler leaves out ----
+my $not_sampled = 'SELECT not_sampled FROM otel.export_metrics';
+$session = Session->new($node, 'postgres');
+$session->ask(q{SET otel.traces_sampler = always_off; SELECT otel.record_span('left out', now())});
+is(value($not_sampled), 1, 'a COMMIT counts what a sampler left out');
+$session->quit;
+
 # ---- the price: what keeps a row from being appended costs a session one transaction ----
 value(q{
 	CREATE FUNCTION fails(name text) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
