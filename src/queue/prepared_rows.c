@@ -14,6 +14,7 @@
 #include "access/htup_details.h"
 #include "access/subtrans.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/transam.h"
 #include "access/twophase.h"
 #include "executor/executor.h"
@@ -24,7 +25,6 @@
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
 
-#include "compat.h"
 #include "monotonic.h"
 #include "queue/prepared_rows.h"
 #include "queue/span_queue.h"
@@ -122,12 +122,15 @@ inserted_by(HeapTuple row, TransactionId xid)
 	return xmin == xid || SubTransGetTopmostTransaction(xmin) == xid;
 }
 
-/* From the end backwards: when the queue is long, what was appended lately is there. */
+/*
+ * From the end backwards: when the queue is long, what was appended lately is there.  A scan that
+ * may join another one (allow_sync) would begin where that one is.
+ */
 static int64
 count_rows(Relation queue, TransactionId xid)
 {
 	int64		deadline = monotonic_ms() + PREPARED_ROWS_MS;
-	TableScanDesc scan = table_scan_all(queue, SnapshotAny);
+	TableScanDesc scan = table_beginscan_strat(queue, SnapshotAny, 0, NULL, true, false);
 	HeapTuple	row;
 	int64		count = 0;
 
