@@ -90,9 +90,16 @@ complain_no_slot(const LOCKTAG *guard)
 {
 	static int64 next_complaint;
 
-	/* The second condition is for a server that cannot write the queue for slots. */
-	if (slot_queue_joined() || monotonic_ms() < next_complaint)
+	if (slot_queue_joined())
 		return true;
+	if (monotonic_ms() < next_complaint)
+	{
+		/* It had its turn since, and made room, or the server cannot write the queue for slots. */
+		if (!guard_is_free(guard))
+			return false;
+		(void) slot_queue_join(MyDatabaseId);
+		return true;
+	}
 	for (int i = 0; i < START_TRIES; i++)
 	{
 		if (!guard_is_free(guard))

@@ -91,8 +91,21 @@ note("first span of a session without a slot: $median ms");
 cmp_ok($median, '<', 30, 'a session that finds no worker slot does not wait for one');
 like(OtelExport::status($node, 'not_running_because', $crowded), qr/max_worker_processes/,
 	'the status says that no slot was free');
+
+# A database that has had its turn is no longer in the queue for slots, and this session has logged
+# a moment ago that it finds none.
+my $waiting = $node->data_dir . '/pg_stat_tmp/otel_links_waiting.'
+  . $node->safe_psql($crowded, 'SELECT oid FROM pg_database WHERE datname = current_database()');
+my $session = Session->new($node, $crowded);
+foreach my $time ('first', 'second')
+{
+	unlink($waiting);
+	$session->ask(q{SELECT otel.record_span('crowd', now()) IS NOT NULL});
+	ok(-e $waiting, "a session that finds no slot puts its database into the queue, $time time");
+}
+$session->quit;
 $receiver->answer();
-ok(OtelExport::wait_until(sub { $receiver->members('name') >= 6 + $slots + 21 }),
+ok(OtelExport::wait_until(sub { $receiver->members('name') >= 6 + $slots + 23 }),
 	'what waited arrives when exporters that had backed off make room');
 
 # The launcher has a slot of its own while it resumes; nothing but what waited is to be exported.
