@@ -16,6 +16,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "parser/scansup.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -440,9 +441,12 @@ make_trigger(Oid table, const char *column, const char *events, const char *argu
 static void
 make_triggers(Oid table, const char *column, const char *events, const char *arguments)
 {
-	List	   *tables = find_all_inheritors(table, NoLock, NULL);
+	List	   *tables;
 	ListCell   *cell;
 
+	/* what CREATE TRIGGER takes; meanwhile none is dropped, and none begins to inherit */
+	LockRelationOid(table, ShareRowExclusiveLock);
+	tables = find_all_inheritors(table, ShareRowExclusiveLock, NULL);
 	foreach(cell, tables)
 	{
 		Oid			member = lfirst_oid(cell);
