@@ -147,6 +147,13 @@ exporter_start_if_needed(Oid extension_oid)
 	if (status == BGWH_NOT_YET_STARTED || !start_claim_take())
 		return true;
 
+	/* While we were on our way to the claim, a worker may have taken the guard and dropped it. */
+	if (!guard_is_free(&guard))
+	{
+		start_claim_drop();
+		return true;
+	}
+
 	exporter_describe(&worker, MyDatabaseId, 0);
 	old = MemoryContextSwitchTo(TopMemoryContext);	/* the handle outlives the transaction */
 	if (slot_queue_serve() || !RegisterDynamicBackgroundWorker(&worker, &fresh))
