@@ -14,7 +14,7 @@
 #include "compat.h"
 #include "queue/worker_start.h"
 #include "settings.h"
-#include "spans/span_flush.h"
+#include "spans/prepared_spans.h"
 #include "spans/span_scope.h"
 
 OTEL_LINKS_MODULE_MAGIC("otel_links");
@@ -61,7 +61,7 @@ rows_to_lose(const Node *statement)
 
 	if (!IsA(statement, TransactionStmt) || transaction->kind != TRANS_STMT_ROLLBACK_PREPARED)
 		return 0;
-	return span_flush_prepared_rows(transaction->gid);
+	return prepared_spans_count(transaction->gid);
 }
 
 static void
@@ -80,7 +80,7 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 		run_and_leave(former, pstmt, query, read_only_tree, context, params, env, dest, qc);
 	else
 		run_utility(pstmt, query, read_only_tree, context, params, env, dest, qc);
-	span_flush_rolled_back_prepared(rows);
+	prepared_spans_lost(rows);
 	if (is_reset)
 		span_scope_end(true);
 }

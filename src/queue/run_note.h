@@ -3,7 +3,8 @@
  * server is started again.
  *
  * They are empty files in the folder for temporary statistics: there is no shared memory but for
- * preloaded libraries, and backups leave that folder out.  Nothing here raises.
+ * preloaded libraries, and backups leave that folder out.  Nothing here raises, but where no
+ * file descriptor is left.
  */
 #ifndef OTEL_LINKS_RUN_NOTE_H
 #define OTEL_LINKS_RUN_NOTE_H

@@ -6,7 +6,7 @@
  * starts one, starts the exporter of the database that has waited longest; an exporter that has
  * sent what there was makes room (exporter/worker.c).
  *
- * Nothing here raises.
+ * Raises only for want of memory or of file descriptors.
  */
 #ifndef OTEL_LINKS_SLOT_QUEUE_H
 #define OTEL_LINKS_SLOT_QUEUE_H

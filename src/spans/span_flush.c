@@ -24,23 +24,19 @@
 
 #include "access/parallel.h"
 #include "access/table.h"
-#include "access/twophase.h"
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "miscadmin.h"
 #include "storage/proc.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "citus.h"
-#include "queue/prepared_rows.h"
 #include "queue/span_queue.h"
 #include "queue/worker_start.h"
 #include "settings.h"
+#include "spans/guarded.h"
 #include "spans/late_interrupts.h"
 #include "spans/span.h"
-#include "spans/span_exit.h"
 #include "spans/span_flush.h"
 #include "spans/span_row.h"
 #include "spans/unsampled.h"
@@ -132,62 +128,10 @@ span_flush_count_dropped(void)
 	return true;
 }
 
-/* What could not be counted, such as for a page that cannot be read, is in the log at least. */
-static void
-log_uncounted(const char *gid, const ErrorData *error)
-{
-	ereport(LOG,
-			(errcode(error->sqlerrcode),
-			 errmsg("spans of the prepared transaction \"%s\" could not be counted: %s",
-					gid, error->message)));
-}
-
-/*
- * In a subtransaction, with interrupts held: whatever goes wrong, the user's ROLLBACK PREPARED has
- * its turn.
- */
-int64
-span_flush_prepared_rows(const char *gid)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile int64 rows = 0;
-
-	if (max_prepared_xacts == 0 || IsTransactionBlock() || IsSubTransaction() ||
-		RecoveryInProgress())
-		return 0;				/* there it fails */
-	late_interrupts_hold();
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		rows = prepared_rows_count(gid);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		late_interrupts_hold_again();
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		log_uncounted(gid, error);
-		FreeErrorData(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
-	late_interrupts_resume(false);
-	return rows;
-}
-
 void
-span_flush_rolled_back_prepared(int64 rows)
+span_flush_add_dropped(int64 spans)
 {
-	if (rows > 0)
-		span_exit_init();
-	dropped += rows;
+	dropped += spans;
 }
 
 /* ---- appending ---- */
@@ -316,64 +260,33 @@ flush_failed(ErrorData *error)
 	dropped++;
 }
 
-/*
- * An error of the flush within a COMMIT or PREPARE TRANSACTION meets an assertion of PostgreSQL's
- * own: at its end RollbackAndReleaseCurrentSubTransaction() does not expect a transaction that is
- * about to end (TBLOCK_END, TBLOCK_PREPARE); a deferred trigger that handles an exception meets it
- * as well.  Inside of another subtransaction it has nothing to complain of.  Servers without
- * assertions need not pay for one.  CONTRIBUTING.md has the report to PostgreSQL.
- */
-static bool
-begin_guard(void)
+typedef struct Attempt
 {
-	bool		nested = false;
+	FlushOccasion occasion;
+	FlushResult result;
+} Attempt;
 
-#ifdef USE_ASSERT_CHECKING
-	nested = IsTransactionBlock();
-	if (nested)
-		BeginInternalSubTransaction(NULL);
-#endif
-	BeginInternalSubTransaction(NULL);
-	return nested;
+static void
+attempt(void *arg)
+{
+	Attempt    *a = arg;
+
+	a->result = append_all(a->occasion);
 }
 
 /* append_all() where an error cannot do harm. */
 static FlushResult
 append_guarded(FlushOccasion occasion)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile FlushResult result = FLUSH_FAILED;
-	bool		nested = begin_guard();
+	Attempt		a = {occasion, FLUSH_FAILED};
+	ErrorData  *error = guarded_run(attempt, &a);
 
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		result = append_all(occasion);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		late_interrupts_hold_again();
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(caller);
-		CurrentResourceOwner = owner;
-		flush_failed(error);
-		FreeErrorData(error);
-		MemoryContextReset(row_memory);
-		result = FLUSH_FAILED;
-	}
-	PG_END_TRY();
-	if (nested)
-		ReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
-	return result;
+	if (error == NULL)
+		return a.result;
+	flush_failed(error);
+	FreeErrorData(error);
+	MemoryContextReset(row_memory);
+	return FLUSH_FAILED;
 }
 
 /* append_all() where a subtransaction would do harm.  An error fails the COMMIT. */

@@ -43,14 +43,8 @@ extern void span_flush_drop_waiting(void);
 /* Spans given up that the queue's count does not know of yet. */
 extern int64 span_flush_dropped(void);
 
-/*
- * Rows of the queue that ROLLBACK PREPARED of that transaction, which is about to run, takes along.
- * Raises nothing, waits for no lock.
- */
-extern int64 span_flush_prepared_rows(const char *gid);
-
-/* It has run: so many are lost.  The end of the current transaction counts them. */
-extern void span_flush_rolled_back_prepared(int64 rows);
+/* So many more, which were lost elsewhere.  The end of the current transaction counts them. */
+extern void span_flush_add_dropped(int64 spans);
 
 /* Rows that the current transaction appended early, and takes along when it rolls back. */
 extern int64 span_flush_early_rows(void);
