@@ -18,7 +18,8 @@ import sys
 
 import psycopg
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "receiver"))
+sys.path.append(str(pathlib.Path(__file__).parent.parent / "receiver"))
+from checks import check, end  # noqa: E402
 from otlp_receiver import Receiver  # noqa: E402
 
 SCHEMA = """
@@ -67,20 +68,6 @@ NOT_EXPORTED = {
 # OTLP's link flags: what W3C calls trace flags, and whether the context is remote.
 TRACE_FLAGS_MASK = 0xFF
 IS_REMOTE_FLAGS = 0x300
-
-failures = 0
-count = 0
-
-
-def check(ok, name, *diagnostics):
-    global failures, count
-    count += 1
-    failures += not ok
-    print("ok" if ok else "not ok", count, "-", name)
-    if not ok:
-        for line in diagnostics:
-            print("#", line)
-
 
 def run(language, command, database):
     with Receiver() as receiver:
@@ -164,8 +151,7 @@ def main():
                 check(done == {"count": 101}, f"{language}: all requests are done", done)
         finally:
             server.execute(f"DROP DATABASE {database} WITH (FORCE)")
-    print(f"1..{count}")
-    return 1 if failures else 0
+    return end()
 
 
 if __name__ == "__main__":

@@ -79,4 +79,14 @@ shown(\%from_environment, 'without the line the environment counts again in a ru
 $session->quit;
 $node->stop;
 
+# A session that has loaded nothing yet knows why no exporter runs
+{
+	local %ENV = (%ENV, OTEL_TRACES_EXPORTER => 'none');
+	$node->start;
+}
+OtelExport::record($node, 'kept', 1);
+is($node->safe_psql('postgres', 'SELECT not_running_because FROM otel.export_status'),
+	'otel.traces_exporter is none', 'export_status sees that the environment turns export off');
+$node->stop;
+
 done_testing();

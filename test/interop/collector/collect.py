@@ -20,12 +20,12 @@ import sys
 import tempfile
 import time
 
-import psycopg
-from psycopg import sql
 from psycopg.types.json import Jsonb
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "receiver"))
+TESTS = pathlib.Path(__file__).parents[2]
+sys.path += [str(TESTS / "interop"), str(TESTS / "receiver")]
 import otlp_decode  # noqa: E402
+from checks import check, check_equal, configure, database, end  # noqa: E402
 
 DATABASE = "otel_collector"
 START_TIMEOUT = 30
@@ -91,24 +91,6 @@ LINKS = [
         0x303,
     ),
 ]
-
-count = 0
-failures = 0
-
-
-def check(ok, name, *diagnostics):
-    global count, failures
-    count += 1
-    failures += not ok
-    print("ok" if ok else "not ok", count, "-", name)
-    if not ok:
-        for line in diagnostics:
-            print("#", line)
-
-
-def check_equal(got, expected, name):
-    check(got == expected, name, f"got:      {got!r}", f"expected: {expected!r}")
-
 
 class Collector:
     """Runs on a free port from entry to exit."""
@@ -179,30 +161,6 @@ class Collector:
                 )
                 return {span["name"]: span for span in found}
             time.sleep(0.02)
-
-
-@contextlib.contextmanager
-def database():
-    """A connection to a database of our own."""
-    with psycopg.connect(autocommit=True) as server:
-        server.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
-        server.execute(f"CREATE DATABASE {DATABASE} TEMPLATE template0 ENCODING 'UTF8'")
-        try:
-            with psycopg.connect(dbname=DATABASE, autocommit=True) as connection:
-                connection.execute("CREATE EXTENSION otel_links")
-                yield connection
-        finally:
-            server.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
-
-
-def configure(connection, **settings):
-    """Sets what the exporter of this database reads."""
-    for name, value in settings.items():
-        connection.execute(
-            sql.SQL("ALTER DATABASE {} SET {} = {}").format(
-                sql.Identifier(DATABASE), sql.Identifier("otel", name), sql.Literal(value)
-            )
-        )
 
 
 def value(connection, query, *args):
@@ -432,11 +390,10 @@ def main():
     with (
         tempfile.TemporaryDirectory() as folder,
         Collector(sys.argv[1], folder) as collector,
-        database() as connection,
+        database(DATABASE) as connection,
     ):
         run(collector, connection)
-    print(f"1..{count}")
-    return failures > 0
+    return end()
 
 
 sys.exit(main())

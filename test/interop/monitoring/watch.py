@@ -23,13 +23,13 @@ import tempfile
 import time
 
 import psycopg
-from psycopg import sql
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 CONTRIB = ROOT / "contrib" / "monitoring"
-sys.path.insert(0, str(ROOT / "test" / "receiver"))
+sys.path += [str(ROOT / "test" / "interop"), str(ROOT / "test" / "receiver")]
 import otlp_receiver  # noqa: E402
+from checks import check, check_equal, configure, database, end  # noqa: E402
 
 DATABASE = "otel_monitoring"
 ROLE = "otel_watcher"
@@ -81,24 +81,6 @@ service:
       exporters: [file]
 """
 
-count = 0
-failures = 0
-
-
-def check(passed, name, *details):
-    global count, failures
-    count += 1
-    failures += not passed
-    print(f"{'ok' if passed else 'not ok'} {count} - {name}", flush=True)
-    if not passed:
-        for detail in details:
-            print("\n".join("# " + line for line in str(detail).splitlines()), flush=True)
-
-
-def check_equal(got, expected, name):
-    check(got == expected, name, f"got:      {got!r}", f"expected: {expected!r}")
-
-
 def wait_for(condition, what):
     deadline = time.monotonic() + TIMEOUT
     while time.monotonic() < deadline:
@@ -133,30 +115,16 @@ def program(log, command, **environment):
 
 
 @contextlib.contextmanager
-def database():
+def role():
+    """Who watches: a member of pg_monitor."""
     with psycopg.connect(autocommit=True) as server:
-        server.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
         server.execute(f"DROP ROLE IF EXISTS {ROLE}")
-        server.execute(f"CREATE DATABASE {DATABASE}")
         server.execute(f"CREATE ROLE {ROLE} LOGIN")
         server.execute(f"GRANT pg_monitor TO {ROLE}")
         try:
-            with psycopg.connect(dbname=DATABASE, autocommit=True) as connection:
-                connection.execute("CREATE EXTENSION otel_links")
-                yield connection
+            yield
         finally:
-            server.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
             server.execute(f"DROP ROLE {ROLE}")
-
-
-def configure(connection, **settings):
-    """Sets what the exporter of this database and new sessions of it read."""
-    for name, value in settings.items():
-        connection.execute(
-            sql.SQL("ALTER DATABASE {} SET {} = {}").format(
-                sql.Identifier(DATABASE), sql.Identifier("otel", name), sql.Literal(value)
-            )
-        )
 
 
 def record(number, **settings):
@@ -400,7 +368,8 @@ def main():
         answers = folder / "answers"
         with (
             otlp_receiver.Receiver(answers=answers) as receiver,
-            database() as connection,
+            role(),
+            database(DATABASE) as connection,
         ):
             receiver.answers = answers
             tell(connection, receiver)
@@ -418,8 +387,7 @@ def main():
             metrics = check_postgres_exporter(connection, folder)
             check_collector(sys.argv[1], connection, folder)
         check_alerts(folder, metrics)
-    print(f"1..{count}")
-    return failures > 0
+    return end()
 
 
 if __name__ == "__main__":

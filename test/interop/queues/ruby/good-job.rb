@@ -6,18 +6,7 @@ require 'active_job/railtie'
 require 'action_controller/railtie'
 require 'good_job'
 
-new_database
-ENV['DATABASE_URL'] = "postgresql:///#{DATABASE}"
-
-class Application < Rails::Application
-  config.root = Dir.mktmpdir
-  config.eager_load = false
-  config.logger = Logger.new(nil)
-  config.secret_key_base = 'x' * 64
-  config.active_job.queue_adapter = :good_job
-  config.good_job.execution_mode = :external
-end
-Application.initialize!
+rails_application(:good_job) { |config| config.good_job.execution_mode = :external }
 
 class Report < ActiveJob::Base
   retry_on StandardError, wait: 0, attempts: 2

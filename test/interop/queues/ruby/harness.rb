@@ -4,7 +4,7 @@
 # transaction, as docs/stacks.md shows for Rails.
 require 'logger'
 require 'securerandom'
-require 'stringio'
+require 'tmpdir'
 require 'active_record'
 
 $stdout.sync = true
@@ -32,6 +32,21 @@ def new_database
   execute('CREATE EXTENSION otel_links')
   execute("ALTER DATABASE #{DATABASE} SET otel.traces_exporter = none")
   connect(DATABASE)
+end
+
+# The smallest Rails application whose jobs the adapter takes.
+def rails_application(adapter)
+  new_database
+  ENV['DATABASE_URL'] = "postgresql:///#{DATABASE}"
+  Object.const_set(:Application, Class.new(Rails::Application) do
+    config.root = Dir.mktmpdir
+    config.eager_load = false
+    config.logger = Logger.new(nil)
+    config.secret_key_base = 'x' * 64
+    config.active_job.queue_adapter = adapter
+    yield config if block_given?
+  end)
+  Application.initialize!
 end
 
 def execute(sql) = ActiveRecord::Base.connection.execute(sql)

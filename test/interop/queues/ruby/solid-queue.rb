@@ -6,17 +6,7 @@ require 'active_job/railtie'
 require 'action_controller/railtie'
 require 'solid_queue'
 
-new_database
-ENV['DATABASE_URL'] = "postgresql:///#{DATABASE}"
-
-class Application < Rails::Application
-  config.root = Dir.mktmpdir
-  config.eager_load = false
-  config.logger = Logger.new(nil)
-  config.secret_key_base = 'x' * 64
-  config.active_job.queue_adapter = :solid_queue
-end
-Application.initialize!
+rails_application(:solid_queue)
 
 class Report < ActiveJob::Base
   cattr_accessor :seen
