@@ -1083,8 +1083,8 @@ COMMENT ON COLUMN otel.export_metrics.failed_bytes IS 'bytes of the spans in ote
 COMMENT ON COLUMN otel.export_metrics.rejected IS
 'spans that a collector rejected in a partial success';
 COMMENT ON COLUMN otel.export_metrics.dropped IS
-'spans dropped because the queue or otel.failed_spans was full (otel.queue_max_size) or a session '
-'could not write; may be up to 32 too high after a crash of the server';
+'spans dropped because the queue or otel.failed_spans was full (otel.queue_max_size), a session '
+'could not write or a transaction rolled back queued spans; may be up to 32 too high after a crash';
 COMMENT ON COLUMN otel.export_metrics.not_sampled IS
 'spans that otel.traces_sampler left out; each session reports its own when it commits, at most '
 'every ten seconds, and when it ends';
@@ -1146,8 +1146,8 @@ COMMENT ON COLUMN otel.export_status.failed IS 'spans in otel.failed_spans';
 COMMENT ON COLUMN otel.export_status.rejected IS
 'spans that a collector rejected in a partial success';
 COMMENT ON COLUMN otel.export_status.dropped IS
-'spans dropped because the queue or otel.failed_spans was full (otel.queue_max_size) or a session '
-'could not write; may be up to 32 too high after a crash of the server';
+'spans dropped because the queue or otel.failed_spans was full (otel.queue_max_size), a session '
+'could not write or a transaction rolled back queued spans; may be up to 32 too high after a crash';
 COMMENT ON COLUMN otel.export_status.not_sampled IS
 'spans that otel.traces_sampler left out; each session reports its own when it commits, at most '
 'every ten seconds, and when it ends';

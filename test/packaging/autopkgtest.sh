@@ -18,5 +18,5 @@ for test in $(sed -n 's/^Tests: *//p' debian/tests/control); do
 	ok $status "debian/tests/$test passes"
 done
 apt-get -qq purge -y "$name" >"$log" 2>&1
-ok $? 'and it goes again'
+ok $? 'the package can be purged'
 done_testing

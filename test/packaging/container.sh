@@ -15,7 +15,7 @@ as_postgres() { (cd /tmp && runuser -u postgres -- "$@"); }
 command -v cc gcc clang make >"$log"
 ok $((! $?)) 'the image has no compiler and no make'
 [ -z "$(find /otel_links /tmp -name '*.deb' 2>/dev/null)" ]
-ok $? 'nor what it was built from'
+ok $? 'the image has no package that it was built from'
 
 status=0
 as_postgres initdb -A trust >"$log" 2>&1 &&

@@ -109,6 +109,6 @@ find / -xdev \
 [ ! -s "$log" ] || status=1
 ok $status 'purge leaves none of its files'
 status=0; sql 'SELECT 1' >"$log" || status=$?
-ok $status 'and the server as it was'
+ok $status 'the server runs on after the purge'
 cluster stop
 done_testing

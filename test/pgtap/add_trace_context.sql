@@ -23,7 +23,7 @@ INSERT INTO jobs VALUES (101) :from_1;
 SELECT is(trace_context::text, :'tp1', 'new rows are not') FROM jobs WHERE id = 101;
 SELECT lives_ok($$ SELECT otel.add_trace_context('jobs') $$,
     'add_trace_context() can be called again');
-SELECT is(count(*)::int, 2, 'and adds nothing then') FROM pg_attribute
+SELECT is(count(*)::int, 2, 'a second add_trace_context() adds nothing') FROM pg_attribute
     WHERE attrelid = 'jobs'::regclass AND attnum > 0;
 
 -- names
@@ -128,7 +128,7 @@ SELECT col_hasnt_default('late', 'trace_context', 'a partition that was attached
 SELECT lives_ok($$ SELECT otel.add_trace_context('parts') $$, 'the call is repeated');
 SELECT col_default_is('late', 'trace_context', 'otel.current_trace_context()', 'now it has it');
 SELECT col_default_is('sub_5', 'trace_context', 'otel.current_trace_context()',
-    'so has one of a partition''s');
+    'a partition of a partition gets the default');
 SELECT col_default_is('own', 'trace_context', 'otel.from_traceparent(''x''::text)',
     'one of its own stays');
 INSERT INTO late VALUES (3) :from_1;
@@ -145,13 +145,14 @@ CREATE FOREIGN DATA WRAPPER dummy;
 CREATE SERVER dummy FOREIGN DATA WRAPPER dummy;
 CREATE FOREIGN TABLE far (id int) SERVER dummy;
 SELECT lives_ok($$ SELECT otel.add_trace_context('far') $$, 'a foreign table');
-SELECT col_default_is('far', 'trace_context', 'otel.current_trace_context()', 'has the default');
+SELECT col_default_is('far', 'trace_context', 'otel.current_trace_context()',
+    'a foreign table gets the default');
 CREATE FOREIGN TABLE far_part (trace_context otel.trace_context, k int) SERVER dummy;
 ALTER TABLE parts ATTACH PARTITION far_part FOR VALUES IN (6);
 SELECT lives_ok($$ SELECT otel.add_trace_context('parts') $$,
     'a partition that is a foreign table');
 SELECT col_default_is('far_part', 'trace_context', 'otel.current_trace_context()',
-    'has it as well');
+    'a partition that is a foreign table gets the default');
 
 -- what is no table, and who may
 CREATE VIEW a_view AS SELECT 1 AS id;

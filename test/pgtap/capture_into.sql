@@ -34,24 +34,26 @@ CREATE TABLE jobs (id int PRIMARY KEY, payload jsonb, headers json, args text, t
 SELECT lives_ok($$ SELECT otel.capture_into('jobs', 'payload') $$, 'a column of jsonb');
 SELECT is(pg_temp.trigger_of('jobs'),
     'otel_capture_payload BEFORE INSERT: otel.capture_trace_context(''payload'', ''keep'')',
-          'has a trigger, for INSERT, that keeps what is there');
+          'capture_into() makes a trigger for INSERT that keeps what is there');
 INSERT INTO jobs VALUES (1, '{"a": 1}') :from_1;
-SELECT is(payload, jsonb_build_object('a', 1, 'traceparent', :'tp1'), 'which does what it is for')
+SELECT is(payload, jsonb_build_object('a', 1, 'traceparent', :'tp1'),
+    'the trigger adds the context to a rows JSON')
     FROM jobs;
 SELECT lives_ok($$ SELECT otel.capture_into('jobs', 'payload') $$,
     'capture_into() can be called again with the same arguments');
 SELECT lives_ok($$ SELECT otel.capture_into('jobs', 'payload', 'replace', '{otel}') $$,
-    'or differently');
+    'capture_into() can be called again with other arguments');
 SELECT is(pg_temp.trigger_of('jobs'),
     'otel_capture_payload BEFORE INSERT: otel.capture_trace_context(''payload'', ''replace'', '
         '''{otel}'')',
           'capture_into() called differently replaces the trigger');
 INSERT INTO jobs VALUES (2, '{"a": 1}') :from_1;
-SELECT is(otel.extract(payload, '{otel}')::text, :'tp1', 'with the path') FROM jobs WHERE id = 2;
+SELECT is(otel.extract(payload, '{otel}')::text, :'tp1',
+    'the new trigger uses the path') FROM jobs WHERE id = 2;
 SELECT lives_ok($$ SELECT otel.capture_into('jobs', 'payload', path => '{}') $$, 'an empty path');
 SELECT is(pg_temp.trigger_of('jobs'),
     'otel_capture_payload BEFORE INSERT: otel.capture_trace_context(''payload'', ''keep'')',
-    'is none');
+    'an empty path counts as none');
 SELECT lives_ok($$ SELECT otel.capture_into('jobs', 'headers'), otel.capture_into('jobs', 'args'),
     otel.capture_into('jobs', 'tp'),
                           otel.capture_into('jobs', 'c') $$, 'json, text, varchar and our type');
@@ -72,7 +74,7 @@ INSERT INTO "Odd ""schema"""."jobs; --" VALUES (1, '{}') :from_1;
 SELECT is("Säule '\ ""x",
     jsonb_build_object('k ''\ "',
     jsonb_build_object('é', jsonb_build_object('traceparent', :'tp1'))),
-          'and it works') FROM "Odd ""schema"""."jobs; --";
+          'the trigger works with a quoted path') FROM "Odd ""schema"""."jobs; --";
 SELECT lives_ok($$ SELECT otel.remove_capture('"Odd ""schema"""."jobs; --"', 'Säule ''\ "x') $$,
     'remove_capture() finds a trigger with odd names');
 SELECT is(pg_temp.trigger_of('"Odd ""schema"""."jobs; --"'), NULL,
@@ -80,7 +82,8 @@ SELECT is(pg_temp.trigger_of('"Odd ""schema"""."jobs; --"'), NULL,
 SELECT format('CREATE TABLE long (%I jsonb)', repeat('ä', 31)) \gexec
 SELECT lives_ok(format('SELECT otel.capture_into(''long'', %L), otel.capture_into(''long'', %1$L)',
     repeat('ä', 31)), 'a name that is too long for a trigger''s');
-SELECT is(count(*)::int, 1, 'is cut') FROM pg_trigger WHERE tgrelid = 'long'::regclass;
+SELECT is(count(*)::int, 1,
+    'a trigger name that is too long is cut') FROM pg_trigger WHERE tgrelid = 'long'::regclass;
 
 -- UPDATE of the columns that make a new request
 CREATE TABLE keyed (key text PRIMARY KEY, payload text, attempts int DEFAULT 0,
@@ -90,7 +93,8 @@ SELECT lives_ok($$
     'update_of');
 SELECT is(pg_temp.trigger_of('keyed'),
     'otel_capture_context BEFORE INSERT OR UPDATE OF payload, key: '
-        'otel.capture_trace_context(''context'', ''replace'')', 'are the trigger''s columns');
+        'otel.capture_trace_context(''context'', ''replace'')',
+    'the columns of update_of are the trigger''s');
 INSERT INTO keyed VALUES ('k', 'first') :from_1;
 INSERT INTO keyed VALUES ('k', 'second') ON CONFLICT (key) DO UPDATE
     SET payload = excluded.payload :from_2;
@@ -157,7 +161,7 @@ SELECT lives_ok($$ SELECT otel.capture_into('by_hand', 'trace_context', 'replace
     'ours by another name');
 SELECT is(pg_temp.trigger_of('by_hand'),
     'mine BEFORE INSERT: otel.capture_trace_context(''trace_context'', ''replace'')',
-    'is not doubled');
+    'a trigger of ours by another name is not doubled');
 
 -- ---- partitions ----
 CREATE TABLE parts (k int, data jsonb) PARTITION BY LIST (k);
@@ -172,7 +176,7 @@ SELECT is(count(otel.extract(data))::int, 3,
 SELECT lives_ok($$ SELECT otel.capture_into('parts_2', 'data', 'replace') $$, 'a partition of it');
 SELECT is(pg_temp.trigger_of('parts_2'),
     'otel_capture_data BEFORE INSERT: otel.capture_trace_context(''data'', ''keep'')',
-    'has the one of its partitioned table');
+    'a partition has the trigger of its partitioned table');
 SELECT lives_ok($$ SELECT otel.capture_into('parts', 'data', 'replace') $$, 'said differently');
 SELECT is(pg_temp.trigger_of('parts_2'),
     'otel_capture_data BEFORE INSERT: otel.capture_trace_context(''data'', ''replace'')',
@@ -213,13 +217,14 @@ CREATE FOREIGN TABLE far (id int, data jsonb) SERVER dummy;
 SELECT lives_ok($$ SELECT otel.capture_into('far', 'data') $$, 'a foreign table');
 SELECT is(pg_temp.trigger_of('far'),
     'otel_capture_data BEFORE INSERT: otel.capture_trace_context(''data'', ''keep'')',
-    'has the trigger');
+    'a foreign table gets the trigger');
 
 -- ---- remove_capture ----
 SELECT lives_ok($$ SELECT otel.remove_capture('jobs', c)
     FROM unnest('{payload,headers,args,tp,c}'::name[]) c $$, 'remove_capture()');
-SELECT is(pg_temp.trigger_of('jobs'), NULL, 'leaves no trigger');
-SELECT is(payload, jsonb_build_object('a', 1, 'traceparent', :'tp1'), 'and what was captured')
+SELECT is(pg_temp.trigger_of('jobs'), NULL, 'remove_capture() leaves no trigger');
+SELECT is(payload, jsonb_build_object('a', 1, 'traceparent', :'tp1'),
+    'remove_capture() leaves what was captured')
     FROM jobs WHERE id = 1;
 SELECT lives_ok($$ SELECT otel.remove_capture('jobs', 'payload') $$,
     'remove_capture() can be called again');
@@ -231,7 +236,7 @@ SELECT otel.capture_into('mine', 'other') \gset
 SELECT lives_ok($$ SELECT otel.remove_capture('mine', c)
     FROM unnest('{trace_context,other,text}'::name[]) c $$, 'default and trigger');
 SELECT has_column('mine', 'trace_context', 'the column stays');
-SELECT col_hasnt_default('mine', 'trace_context', 'without its default');
+SELECT col_hasnt_default('mine', 'trace_context', 'remove_capture() drops the default');
 SELECT col_hasnt_default('mine', 'text',
     'remove_capture() removes a default that has our function within an expression');
 SELECT col_default_is('mine', 'other', 'otel.from_traceparent(''x''::text)',

@@ -72,11 +72,11 @@ SELECT is(tp, :'tp1', 'text gets the traceparent') FROM texts;
 SELECT is(vc, :'tp1', 'varchar gets the traceparent') FROM texts;
 UPDATE texts SET tp = :'tp2', vc = :'tp2' :from_1;
 SELECT is(tp, :'tp2', 'a traceparent in text is kept') FROM texts;
-SELECT is(vc, :'tp1', 'or replaced') FROM texts;
+SELECT is(vc, :'tp1', 'a traceparent in text is replaced in mode replace') FROM texts;
 UPDATE texts SET tp = '', vc = '' :from_1;
 SELECT is(tp || vc, :'tp1' || :'tp1', 'the empty string is not kept') FROM texts;
 UPDATE texts SET tp = '', vc = '';
-SELECT is(tp || vc, '', 'but by no context') FROM texts;
+SELECT is(tp || vc, '', 'without a context, the empty string stays') FROM texts;
 
 -- ---- a payload that is kept as text is never lost ----
 CREATE TABLE payloads (t text, v varchar(200), j json, b jsonb);
@@ -267,7 +267,8 @@ SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH ROW', '''vc'', ''al
     'a mode other than keep and replace is refused');
 SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH ROW',
     '''j'', ''keep'', ''{a}'', ''x'''),
-          '22023: trigger "t" has too many arguments', 'too many arguments');
+          '22023: trigger "t" has too many arguments',
+    'a trigger with too many arguments is refused');
 SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH ROW', '''j'', ''keep'', ''a'''),
           '22P02: malformed array literal: "a"', 'a path that is no array');
 SELECT is(pg_temp.complains('BEFORE INSERT ON wrong FOR EACH ROW', '''j'', ''keep'', ''{a,NULL}'''),

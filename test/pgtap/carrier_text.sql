@@ -134,7 +134,7 @@ SELECT is(otel.from_traceparent('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba
 SELECT is(otel.extract(c::text), c, 'what a cast to text shows is read back')
   FROM (VALUES (
       '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff;a="\,b=2'::otel.trace_context)) v(c);
-SELECT is(otel.extract(otel.inject(c)::text), c, 'and so is a carrier')
+SELECT is(otel.extract(otel.inject(c)::text), c, 'a carrier as text is read back')
   FROM (VALUES (
       '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01;a="\,b=2'::otel.trace_context)) v(c);
 SELECT is(otel.extract(
@@ -162,12 +162,12 @@ CREATE TEMPORARY TABLE pieces AS SELECT i, string_agg(piece, '' ORDER BY j) AS v
 INSERT INTO pieces SELECT i + 20000, '{' || value || '}' FROM pieces;
 SELECT cmp_ok(count(*), '>', 1000::bigint, 'hundreds of texts put together at random are JSON')
   FROM pieces, pg_temp.as_json(value) json WHERE json IS NOT NULL;
-SELECT is(count(*), 0::bigint, 'and are read as text as PostgreSQL reads them as jsonb')
+SELECT is(count(*), 0::bigint, 'texts that are JSON are read as PostgreSQL reads them as jsonb')
   FROM pieces, pg_temp.as_jsonb(value) jsonb
  WHERE jsonb IS NOT NULL AND (otel.extract(value)::text, otel.extract(value, '{x}')::text)
        IS DISTINCT FROM (otel.extract(jsonb)::text, otel.extract(jsonb, '{x}')::text)
    AND (length(value) - length(replace(value, '"traceparent"', ''))) <= 13;
-SELECT is(count(*), 0::bigint, 'and nothing is read from what is not JSON for PostgreSQL either')
+SELECT is(count(*), 0::bigint, 'nothing is read from a text that is not JSON for PostgreSQL')
   FROM pieces WHERE pg_temp.as_json(value) IS NULL AND otel.extract(value) IS NOT NULL;
 
 -- every function that takes contexts, from a column of text, by one expression

@@ -47,7 +47,7 @@ SELECT ok(has_table_privilege('pg_monitor', 'otel.' || v, 'SELECT'),
 SELECT ok(has_function_privilege('somebody', 'otel.estimate_spans(name)', 'EXECUTE'),
     'anybody may ask how many spans there are, so that a grant on the view is enough');
 SELECT ok(NOT has_any_column_privilege('pg_monitor', 'otel.span_queue', 'SELECT'),
-    'and not the spans');
+    'who may ask how many there are may not read the spans');
 
 -- Nothing is exported in here: what is recorded stays in the transaction, or is held back
 SET LOCAL otel.traces_exporter = 'none';
@@ -58,7 +58,7 @@ SELECT is(otel.retry_failed(), 0::bigint, 'retry_failed() with nothing that fail
 SELECT is((SELECT count(*) FROM otel.export_status), 1::bigint,
     'the status has one row, also before anything was exported');
 SELECT is(oldest_age, NULL, 'nothing pending has no age') FROM otel.export_status;
-SELECT is((SELECT count(*) FROM otel.export_metrics), 1::bigint, 'so have the metrics');
+SELECT is((SELECT count(*) FROM otel.export_metrics), 1::bigint, 'export_metrics has one row');
 SELECT is(
     (SELECT array_agg(attname::text ORDER BY attname) FROM pg_attribute
       WHERE attrelid = 'otel.export_status'::regclass AND attname <> 'not_running_because'

@@ -56,14 +56,16 @@ CALL send_next('webhook');
 
 SELECT results_eq('SELECT name FROM otel.span_queue ORDER BY start_time',
     $$VALUES ('send email'), ('send sms'), ('send push'), ('send webhook')$$, 'four spans');
-SELECT is(count(DISTINCT otel.trace_id(context)), 4::bigint, 'in four traces') FROM otel.span_queue;
+SELECT is(count(DISTINCT otel.trace_id(context)), 4::bigint,
+    'the four spans are in four traces') FROM otel.span_queue;
 SELECT ok(bool_and(otel.trace_id(context) <> '0af7651916cd43dd8448eb211c80319c'),
     'none of them the request''s') FROM otel.span_queue;
-SELECT ok(bool_and(parent_span_id IS NULL), 'and none with a parent') FROM otel.span_queue;
+SELECT ok(bool_and(parent_span_id IS NULL),
+    'none of the four spans has a parent') FROM otel.span_queue;
 SELECT results_eq(
     'SELECT DISTINCT l.* FROM otel.span_queue, otel.span_links(links) AS l',
     $$VALUES ('0af7651916cd43dd8448eb211c80319c', 'b7ad6b7169203331', 1, 'vendor=1', true,
         '{"link.type": "triggered_by"}'::jsonb)$$,
     'all are linked to the request that triggered them');
-SELECT is(sum(cardinality(links)), 4::bigint, 'by one link each') FROM otel.span_queue;
+SELECT is(sum(cardinality(links)), 4::bigint, 'each is linked by one link') FROM otel.span_queue;
 SELECT * FROM finish();

@@ -44,9 +44,9 @@ SET otel.link_overflow = drop;
 CALL record(129);
 CREATE TEMP TABLE result AS SELECT * FROM recorded();
 SELECT is(cardinality(items), 128, 'of 129 links 128 stay') FROM result;
-SELECT is(dropped, 1, 'and one is counted as dropped') FROM result;
+SELECT is(dropped, 1, 'of 129 links one is counted as dropped') FROM result;
 SELECT is((SELECT array_agg(i) FROM generate_series(1, 129) AS i WHERE i <> ALL (items)), '{125}',
-          'which is the last that shares its trace with another') FROM result;
+          'the dropped link is the last that shares its trace with another') FROM result;
 SELECT is(part, NULL, 'the span is no part of anything') FROM result;
 SET otel.span_link_count_limit = 5;
 CALL record(12);
@@ -58,7 +58,7 @@ CALL record(12);
 DROP TABLE result;
 CREATE TEMP TABLE result AS SELECT * FROM recorded();
 SELECT is(items, NULL, 'a limit of 0 keeps no link') FROM result;
-SELECT is(dropped, 12, 'and counts them all') FROM result;
+SELECT is(dropped, 12, 'with a limit of 0 all links are counted as dropped') FROM result;
 
 -- split
 RESET otel.link_overflow;
@@ -78,12 +78,13 @@ SELECT is(max(cardinality(items)), 128, 'no part has more than the limit') FROM 
 SELECT is(sum(dropped), 0::bigint, 'nothing counts as dropped') FROM result;
 SELECT is(count(DISTINCT otel.span_id((span).context)), 8::bigint,
     'each part has a span id of its own') FROM result;
-SELECT is(count(DISTINCT otel.trace_id((span).context)), 1::bigint, 'in one trace') FROM result;
+SELECT is(count(DISTINCT otel.trace_id((span).context)), 1::bigint,
+    'all parts are in one trace') FROM result;
 SELECT is(array_agg(DISTINCT (span).parent_span_id),
     (SELECT array_agg(otel.span_id((span).context)) FROM result WHERE part = 1),
           'the further parts are children of the batch span') FROM result WHERE part > 1;
 SELECT is(count(DISTINCT ((span).kind, (span).start_time, (span).end_time)), 1::bigint,
-          'of the same kind and times') FROM result;
+          'all parts have the same kind and times') FROM result;
 SELECT is((array_agg((span).name ORDER BY part))[:3],
     '{batch,"batch (links, part 2 of 8)","batch (links, part 3 of 8)"}',
           'the names of the further parts say what they are') FROM result;
@@ -114,7 +115,8 @@ CREATE FUNCTION kept() RETURNS jsonb LANGUAGE sql AS $$
 $$;
 SET otel.link_attribute_count_limit = 2;
 CALL record_link('{"b": 1, "c": 2}');
-SELECT is(kept(), '{"b": 1, "c": 2, "dropped": null}', 'as many attributes as the limit');
+SELECT is(kept(), '{"b": 1, "c": 2, "dropped": null}',
+    'a link keeps as many attributes as the limit allows');
 CALL record_link('{"b": 1, "c": 2, "a": 3}');
 SELECT is(kept(), '{"a": 3, "b": 1, "dropped": [0, 1]}',
     'above the count limit, the last keys are dropped and counted');

@@ -79,6 +79,7 @@ SELECT results_eq(
     'each is linked to its own request');
 SELECT is((e).name, 'exception', 'the failed report''s span tells the exception')
   FROM otel.span_queue, unnest(events) AS e;
-SELECT is((e).attributes ->> 'exception.message', 'division by zero', 'with its message')
+SELECT is((e).attributes ->> 'exception.message', 'division by zero',
+    'the exception of the failed report''s span has its message')
   FROM otel.span_queue, unnest(events) AS e;
 SELECT * FROM finish();

@@ -46,7 +46,7 @@ SELECT is((SELECT array_agg(id) FROM payment_job WHERE trace_context IS NULL), '
 INSERT INTO payment_job (amount)
     VALUES (60) /*traceparent='00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'*/;
 SELECT is(trace_context::text, '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
-    'and new rows need no code')
+    'new rows get their context without code')
   FROM payment_job WHERE amount = 60;
 
 -- Or without a second copy: the context is computed where it is read.

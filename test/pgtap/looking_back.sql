@@ -172,11 +172,11 @@ SELECT is(format('%s %s %s %s %s', name, state, status_code, attributes, context
     'batch queued 2 {"size": 3} ' || :'batch', 'linked_from finds the batch of an item')
   FROM otel.linked_from(trace(1));
 SELECT is(links, ARRAY[otel.span_link(context(2), '{"id": 2}')],
-    'with those of its links that lead to the trace') FROM otel.linked_from(trace(2));
-SELECT is(count(*), 3::bigint, 'and the waits that link to a batch')
+    'linked_from shows the links that lead to the trace') FROM otel.linked_from(trace(2));
+SELECT is(count(*), 3::bigint, 'linked_from finds the waits that link to a batch')
     FROM otel.linked_from(otel.trace_id(:'batch'));
 SELECT is(count(*), 0::bigint, 'NULL finds nothing') FROM otel.linked_from(NULL);
-SELECT is(count(*), 0::bigint, 'nor does a trace without links to it')
+SELECT is(count(*), 0::bigint, 'a trace without links to it finds nothing')
     FROM otel.linked_from(trace(50));
 SELECT is(count(*), 1::bigint, 'a span that ends at since is found')
     FROM otel.linked_from(trace(1), (SELECT end_time FROM otel.span_queue WHERE name = 'batch'));
@@ -192,7 +192,8 @@ INSERT INTO otel.failed_spans SELECT q.*, now(),
 TRUNCATE otel.span_queue;
 SELECT is(places(trace(1), '{}'), 'linked from exported, span failed',
     'exported spans that are kept, and failed ones, are found');
-SELECT is(state, 'exported', 'by linked_from too') FROM otel.linked_from(trace(1));
+SELECT is(state, 'exported',
+    'linked_from finds exported and failed spans') FROM otel.linked_from(trace(1));
 
 SELECT is(otel.links_to(ARRAY[otel.span_link(context(1)), otel.span_link(context(2), '{"a": 1}'),
     otel.span_link(context(1), '{"b": 2}')], trace(1)),
@@ -221,12 +222,13 @@ GRANT SELECT ON closed.jobs TO looking_back_test;
 SET ROLE looking_back_test;
 SELECT is(places(trace(1)), 'row public.jobs.trace_context',
     'tables, schemas and spans that one may not read are left out');
-SELECT is(detail - 'trace_context', '{"id": 1}', 'and columns') FROM otel.find_trace(trace(1));
+SELECT is(detail - 'trace_context', '{"id": 1}',
+    'columns that one may not read are left out') FROM otel.find_trace(trace(1));
 SELECT is(places(trace(100)), NULL, 'a column of contexts that one may not read is not searched');
 SELECT is(places(trace(8)), 'row public.measured_1.c',
     'a partition that one may read is, when its table is not');
 SELECT is(places(trace(9), '{child}'), NULL, 'naming a table gives no right to it');
-SELECT is(count(*), 0::bigint, 'nor does linked_from tell of spans that one may not read')
+SELECT is(count(*), 0::bigint, 'linked_from leaves out spans that one may not read')
     FROM otel.linked_from(trace(1));
 SELECT unalike(otel.mermaid(context(1)), '%batch%',
     'mermaid does not show spans that the caller may not read');
@@ -292,14 +294,14 @@ SELECT matches(string_agg(p, E'\n'), 'Index.* many_trace_id_idx', 'the documente
 BEGIN;
 SELECT is(places(trace(2000), '{many}'), 'row public.many.trace_context',
     'a row among many is found');
-SELECT is(format('%s %s', seq_scan, idx_scan), '0 1', 'by find_trace too')
+SELECT is(format('%s %s', seq_scan, idx_scan), '0 1', 'find_trace uses the index')
     FROM pg_stat_xact_user_tables WHERE relname = 'many';
 COMMIT;
 BEGIN;
 SET LOCAL enable_seqscan = off;
 SELECT is(places(trace(10), '{carriers}') LIKE '%carriers.b,%', true,
     'a context in a jsonb column is found by its index');
-SELECT is(idx_scan > 0, true, 'by an index on what otel.extract() reads')
+SELECT is(idx_scan > 0, true, 'the index on what otel.extract() reads is used')
     FROM pg_stat_xact_user_tables WHERE relname = 'carriers';
 COMMIT;
 

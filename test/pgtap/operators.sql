@@ -134,8 +134,9 @@ CREATE SCHEMA first;
 SELECT is(result_under('first, pg_catalog', query), expected, 'pg_catalog last: ' || name)
   FROM cases ORDER BY n;
 
-SELECT ok(pinned_equal(:'c1', :'c1'), 'in a function with search_path = pg_catalog, pg_temp');
-SELECT ok(empty_equal(:'c1', :'c1'), 'in a function with an empty search_path');
+SELECT ok(pinned_equal(:'c1', :'c1'),
+    '= works in a function with search_path = pg_catalog, pg_temp');
+SELECT ok(empty_equal(:'c1', :'c1'), '= works in a function with an empty search_path');
 
 -- ---- what checks or uses equality in the background, with an empty search_path ----
 CREATE FUNCTION public.run(statement text) RETURNS text LANGUAGE sql
@@ -166,13 +167,13 @@ INSERT INTO exclusive VALUES (:'c1');
 SELECT is(run('ALTER TABLE public.exclusive ADD EXCLUDE USING btree (context WITH =)'), NULL,
     'EXCLUDE');
 SELECT is(run(format('INSERT INTO public.exclusive VALUES (%L)', :'c1')), '23P01',
-    'by a btree index');
+    'a btree exclusion constraint refuses an equal context');
 CREATE TABLE exclusive_hash (context otel.trace_context);
 INSERT INTO exclusive_hash VALUES (:'c1');
 SELECT is(run('ALTER TABLE public.exclusive_hash ADD EXCLUDE USING hash (context WITH =)'), NULL,
     'EXCLUDE');
 SELECT is(run(format('INSERT INTO public.exclusive_hash VALUES (%L)', :'c1')), '23P01',
-    'by a hash index');
+    'a hash exclusion constraint refuses an equal context');
 
 CREATE MATERIALIZED VIEW pending AS SELECT id, context FROM jobs;
 CREATE UNIQUE INDEX pending_id ON pending (id);
@@ -211,7 +212,7 @@ SELECT lives_ok('DROP EXTENSION otel_links', 'DROP EXTENSION');
 SELECT is((SELECT count(*)::int FROM pg_operator WHERE oid >= 16384
     AND oprnamespace = 'pg_catalog'::regnamespace)
           + (SELECT count(*)::int FROM pg_namespace WHERE nspname = 'otel'), 0,
-              'leaves nothing of them');
+              'DROP EXTENSION leaves no operator and no schema');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -70,7 +70,8 @@ SELECT is(dropped_attributes_count, 1, 'the general limit counts') FROM otel.spa
 SELECT is(attributes, '{"a": ""}', 'the span''s own limits come before the general ones')
   FROM otel.span_queue WHERE name = 'own limits';
 SELECT is(attributes, '{}', 'a limit of 0 leaves none') FROM otel.span_queue WHERE name = 'nothing';
-SELECT is(dropped_attributes_count, 2, 'and counts them all') FROM otel.span_queue
+SELECT is(dropped_attributes_count, 2,
+    'with a limit of 0 all attributes are counted as dropped') FROM otel.span_queue
  WHERE name = 'nothing';
 TRUNCATE otel.span_queue;
 
@@ -118,7 +119,8 @@ SELECT is(pg_temp.kept(links), '{1,2,5}', 'links to sampled traces are kept firs
 SELECT is(dropped_links_count, 3, 'the others are counted') FROM otel.span_queue;
 TRUNCATE otel.span_queue;
 SELECT otel.record_span('exactly', now(), links => pg_temp.links(3)) IS NOT NULL \g /dev/null
-SELECT is(dropped_links_count, 0, 'as many links as there may be') FROM otel.span_queue;
+SELECT is(dropped_links_count, 0,
+    'a span with as many links as the limit drops none') FROM otel.span_queue;
 SET otel.link_attribute_count_limit = 1;
 SELECT otel.record_span('attributes of links', now(),
     links => pg_temp.links(1, attributes => '{"a": 1, "b": 2}') || pg_temp.links(1))
@@ -146,14 +148,15 @@ SELECT otel.end_span('error', 'failed');
 COMMIT;
 SELECT is(count(*), 3::bigint, 'seven links by three are three spans') FROM otel.span_queue;
 SELECT is(array_agg(pg_temp.kept(links)::text ORDER BY ctid), ARRAY['{1,2,3}', '{4,5,6}', '{7}'],
-    'which have all links in their order') FROM otel.span_queue;
+    'the three parts have all links in their order') FROM otel.span_queue;
 SELECT is(sum(dropped_links_count), 0::bigint, 'none is dropped') FROM otel.span_queue;
 SELECT is(array_agg(name ORDER BY ctid),
     '{split,"split (links, part 2 of 3)","split (links, part 3 of 3)"}',
     'the names of the further parts say what they are') FROM otel.span_queue;
 SELECT is(array_agg(DISTINCT kind), ARRAY[5::int2], 'the parts have the span''s kind')
   FROM otel.span_queue;
-SELECT ok(count(DISTINCT (start_time, end_time)) = 1, 'and its times') FROM otel.span_queue;
+SELECT ok(count(DISTINCT (start_time, end_time)) = 1,
+    'the parts have the span''s times') FROM otel.span_queue;
 SELECT is(array_agg(attributes ORDER BY ctid),
     ARRAY['{"a": 1, "otel_links.part.index": 1, "otel_links.part.count": 3}',
           '{"otel_links.part.index": 2, "otel_links.part.count": 3}',
@@ -163,7 +166,8 @@ SELECT is(array_agg(coalesce(parent_span_id, 'none') ORDER BY ctid),
     ARRAY['none', otel.span_id(:'split'), otel.span_id(:'split')],
           'the further parts are children of the span') FROM otel.span_queue;
 SELECT ok(count(DISTINCT otel.span_id(context)) = 3 AND count(DISTINCT otel.trace_id(context)) = 1
-    AND NOT bool_or(parent_is_remote), 'with ids of their own, in its trace') FROM otel.span_queue;
+    AND NOT bool_or(parent_is_remote),
+    'the parts have ids of their own in the trace of the span') FROM otel.span_queue;
 SELECT is(array_agg(format('%s %s %s', status_code, status_message, cardinality(events))
     ORDER BY ctid), ARRAY['2 failed 1', '0  ', '0  '],
           'status and events are told once') FROM otel.span_queue;

@@ -26,15 +26,18 @@ SELECT is(status, '2 transaction rolled back',
     WHERE name = 'ended ok';
 SELECT is(status, '2 its own message', 'a span with status Error keeps its message') FROM spans
     WHERE name = 'ended error';
-SELECT is(status, '2 transaction rolled back', 'so has a span that it leaves open') FROM spans
+SELECT is(status, '2 transaction rolled back',
+    'a span that the transaction leaves open has its status, too') FROM spans
     WHERE name = 'open';
 SELECT is(count(*), 3::bigint, 'the next transaction queues them') FROM spans;
-SELECT is(attributes, '{"rows": 1}', 'with what they told') FROM otel.span_queue
+SELECT is(attributes, '{"rows": 1}',
+    'spans of a rolled back transaction keep their attributes') FROM otel.span_queue
     WHERE name = 'ended ok';
 SELECT is(current_trace_context(), :'session'::otel.trace_context,
     'a session''s span that merely began there stays open');
 SELECT otel.end_span();
-SELECT is(status, '0 ', 'and has its own status') FROM spans WHERE name = 'of the session';
+SELECT is(status, '0 ',
+    'a session''s span has its own status') FROM spans WHERE name = 'of the session';
 TRUNCATE otel.span_queue;
 
 -- a late end_span
@@ -49,10 +52,12 @@ COMMIT;
 SELECT is(count(*), 0::bigint, 'a read-only transaction queues nothing') FROM spans;
 SELECT is(status, '2 division by zero',
     'a span whose transaction failed can still be ended, by its context') FROM spans;
-SELECT is(attributes, '{"late": true}', 'with attributes') FROM otel.span_queue;
-SELECT is(cardinality(events), 1, 'and events') FROM otel.span_queue;
+SELECT is(attributes, '{"late": true}',
+    'a span that ends after its transaction failed keeps its attributes') FROM otel.span_queue;
+SELECT is(cardinality(events), 1,
+    'a span that ends after its transaction failed keeps its events') FROM otel.span_queue;
 SELECT otel.end_span('ok', span => :'late');
-SELECT is(status, '2 division by zero', 'but only once') FROM spans;
+SELECT is(status, '2 division by zero', 'a span that ends late is queued once') FROM spans;
 TRUNCATE otel.span_queue;
 
 -- discarded after the failure
@@ -70,7 +75,7 @@ BEGIN READ ONLY;
 SELECT otel.record_span('read-only', now()) IS NOT NULL \g /dev/null
 COMMIT;
 SELECT is(count(*), 0::bigint, 'a span that ends in a read-only transaction waits') FROM spans;
-SELECT is(status, '0 ', 'with its own status') FROM spans;
+SELECT is(status, '0 ', 'a span of a read-only transaction has its own status') FROM spans;
 TRUNCATE otel.span_queue;
 
 -- subtransactions
@@ -97,7 +102,8 @@ SELECT is(status, '1 ', 'a span around it has its own status') FROM spans WHERE 
 TRUNCATE otel.span_queue;
 SELECT pg_temp.handled(false);
 SELECT is(count(*), 3::bigint, 'a subtransaction that commits leaves all spans') FROM spans;
-SELECT is(array_agg(DISTINCT status), ARRAY['1 '], 'as they told it') FROM spans;
+SELECT is(array_agg(DISTINCT status), ARRAY['1 '],
+    'spans of a subtransaction that commits have their own status') FROM spans;
 TRUNCATE otel.span_queue;
 
 -- a subtransaction that commits within one that rolls back
@@ -137,7 +143,8 @@ SELECT otel.end_span('error', 'failed');
 SELECT otel.end_span();
 COMMIT;
 SELECT ok(:'still_current', 'a span of a savepoint that rolled back is still on the stack');
-SELECT is(status, '2 failed', 'and tells its own error') FROM spans WHERE name = 'item';
+SELECT is(status, '2 failed',
+    'a span of a savepoint that rolled back has its own error') FROM spans WHERE name = 'item';
 SELECT is(status, '0 ', 'the span around it is as it was') FROM spans WHERE name = 'batch';
 TRUNCATE otel.span_queue;
 
@@ -167,14 +174,14 @@ SELECT is(array_agg(format('%s: %s', name, status) ORDER BY name),
           ARRAY['begun after it: 2 transaction rolled back',
               'ended before it: 2 transaction rolled back',
               'open over a rollback: 2 transaction rolled back'],
-          'by those that are open too when the statement then fails') FROM spans;
+          'spans that are open when the statement fails tell the rollback, too') FROM spans;
 TRUNCATE otel.span_queue;
 CALL goes_on(2);
 BEGIN; COMMIT;
 SELECT is(array_agg(format('%s: %s', name, status) ORDER BY name),
           ARRAY['begun after it: 0 ', 'ended before it: 2 transaction rolled back',
               'open over a rollback: 2 transaction rolled back'],
-          'also after a commit') FROM spans;
+          'a span that begins after the rollback has its own status') FROM spans;
 TRUNCATE otel.span_queue;
 CREATE PROCEDURE leaves_open(fail bool) LANGUAGE plpgsql AS $$
 BEGIN
@@ -189,7 +196,7 @@ TRUNCATE otel.span_queue;
 CALL leaves_open(true);
 BEGIN; COMMIT;
 SELECT is(array_agg(status), ARRAY['2 transaction rolled back'],
-    'with status Error when that fails') FROM spans;
+    'a span that a failing statement leaves open ends with status Error') FROM spans;
 TRUNCATE otel.span_queue;
 
 -- the scope's end

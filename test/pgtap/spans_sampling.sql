@@ -98,7 +98,7 @@ SELECT is(otel.traceparent(otel.current_trace_context()), otel.traceparent(:'uns
 SELECT is(otel.trace_flags(:'unsampled'), 0,
     'the context of a span that is not sampled has the flag unset');
 SELECT is(otel.trace_id(:'unsampled'), '4bf92f3577b34da6a3ce929d0e0e4736',
-    'in its parent''s trace');
+    'a span that is not sampled is in its parent''s trace');
 SELECT otel.set_attributes('{"b": 1}'), otel.add_event('e'),
     otel.add_links(ARRAY[otel.span_link(:sampled)]), otel.set_status('error', 'x'),
        otel.update_name('y'), otel.record_exception('22012', 'z') \g /dev/null

@@ -15,7 +15,8 @@ CALL otel.trace_job('insert', 'INSERT INTO t VALUES (1)',
                     '{"cron.job": 7}', 'consumer');
 SELECT is(format('%s %s %s %s %s', name, kind, status_code, attributes, cardinality(links)),
     'insert 5 0 {"cron.job": 7} 1', 'a job''s span, as it was told') FROM otel.span_queue;
-SELECT is(otel.span_id(t.trace_context), otel.span_id(q.context), 'is current while the job runs')
+SELECT is(otel.span_id(t.trace_context), otel.span_id(q.context),
+    'the job''s span is current while the job runs')
   FROM t, otel.span_queue q;
 SELECT is(current_trace_context(), NULL, 'a job''s span is not current after the job');
 TRUNCATE otel.span_queue, t;
@@ -25,7 +26,7 @@ CALL otel.trace_job('several',
     'INSERT INTO t VALUES (1); UPDATE t SET id = id + 1; CREATE TABLE u AS SELECT * FROM t; UPDATE '
     'u SET id = id + 1;');
 SELECT is(id, 2, 'a statement sees the rows of the one before it') FROM t;
-SELECT is(id, 3, 'and its tables') FROM u;
+SELECT is(id, 3, 'a statement sees the tables of the one before it') FROM u;
 CALL otel.trace_job('empty', ' ; -- nothing');
 SELECT is(array_agg(name ORDER BY ctid), ARRAY['several', 'empty'],
     'a job without a statement is a job') FROM otel.span_queue;
@@ -46,7 +47,7 @@ SELECT is(array_agg(id ORDER BY ctid), ARRAY[1, 3, 1, 3],
 SELECT is(count(DISTINCT trace_context), 1::bigint,
     'the span stays current over their transactions') FROM t;
 SELECT is(array_agg(format('%s %s', name, status_code)), ARRAY['commits 0'],
-    'and is one span, status Unset') FROM otel.span_queue;
+    'a job of several transactions is one span, with status Unset') FROM otel.span_queue;
 TRUNCATE otel.span_queue, t;
 DO $$ BEGIN CALL otel.trace_job('inside', 'CALL commits()'); END $$;
 SELECT is(array_agg(id ORDER BY ctid), ARRAY[1, 3], 'a job may commit inside a DO block') FROM t;
@@ -79,7 +80,7 @@ COMMIT;
 SELECT is(count(*), 0::bigint, 'in a transaction block a procedure cannot commit') FROM t;
 SELECT is(array_agg(format('%s: %s', status_code, coalesce(status_message, '')) ORDER BY ctid),
           ARRAY['2: transaction rolled back', '2: invalid transaction termination'],
-              'which the spans say') FROM otel.span_queue;
+              'the spans of the failing job tell its error') FROM otel.span_queue;
 TRUNCATE otel.span_queue, t;
 
 -- a job that fails
@@ -102,9 +103,10 @@ SELECT is(events[1].name || cardinality(events), 'exception1', 'the exception is
   FROM otel.span_queue;
 SELECT is(events[1].attributes - 'exception.stacktrace',
     '{"exception.type": "unique_violation", "exception.message": "no paper"}',
-    'with its type and message') FROM otel.span_queue;
+    'the exception has its type and message') FROM otel.span_queue;
 SELECT matches(events[1].attributes ->> 'exception.stacktrace',
-    'PL/pgSQL function fails\(\) line 4 at RAISE', 'and its stack trace') FROM otel.span_queue;
+    'PL/pgSQL function fails\(\) line 4 at RAISE',
+    'the exception has its stack trace') FROM otel.span_queue;
 SELECT is(count(*), 0::bigint, 'its work is rolled back') FROM t;
 TRUNCATE otel.span_queue;
 DO $$
@@ -153,10 +155,11 @@ SELECT is(length(:'LAST_ERROR_MESSAGE'), 500001, 'an error of 1 MB goes on as it
 SELECT is(:'sqlstate'::text, 'P0042', 'an error of 1 MB keeps its SQLSTATE');
 SELECT is(status_message, 'x' || repeat('ä', 32767),
     'its span has 64 kB of it, in whole characters') FROM otel.span_queue;
-SELECT is(events[1].attributes ->> 'exception.message', status_message, 'so has the exception')
+SELECT is(events[1].attributes ->> 'exception.message', status_message,
+    'the exception has 64 kB of the message')
   FROM otel.span_queue;
 SELECT ok(octet_length(events[1].attributes ->> 'exception.stacktrace') BETWEEN 65535 AND 65536,
-    'and of the stack trace') FROM otel.span_queue;
+    'the exception has 64 kB of the stack trace') FROM otel.span_queue;
 TRUNCATE otel.span_queue;
 SELECT repeat('{"a":', 2000) || '1' || repeat('}', 2000) AS deep \gset
 CALL otel.trace_job('fails deep', 'SET max_stack_depth = 200; SELECT fails()',
@@ -165,7 +168,8 @@ CALL otel.trace_job('fails deep', 'SET max_stack_depth = 200; SELECT fails()',
 \set message :LAST_ERROR_MESSAGE
 SELECT is(:'sqlstate' || :'message', '23505no paper',
     'an error goes on when the span cannot take it');
-SELECT is(format('%s: %s', status_code, status_message), '2: no paper', 'and is its status')
+SELECT is(format('%s: %s', status_code, status_message), '2: no paper',
+    'an error is the span''s status although it cannot take the exception')
   FROM otel.span_queue;
 TRUNCATE otel.span_queue;
 
@@ -186,7 +190,8 @@ SELECT is(array_agg(format('%s %s', name, status_code)), ARRAY['ends itself 1'],
 TRUNCATE otel.span_queue;
 CALL otel.trace_job('leaves one open', $$ SELECT otel.start_span('left open') $$);
 SELECT is(array_agg(format('%s %s', name, status_code) ORDER BY name),
-    ARRAY['leaves one open 0', 'left open 0'], 'or leave others open') FROM otel.span_queue;
+    ARRAY['leaves one open 0', 'left open 0'],
+    'a job may leave other spans open') FROM otel.span_queue;
 TRUNCATE otel.span_queue;
 
 -- a job whose span its scope ends
@@ -195,8 +200,9 @@ BEGIN; COMMIT;
 SELECT is(format('%s: %s', status_code, status_message), '2: division by zero',
     'a job that resets its session and fails tells its error') FROM otel.span_queue;
 SELECT is(attributes, '{"error.type": "division_by_zero", "db.response.status_code": "22012"}',
-    'with error.type') FROM otel.span_queue;
-SELECT is(events[1].name || cardinality(events), 'exception1', 'and the exception')
+    'a job that resets its session and fails has error.type') FROM otel.span_queue;
+SELECT is(events[1].name || cardinality(events), 'exception1',
+    'a job that resets its session and fails has the exception')
   FROM otel.span_queue;
 TRUNCATE otel.span_queue;
 CALL otel.trace_job('resets', 'RESET ALL; CREATE TABLE reset_at AS SELECT clock_timestamp() AS at');
@@ -204,13 +210,15 @@ SET client_min_messages = error;
 SET search_path = public, otel;
 SELECT is(status_code::int, 0, 'one that resets its session and succeeds has succeeded')
   FROM otel.span_queue;
-SELECT cmp_ok(end_time, '>=', at, 'and ends when it is over') FROM otel.span_queue, reset_at;
+SELECT cmp_ok(end_time, '>=', at,
+    'the span of a job that resets its session ends when the job is over')
+  FROM otel.span_queue, reset_at;
 TRUNCATE otel.span_queue;
 CALL otel.trace_job('crowded',
     'SELECT otel.start_span($$open$$) FROM generate_series(1, 1000); SELECT 1/0');
 BEGIN; COMMIT;
 SELECT is(format('%s: %s %s', status_code, status_message, events[1].name),
-    '2: division by zero exception', 'so does a job that leaves 1,000 spans open and fails')
+    '2: division by zero exception', 'a job that leaves 1,000 spans open and fails tells its error')
   FROM otel.span_queue WHERE name = 'crowded';
 TRUNCATE otel.span_queue;
 BEGIN;

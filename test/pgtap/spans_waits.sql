@@ -83,7 +83,7 @@ SELECT otel.start_span('disabled', root => true), otel.record_wait(:item, now())
     otel.end_span() \g /dev/null
 COMMIT;
 RESET otel.sdk_disabled;
-SELECT is(count(*), 0::bigint, 'nor while the SDK is disabled') FROM spans;
+SELECT is(count(*), 0::bigint, 'nothing is recorded while the SDK is disabled') FROM spans;
 SET otel.strict = on;
 SELECT throws_ok(
     $$SELECT otel.record_wait('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', now())$$,
@@ -135,7 +135,7 @@ SELECT results_eq($$SELECT parent::text FROM spans WHERE name = 'wait batch' ORD
 SELECT is(count(DISTINCT w.linked)::text || ' ' || bool_and(w.linked[1]::text = b.span::text),
     '1 true', 'all linked to the batch span')
   FROM spans w, spans b WHERE w.name = 'wait batch' AND b.name = 'batch';
-SELECT is(count(*), 0::bigint, 'which is the session''s own span for each of them') FROM spans
+SELECT is(count(*), 0::bigint, 'the link of each wait is kept as one to an own span') FROM spans
  WHERE name = 'wait batch' AND only_link IS NULL;
 TRUNCATE otel.span_queue;
 
@@ -237,7 +237,8 @@ SELECT lives_ok($$SELECT otel.start_span('by anyone'),
     otel.record_wait('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', now()),
                 otel.end_span()$$, 'any role may record a wait');
 RESET ROLE;
-SELECT is(count(*), 1::bigint, 'and it is queued') FROM spans WHERE name = 'wait by anyone';
+SELECT is(count(*), 1::bigint,
+    'a wait that any role records is queued') FROM spans WHERE name = 'wait by anyone';
 DROP ROLE waits_test;
 
 -- one among thousands of bytes of name

@@ -44,7 +44,8 @@ SELECT is(encode(trace_context_send('00-4bf92f3577b34da6a3ce929d0e0e4736-00f067a
           'a5' || '4bf92f3577b34da6a3ce929d0e0e4736' || '00f067aa0ba902b7' || encode('a=1', 'hex'),
           'the binary form: flags, trace id, span id, tracestate');
 SELECT is(pg_column_size(context), 26, '26 bytes in a row') FROM pg_temp.items WHERE i = 1;
-SELECT is(pg_column_size(context), 26 + length('n=3'), 'and those of the tracestate')
+SELECT is(pg_column_size(context), 26 + length('n=3'),
+    'a row holds the bytes of the tracestate besides')
     FROM pg_temp.items WHERE i = 3;
 
 -- the catalogs
@@ -137,7 +138,8 @@ SELECT CASE WHEN getdatabaseencoding() <> 'UTF8' THEN skip('the database is not 
                 26) || '..."',
                     'a value is cut between characters') END
   FROM pg_temp.error_of($$SELECT ('x' || repeat(chr(8364), 1000))::otel.trace_context$$);
-SELECT ok(state = '22P02' AND length(message) < 200, 'nor is one in a carrier')
+SELECT ok(state = '22P02' AND length(message) < 200,
+    'a value in a carrier is cut in the message as well')
   FROM pg_temp.error_of($$SELECT jsonb_build_object('traceparent',
       repeat('x', 1000000))::otel.trace_context$$);
 

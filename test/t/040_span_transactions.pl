@@ -423,7 +423,7 @@ like($crowded->safe_psql('postgres', q{
 	SELECT 'key ' || lastval()}, extra_params => ['-U', 'app']), qr/^key 1$/m,
 	'lastval() is the user\'s where spans are dropped');
 is($crowded->safe_psql('postgres', 'SELECT last_value FROM otel.dropped_spans'), $dropped + 1,
-	'… and those are counted');
+	'spans dropped where the user has a lastval() are counted');
 my $locker = Session->new($crowded, 'postgres');
 $locker->ask('BEGIN; ALTER SEQUENCE otel.exporter_start_failures CACHE 2');
 is($crowded->safe_psql('postgres', q{SELECT otel.record_span('uncounted', now()) IS NOT NULL}), 't',

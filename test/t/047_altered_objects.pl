@@ -109,10 +109,11 @@ foreach my $case (@refused)
 		qr/^WARNING:  spans are dropped: table "otel.span_queue" was altered\nDETAIL:  .*$says/m,
 		"$name: COMMIT says so");
 	$session->ask($work);
-	is($session->told, '', '… once');
-	is($node->safe_psql($database, 'SELECT count(*) FROM work'), 3, '… and commits the work');
+	is($session->told, '', "$name: the second COMMIT does not say it again");
+	is($node->safe_psql($database, 'SELECT count(*) FROM work'), 3,
+		"$name: the work is committed");
 	is($node->safe_psql($database, 'SELECT last_value FROM otel.dropped_spans') - $dropped, 2,
-		'… and the spans count as dropped');
+		"$name: the spans count as dropped");
 	$session->quit;
 }
 
@@ -132,7 +133,8 @@ foreach my $alter ('ALTER TABLE otel.span_queue RENAME kind TO sort',
 	my ($database, $session) = altered($alter);
 	$session->ask($work);
 	is($session->told, '', "$alter: spans are queued as before");
-	is($node->safe_psql($database, 'SELECT count(*) FROM otel.span_queue'), 2, '… all of them');
+	is($node->safe_psql($database, 'SELECT count(*) FROM otel.span_queue'), 2,
+		"$alter: all spans are queued");
 	$session->quit;
 }
 
@@ -142,7 +144,8 @@ foreach my $alter ('ALTER TABLE otel.span_queue RENAME kind TO sort',
 	$session->ask($work);
 	like($session->told, qr/spans could not be queued: type "otel.span_event" was altered/,
 		'an attribute of span_event dropped: COMMIT says so');
-	is($node->safe_psql($database, 'SELECT count(*) FROM work'), 2, '… and commits the work');
+	is($node->safe_psql($database, 'SELECT count(*) FROM work'), 2,
+		'an attribute of span_event dropped: the work is committed');
 	$session->quit;
 
 	($database, $session) = altered('ALTER TYPE otel.span_link DROP ATTRIBUTE attributes');
@@ -181,7 +184,8 @@ foreach my $alter ('ALTER SEQUENCE otel.dropped_spans RENAME TO moved;
 	my ($database, $session) = altered("$alter; ALTER TABLE otel.span_queue ALTER kind TYPE text");
 	$session->ask($work);
 	like($session->told, qr/spans are dropped/, "$alter: COMMIT warns");
-	is($node->safe_psql($database, 'SELECT count(*) FROM work'), 2, '… and commits the work');
+	is($node->safe_psql($database, 'SELECT count(*) FROM work'), 2,
+		"$alter: the work is committed");
 	$session->quit;
 }
 
@@ -195,12 +199,13 @@ foreach my $alter ('ALTER SEQUENCE otel.dropped_spans RENAME TO moved;
 	$owner->ask('COMMIT');
 	like($owner->told, qr/spans are dropped.*Column "kind" is of type/s,
 		'an owner who is no superuser alters the queue in the recording transaction');
-	is($node->safe_psql($database, 'SELECT count(*) FROM work'), 2, '… which commits');
+	is($node->safe_psql($database, 'SELECT count(*) FROM work'), 2,
+		'a transaction that alters the queue itself commits');
 	$owner->ask(q{ALTER TABLE otel.span_queue ALTER kind TYPE int2 USING kind::int2});
 	$owner->ask("SELECT otel.record_span('after', now())");
 	is($owner->told, '', 'after the change is undone, spans are queued again');
 	is($node->safe_psql($database, q{SELECT string_agg(name, ' ') FROM otel.span_queue}),
-		'altered after', '… those recorded since');
+		'altered after', 'spans are queued that were recorded since the change was undone');
 	$owner->quit;
 	$session->quit;
 }
@@ -251,8 +256,8 @@ foreach my $database (@sent)
 	ok(OtelExport::wait_drained($node, $database),
 		"$database: further columns are in nobody's way");
 	my ($span) = grep { $_->{resource}{attributes}{'db.namespace'} eq $database } $receiver->spans;
-	is(scalar @{ $span->{links} }, 1, '… the link arrives');
-	is(scalar @{ $span->{events} }, 1, '… and the event');
+	is(scalar @{ $span->{links} }, 1, "$database: the link arrives");
+	is(scalar @{ $span->{events} }, 1, "$database: the event arrives");
 }
 ok(OtelExport::wait_until(sub { slurp_file($node->logfile,
 	$offset) =~ /table "otel.exporter_state" was altered/ }),
@@ -260,7 +265,7 @@ ok(OtelExport::wait_until(sub { slurp_file($node->logfile,
 is($node->safe_psql('postgres', qq{
 		SELECT count(*) FROM pg_stat_activity
 		WHERE backend_type = 'otel_links exporter' AND datname IN ('$unnoted', '$unsettled')}),
-	2, '… and ends no exporter');
+	2, 'an altered state of the exporter ends no exporter');
 unlike(slurp_file($node->logfile), qr/terminated by signal|PANIC/, 'the server never crashed');
 $node->stop;
 

@@ -45,7 +45,7 @@ sub right
 		SET enable_seqscan = off; SET enable_material = off;
 		SELECT count(*) FROM (SELECT context AS wanted FROM otel.$table OFFSET 0) s,
 			LATERAL (SELECT 1 FROM otel.$table WHERE context = wanted OFFSET 0) t});
-	is($by_hash, $count, '… by hash as well');
+	is($by_hash, $count, "$table: $test, by a hash index as well");
 	$node->safe_psql('postgres', qq{
 		SELECT bt_index_check(indexrelid, true)
 		FROM pg_index JOIN pg_class c ON c.oid = indexrelid JOIN pg_am a ON a.oid = relam
@@ -83,7 +83,7 @@ $builder->ask('ROLLBACK');
 $session->ask(q{SELECT otel.record_span('after the lock', now())});
 is($node->safe_psql('postgres', q{SELECT string_agg(name,
 	' ' ORDER BY name) FROM otel.span_queue WHERE name ~ 'lock'}), 'after the lock behind a lock',
-	'… and the span comes with the next one');
+	'a span that met a lock is queued with the next one');
 
 # An entry that cannot be made
 $session->ask(q{SELECT otel.record_span(string_agg(md5(i::text),
@@ -95,7 +95,7 @@ $session->ask(q{SELECT otel.record_span('after the long one', now())});
 $session->ask(q{SELECT otel.record_span('after the long one', now())});
 is($node->safe_psql('postgres',
 	q{SELECT count(*) FROM otel.span_queue WHERE name = 'after the long one'}), '2',
-	'… and others are queued');
+	'a name too long for an index keeps no other span from the queue');
 right('span_queue', 1105, 'the indexes are whole');
 
 # What an index runs, it runs as the table's owner, and by no search_path of others
@@ -114,9 +114,11 @@ my $recorder = Session->new($node, 'postgres', '-U', 'recorder');
 $recorder->ask(q{SET search_path = 'recorder'; SELECT otel.record_span('as owner', now())});
 is($recorder->told, '', 'a span is queued where an index has a function');
 like(slurp_file($node->logfile, $offset), qr/index of as owner: table_owner pg_catalog, pg_temp$/m,
-	'… which runs as the table\'s owner, with a safe search_path');
-is($recorder->ask('SHOW search_path'), 'recorder', '… and the session keeps its own');
-is($recorder->ask('SELECT current_user'), 'recorder', '… and its role');
+	'the function of an index runs as the table\'s owner, with a safe search_path');
+is($recorder->ask('SHOW search_path'), 'recorder',
+	'a session keeps its search_path where an index has a function');
+is($recorder->ask('SELECT current_user'), 'recorder',
+	'a session keeps its role where an index has a function');
 $recorder->quit;
 $node->safe_psql('postgres', 'DROP INDEX otel.says');
 
@@ -165,10 +167,10 @@ is($node->safe_psql('postgres', q{SELECT string_agg(name, ', ' ORDER BY name) FR
 		WHERE attributes IS NULL AND events IS NULL AND status_code = 0 AND start_time
 			> (SELECT max(start_time) FROM otel.span_queue WHERE name = 'as owner')}),
 	'ended, of the transaction',
-	'… which neither changes those that are written nor adds any');
+	'span functions in an index change no span that is written, and add none');
 $session->ask('SELECT otel.end_span()');
 is($session->ask('SELECT otel.current_trace_context() IS NULL'), 't',
-	'… nor ends any, nor leaves any open');
+	'span functions in an index end no span, and leave none open');
 $node->safe_psql('postgres', q{DROP INDEX otel.uses_spans;
 	DELETE FROM otel.span_queue WHERE name IN ('ended', 'of the transaction', 'of the session')});
 
@@ -192,7 +194,7 @@ $node->safe_psql('postgres', 'SELECT otel.retry_failed()');
 OtelExport::wait_drained($node);
 $node->safe_psql('postgres', 'VACUUM otel.failed_spans; VACUUM otel.span_queue');
 right('failed_spans', 0, 'empty after otel.retry_failed() and a vacuum');
-right('exported_spans', 1107, 'and all is kept');
+right('exported_spans', 1107, 'the kept spans are in the indexes');
 OtelExport::record_batch($node, 'second', 500);
 OtelExport::wait_drained($node);
 right('exported_spans', 1607, 'rows that took the place of vacuumed ones are found, too');

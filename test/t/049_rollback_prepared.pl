@@ -53,13 +53,13 @@ sub roll_back
 # ---- what counts ----
 prepare('one', 3);
 is(roll_back('one'), 'rolled back', 'another session rolls a prepared transaction back');
-is(newly_dropped(), 3, '… and its spans count as dropped');
+is(newly_dropped(), 3, 'spans that another session rolls back count as dropped');
 
 my $session = Session->new($node, 'postgres');
 $session->ask(q{BEGIN; SELECT otel.record_span('own', now()); PREPARE TRANSACTION 'own'});
 $session->ask(q{ROLLBACK PREPARED 'own'});
 is($session->told, '', 'a session rolls back what it prepared');
-is(newly_dropped(), 1, '… and its span counts as dropped');
+is(newly_dropped(), 1, 'a span that its own session rolls back counts as dropped');
 
 $session->ask(q{
 	BEGIN;
@@ -75,7 +75,7 @@ is(newly_dropped(), 10052, 'spans that were appended before the transaction\'s e
 prepare('committed', 7);
 is($node->safe_psql('postgres', q{COMMIT PREPARED 'committed'; SELECT 1}), '1',
 	'a prepared transaction is committed');
-is(newly_dropped(), 0, '… and drops nothing');
+is(newly_dropped(), 0, 'COMMIT PREPARED drops nothing');
 
 # ---- what does not count: rows of others, and what fails ----
 prepare('neighbour', 20);
@@ -108,9 +108,9 @@ prepare('one', 5);
 $session->ask(q{SET default_transaction_read_only = on});
 $session->ask(q{ROLLBACK PREPARED 'one'});
 is($session->told, '', 'a read-only session rolls a prepared transaction back');
-is(newly_dropped(), 0, '… which it cannot count at once');
+is(newly_dropped(), 0, 'a read-only session cannot count at once');
 $session->ask(q{BEGIN READ WRITE; COMMIT});
-is(newly_dropped(), 5, '… so its next transaction that may write does');
+is(newly_dropped(), 5, 'its next transaction that may write counts');
 $session->ask(q{RESET default_transaction_read_only});
 
 prepare('one', 4);
@@ -147,9 +147,9 @@ is(roll_back('damaged'), 'rolled back',
 	'ROLLBACK PREPARED succeeds where a page of the queue is damaged');
 like(slurp_file($node->logfile, $offset),
 	qr/LOG:  spans of the prepared transaction "damaged" could not be counted: invalid page/,
-	'… and the log says that its spans are not counted');
+	'the log says that spans on a damaged page are not counted');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM pg_prepared_xacts'), 0,
-	'… and nothing is left of it');
+	'nothing is left of the transaction with a damaged page');
 $node->stop;
 
 done_testing();

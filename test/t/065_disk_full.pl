@@ -75,7 +75,8 @@ for my $room (100, 0)
 		like($session->told,
 			qr/\AWARNING:  spans could not be queued: could not extend file [^\n]*\n/,
 			"a COMMIT warns $full, time $time");
-		unlike($session->told, qr/ERROR|FATAL|is dropped/, '… of nothing else');
+		unlike($session->told, qr/ERROR|FATAL|is dropped/,
+			"a COMMIT warns of nothing else $full, time $time");
 	}
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM work'), 5, "all work is committed $full");
 	is(count_of("kept $room"), 0, 'the spans wait');
@@ -102,14 +103,14 @@ for my $room (100, 0)
 			"SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = ${\$session->pid})"),
 			"a session that $how ends $full");
 		$dropped += 100;
-		is(count_of($name), 0, '… its spans are not in the queue');
-		is(dropped(), $dropped, '… and count as dropped');
+		is(count_of($name), 0, "the spans of a session that $how are not in the queue $full");
+		is(dropped(), $dropped, "the spans of a session that $how count as dropped $full");
 		my $logged = slurp_file($node->logfile, $log);
 		like($logged,
 			qr/LOG:  100 spans are lost: they could not be queued when their session ended/,
-			'… as the log says, too');
+			"the log has the lost spans of a session that $how $full");
 		unlike($logged, qr/PANIC|terminated by signal|terminating any other/,
-			'… and the server lives');
+			"the server lives when a session $how $full");
 		$session = Session->new($node, 'postgres');
 	}
 	$session->quit;

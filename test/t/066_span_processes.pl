@@ -41,7 +41,7 @@ $node->safe_psql('postgres', q{
 ok($node->poll_query_until('postgres',
 	q{SELECT count(*) > 0 FROM pg_stat_user_tables WHERE relname = 'analyzed'
 		AND last_autoanalyze IS NOT NULL}), 'a table whose index records spans is analyzed');
-is(queued($node), 'row 1 0, row 2 0', '… and its spans are queued');
+is(queued($node), 'row 1 0, row 2 0', 'spans that an autovacuum records are queued');
 $node->safe_psql('postgres', 'DROP TABLE analyzed; DELETE FROM otel.span_queue');
 
 # ---- a walsender that runs SQL ----

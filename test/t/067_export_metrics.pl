@@ -66,9 +66,9 @@ cmp_ok(sql(q{SELECT abs(extract(epoch FROM m.oldest_age - s.oldest_age))
 	'the age of the oldest span of a long queue is right within a second');
 cmp_ok(abs(1 - sql(q{SELECT m.pending_bytes::float8 / sum(pg_column_size(q.*))
 	FROM otel.export_metrics m, otel.span_queue q GROUP BY m.pending_bytes})), '<', 0.05,
-	'so are the bytes that otel.queue_max_size bounds, within five per cent');
+	'the bytes of a long queue are estimated within five per cent');
 is(sql('SELECT max_bytes FROM otel.export_metrics'), 1024 * 1024 * 1024,
-	'and the bound stands beside them');
+	'export_metrics has the bound of these bytes');
 cmp_ok(pages(), '>', 4000, 'the queue has several thousand pages');
 cmp_ok(pages_read('SELECT * FROM otel.export_metrics'), '<', 1500,
 	'of which a scrape reads a thousand at most');
@@ -109,10 +109,12 @@ sql('CREATE ROLE watcher LOGIN; GRANT pg_monitor TO watcher; CREATE ROLE app LOG
 my @as_watcher = (extra_params => [ '-U', 'watcher' ]);
 is(sql('SELECT count(*) FROM otel.export_metrics', @as_watcher), 1,
 	'a member of pg_monitor may read export_metrics without another grant');
-is(sql('SELECT count(*) FROM otel.export_status', @as_watcher), 1, 'and export_status');
+is(sql('SELECT count(*) FROM otel.export_status', @as_watcher), 1,
+	'a member of pg_monitor may read export_status');
 ($status, $out, $error) = $node->psql('postgres', 'SELECT count(*) FROM otel.span_queue',
 	@as_watcher);
-like($error, qr/permission denied for table span_queue/, 'but no spans');
+like($error, qr/permission denied for table span_queue/,
+	'a member of pg_monitor may read no spans');
 ($status, $out, $error) = $node->psql('postgres', 'SELECT * FROM otel.export_metrics',
 	extra_params => [ '-U', 'app' ]);
 like($error, qr/permission denied for view export_metrics/, 'other roles may not');

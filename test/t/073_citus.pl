@@ -50,8 +50,8 @@ $session->ask(q{
 $session->ask('COMMIT');
 like($session->told, qr/\AWARNING:  span "lost a worker" was open [^\n]*\nHINT:[^\n]*\n\z/,
 	'a COMMIT with a span raises nothing where a worker is lost');
-is(value('SELECT count(*) FROM work'), 1, '… but commits');
-is(queued(), 'lost a worker 0', '… and queues its span');
+is(value('SELECT count(*) FROM work'), 1, 'a transaction that lost a worker commits');
+is(queued(), 'lost a worker 0', 'a transaction that lost a worker queues its span');
 
 $session->ask(q{
 	BEGIN;
@@ -61,7 +61,7 @@ $session->ask(q{
 $session->ask(q{PREPARE TRANSACTION 'a'});
 $session->ask(q{COMMIT PREPARED 'a'});
 is($session->told, '', 'a transaction with a span is prepared where a worker is lost');
-is(queued(), 'prepared 0', '… with its span');
+is(queued(), 'prepared 0', 'a transaction that is prepared there queues its span');
 
 $session->ask(q{
 	BEGIN;
@@ -108,7 +108,7 @@ like($error, qr/WARNING:  no span is open\n$hint/, 'end_span() without a span ha
 (undef, undef, $error) =
 	$node->psql('postgres', "SELECT otel.set_attributes('{}', span => $elsewhere)");
 like($error, qr/WARNING:  the span is not one of this session, [^\n]*\n$hint/,
-	'… and so has a function for a span of another session');
+	'a function for a span of another session has the hint');
 
 # ---- statements without a location, several in a message ----
 my $wire = Wire->connect($node, 'postgres');

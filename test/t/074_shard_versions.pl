@@ -63,7 +63,7 @@ is($shard->safe_psql('postgres', $rows), '1 4bf9',
 like(run("EXPLAIN (VERBOSE, COSTS OFF) $links"), qr/Remote SQL: SELECT otel\.link_agg\(/,
 	'what its version lacks is shipped to it');
 like(run($job), qr/function otel\.link_agg\(otel\.trace_context\) does not exist/,
-	'… and is an error that names it');
+	'what its version lacks is an error that names it');
 is(run($rows) . run('SELECT count(*) FROM done'), '1 4bf90',
 	'a job that fails by it changes nothing');
 run('ALTER SERVER shard OPTIONS (DROP extensions)');
@@ -80,7 +80,7 @@ $tree->remove_library('otel_links');
 my $missing = qr/could not access file "(\$libdir\/)?otel_links": No such file/;
 like(run("INSERT INTO jobs (id) VALUES (2) $comment"), $missing,
 	'an INSERT into a shard that lost the library is an error that names the library');
-like(run($job), $missing, '… and so is a job that reads its links');
+like(run($job), $missing, 'a job that reads links of a shard without the library is such an error');
 is(run('SELECT string_agg(id::text, $$ $$) FROM jobs') . run('SELECT count(*) FROM done'), '10',
 	'other columns can be read, and nothing was changed');
 $tree->restore_library('otel_links');

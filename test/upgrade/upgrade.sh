@@ -113,7 +113,8 @@ is "$(sql "SELECT count(*) FROM otel.failed_spans WHERE name = 'waits'")" 1 \
 is "$(sql "SELECT otel.retry_failed()")" 8 'otel.retry_failed() queues it again, with its parts'
 sql "SELECT otel.record_span('after', now())" >>"$log"
 sql "SELECT otel.force_flush()" >>"$log"
-is "$(sql "SELECT exported, pending, failed FROM otel.export_status")" '9|0|0' 'and it arrives'
+is "$(sql "SELECT exported, pending, failed FROM otel.export_status")" '9|0|0' \
+	'the span that waited is exported'
 is "$(sed -n 's/.*"name": "\(waits\|after\)".*/\1/p' "$work/spans" | sort | xargs)" 'after waits' \
 	'the collector has it'
 server "$new" new stop
