@@ -128,7 +128,7 @@ find_kind(const TriggerData *trigger, int number)
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("column \"%s\" of relation \"%s\" cannot hold a trace context",
 						NameStr(column->attname), RelationGetRelationName(trigger->tg_relation)),
-				 errdetail("Trigger \"%s\" needs a column of type %s, that is not generated.",
+				 errdetail("Trigger \"%s\" needs a column of type %s that is not generated.",
 						   trigger->tg_trigger->tgname, CAPTURE_COLUMN_TYPES),
 				 errtablecol(trigger->tg_relation, number)));
 	return kind;

@@ -311,7 +311,7 @@ span_end(Span *span, TimestampTz end_time)
 	{
 		ereport(WARNING,
 				(errmsg("span \"%s\" ends before it starts", span->name),
-				 errdetail("The end is put at the start.")));
+				 errdetail("The end is moved to the start.")));
 		end_time = span->start_time;
 	}
 	if (span->ended)
