@@ -12,12 +12,13 @@
 
 #include "common/file_perm.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "storage/fd.h"
 #include "utils/timestamp.h"
 
 #include "queue/run_note.h"
 
-#define FOLDER "pg_stat_tmp"
+#define FOLDER PG_STAT_TMP_DIR
 #define PREFIX "otel_links_"
 
 static void
