@@ -31,7 +31,7 @@ outcome_of_status(long status)
 	}
 }
 
-/* Is the body JSON?  One whose type the server does not say is judged by its first byte. */
+/* Is the body JSON?  Without a Content-Type, its first byte decides. */
 static bool
 body_is_json(const HttpAnswer *raw)
 {
@@ -53,8 +53,8 @@ body_is_page(const HttpAnswer *raw)
 }
 
 /*
- * Does the answer to a bad request say that its body is too large?  The Collector's HTTP receiver
- * does: "http: request body too large" is Go's, and its status is 400 there.
+ * Does a 400 say that the request's body is too large?  The Collector's HTTP receiver answers so:
+ * "http: request body too large" is a message of Go's library.
  */
 static bool
 says_too_large(const HttpAnswer *raw, const char *message)

@@ -13,22 +13,25 @@
 typedef enum Outcome
 {
 	OUTCOME_ACCEPTED,			/* 2xx */
-	OUTCOME_RETRY,				/* 429, 502, 503, 504, and whatever did not get an answer */
+	OUTCOME_RETRY,				/* 429, 502, 503, 504, or no answer at all */
 	OUTCOME_TOO_LARGE,			/* 413, or a 400 that says so */
 	OUTCOME_BAD_REQUEST,		/* 400 */
-	OUTCOME_REFUSED				/* any other answer, and a page in the place of one */
+	OUTCOME_REFUSED				/* any other status, a web page, or a response that is too large */
 } Outcome;
 
 typedef struct Answer
 {
 	Outcome		outcome;
 	long		retry_after_ms; /* -1: the server named no time */
-	bool		cut_short;		/* the body, or some of it, went out and no answer came back */
+	bool		cut_short;		/* some of the body was sent, and no answer came back */
 	int64		rejected;		/* partial success: spans the server says it did not take */
 	char		message[1024];	/* for people; empty when all went well */
 } Answer;
 
-/* Reads what came of a request with these headers, whose values the message does not show. */
+/*
+ * Reads what came of a request.  The message does not show the values of the request's headers.
+ * Scratch memory is in CurrentMemoryContext.
+ */
 extern void answer_read(const HttpAnswer *raw, const RequestHeaders *headers,
 						const ExporterConfig *config, Answer *answer);
 

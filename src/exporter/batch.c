@@ -2,8 +2,7 @@
  * batch.c: reading rows of the queue.
  *
  * The queue has no index.  It is read by TID range from where the last batch ended, so that a
- * backlog is walked once, however many rows that are already deleted an old snapshot keeps in
- * front of it.
+ * backlog is read once, however many deleted rows before it are kept by an old snapshot.
  */
 #include "postgres.h"
 
@@ -25,7 +24,10 @@
 #include "exporter/pacing.h"
 #include "monotonic.h"
 
-/* Rows that can neither be encoded nor moved are passed over; more than these end in a restart. */
+/*
+ * Maximum rows that are passed over because they can neither be encoded nor moved; one more is an
+ * error.
+ */
 #define MAX_SKIPPED 64
 
 /* How many blocks of the queue batch_is_full() always looks at. */
@@ -35,8 +37,8 @@
 typedef struct SkippedRow
 {
 	BatchRow	row;
-	int			times;			/* it was postponed; 0: it is passed over for good */
-	int64		until;			/* monotonic_ms() */
+	int			times;			/* how often it was postponed; 0: it is passed over for good */
+	int64		until;			/* monotonic_ms() when its pause ends */
 } SkippedRow;
 
 static SkippedRow skipped[MAX_SKIPPED];
@@ -55,10 +57,7 @@ find_skipped(const BatchRow *row)
 	return NULL;
 }
 
-/*
- * An entry to be filled in; the place of one that was postponed longest ago when there is no
- * other.
- */
+/* A free entry, or else that of the postponed row whose pause ends first. */
 static SkippedRow *
 new_skipped(const BatchRow *row)
 {
@@ -111,7 +110,7 @@ is_skipped(const BatchRow *row)
 	return entry && monotonic_ms() < entry->until;
 }
 
-/* Rows carry where they were recorded: a copied database has its template's. */
+/* Was the row recorded by another server or database?  A copy of a database has such rows. */
 static bool
 is_stray(TupleTableSlot *slot)
 {
@@ -133,8 +132,8 @@ row_of_slot(TupleTableSlot *slot)
 }
 
 /*
- * Reading relies on NOT NULL.  PostgreSQL 18 lets an owner take it away and add it again without
- * looking at the rows that are there.
+ * Reading relies on NOT NULL.  PostgreSQL 18 lets an owner drop such a constraint and add it again
+ * as NOT VALID, which does not check the rows that are there.
  */
 static void
 check_not_null(TupleTableSlot *slot)
@@ -167,7 +166,7 @@ add_row(Batch *batch, const SpanTypes *types, TupleTableSlot *slot, size_t max_b
 	return true;
 }
 
-/* Reads into the batch.  When it raises because of a row, batch->damaged is that row. */
+/* Reads into the batch.  If it raises because of a row, batch->damaged is that row. */
 static void
 scan_queue(Batch *batch, const ExporterConfig *config, size_t max_bytes)
 {
@@ -244,7 +243,9 @@ batch_read(Batch *batch, const ExporterConfig *config, const ItemPointerData *fr
 	{
 		ErrorData  *error;
 
-		/* Only a row at hand can be to blame; anything else is the worker's to recover from. */
+		/*
+		 * Only the row that is being read can be to blame; the worker recovers from anything else.
+		 */
 		if (!ItemPointerIsValid(&batch->damaged.tid) || geterrcode() == ERRCODE_QUERY_CANCELED)
 			PG_RE_THROW();
 		MemoryContextSwitchTo(context);
@@ -259,7 +260,7 @@ batch_read(Batch *batch, const ExporterConfig *config, const ItemPointerData *fr
 	MemoryContextSwitchTo(context);
 }
 
-/* Counts rows of some blocks, up to a number. */
+/* Counts the rows of some blocks, up to max. */
 static int
 count_rows(Relation queue, BlockNumber first_block, BlockNumber blocks, int max)
 {
@@ -280,8 +281,8 @@ count_rows(Relation queue, BlockNumber first_block, BlockNumber blocks, int max)
 }
 
 /*
- * Rows come near the place where reading ended, or anywhere that vacuum has made room.  So all of
- * the queue is looked at as well, but not for more than a twentieth of the time.
+ * New rows are near the place where reading ended, or wherever vacuum has freed space.  So the
+ * whole queue is looked at as well, but for no more than a twentieth of the time.
  */
 bool
 batch_is_full(const ExporterConfig *config, const ItemPointerData *from)

@@ -10,7 +10,7 @@
 #include "exporter/otlp/writer.h"
 #include "exporter/resource.h"
 
-/* A row that was read.  xmin tells whether another row has taken its place since. */
+/* A row that was read.  A different xmin shows that another row has taken its place since. */
 typedef struct BatchRow
 {
 	ItemPointerData tid;
@@ -38,14 +38,15 @@ typedef struct Batch
 	bool		stale;			/* nothing was read: the database's settings have changed */
 } Batch;
 
-/* The requests of a batch are at most this large, unless a single span is larger. */
+/* The encoded spans of a batch take at most this much, unless a single span is larger. */
 #define BATCH_MAX_BYTES (4 * 1024 * 1024)
 
 /*
- * Reads rows from a TID on, up to the configured number and max_bytes encoded, in one short
- * transaction. Everything is in CurrentMemoryContext.  A row that cannot be encoded ends the
- * batch and is named in it. When the database's settings have changed, does not return where idle
- * says that no request is under way, and else reads nothing.
+ * Reads rows from a TID on, up to the configured number and to max_bytes when encoded, in one short
+ * transaction.  Everything is in CurrentMemoryContext.  If a row cannot be encoded, the batch is
+ * empty but for that row (damaged) and the reason; any other error is raised.  If the database's
+ * settings have changed, the process exits where idle says that no request is under way; otherwise
+ * nothing is read, and the batch is stale.
  */
 extern void batch_read(Batch *batch, const ExporterConfig *config, const ItemPointerData *from,
 					   size_t max_bytes, bool idle);
@@ -54,15 +55,15 @@ extern void batch_read(Batch *batch, const ExporterConfig *config, const ItemPoi
 extern void batch_skip(const BatchRow *row);
 
 /*
- * The same for a while, twice as long each time; returns how often that has been asked for this
- * row.
+ * The same for a while: ms the first time, then twice as long each time.  Returns how often the row
+ * has been postponed.
  */
 extern int	batch_postpone(const BatchRow *row, long ms);
 
 /*
- * Is there a full batch to be read?  Looks at as many blocks around a TID, and at the queue's
- * start, as a few batches have: whoever fills it, a session or many, is seen without anybody
- * counting.
+ * Is there a full batch to be read?  Looks at some blocks around a TID, and now and then at the
+ * whole queue.  So it does not matter whether one session wrote the spans or many, and no session
+ * needs to count.
  */
 extern bool batch_is_full(const ExporterConfig *config, const ItemPointerData *from);
 

@@ -1,9 +1,9 @@
 /*
  * bound.c: keeping the queue below otel.queue_max_size.
  *
- * What counts is the bytes of the spans that wait, not of the files: vacuum frees the room of
- * spans that were exported when it can, and dropping others would not help it.  The files only
- * tell when it is worth counting.
+ * The bytes of the waiting spans count, not those of the files: only vacuum can free the space of
+ * exported spans, and dropping others would not help.  The size of the files only tells when
+ * counting is worth while.
  */
 #include "postgres.h"
 
@@ -27,10 +27,10 @@
 /* Rows dropped in one transaction. */
 #define DROP_BATCH 10000
 
-/* Room is made for a tenth, so that it is not made for every span. */
+/* Drop down to this much of the limit, so that not every new span causes a drop. */
 #define TARGET_PERCENT 90
 
-/* Resolution of span ages in the search for the oldest. */
+/* The search for the oldest spans sorts their end times into this many buckets. */
 #define AGE_BUCKETS 4096
 
 /* What the queue holds. */
@@ -49,8 +49,8 @@ typedef struct Surplus
 } Surplus;
 
 /*
- * When the row's span ended; a value written by hand may be infinite, but its differences may
- * not.
+ * When the row's span ended.  A value written by hand may be infinite; it is bounded, so that the
+ * difference of two values does not overflow.
  */
 static TimestampTz
 end_time(HeapTuple tuple, TupleDesc desc)
@@ -82,9 +82,9 @@ measure(Relation queue)
 }
 
 /*
- * The time by which the oldest spans, up to that many bytes, had ended.  Where a span stands in the
- * table says little of its age, because vacuum makes room anywhere; and there are too many to
- * sort.
+ * The time by which the oldest spans, this many bytes of them, had ended.  A span's place in the
+ * table says little about its age, because vacuum frees space anywhere, and there are too many
+ * spans to sort.
  */
 static TimestampTz
 find_cutoff(Relation queue, const QueueContents *contents, int64 bytes)
@@ -105,7 +105,7 @@ find_cutoff(Relation queue, const QueueContents *contents, int64 bytes)
 	return contents->first + width * (bucket + 1) - 1;
 }
 
-/* What is too much; 0 bytes when nothing is. */
+/* What has to be dropped; 0 bytes when nothing has. */
 static Surplus
 find_surplus(const ExporterConfig *config)
 {
@@ -129,7 +129,7 @@ find_surplus(const ExporterConfig *config)
 	return surplus;
 }
 
-/* Drops some of the surplus; returns the bytes that those had. */
+/* Drops some of the surplus; returns its size in bytes. */
 static int64
 drop_some(const ExporterConfig *config, const Surplus *surplus, BatchRow *rows)
 {

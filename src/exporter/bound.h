@@ -7,8 +7,8 @@
 #include "exporter/config.h"
 
 /*
- * Drops the oldest spans, counting them, while the spans in the queue take more than the setting
- * says.  In no transaction; calls tick() now and then.
+ * When the spans in the queue take more than the setting allows, drops the oldest until they take a
+ * tenth less, and counts them.  Outside transactions; calls tick() now and then.
  */
 extern void bound_enforce(const ExporterConfig *config, void (*tick) (void));
 

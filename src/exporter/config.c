@@ -9,7 +9,7 @@
 #include "exporter/config.h"
 #include "settings.h"
 
-/* A batch's rows are kept in an array; what fits into BATCH_MAX_BYTES is fewer. */
+/* Bounds the array of a batch's rows. */
 #define MAX_BATCH_SIZE 65536
 
 #define TRACES_PATH "v1/traces"

@@ -11,8 +11,8 @@ typedef struct ExporterConfig
 	bool		enabled;		/* otel.traces_exporter is not none */
 	bool		json;			/* http/json */
 	bool		gzip;
-	const char *url;			/* where to POST; NULL when it is not a URL */
-	const char *url_problem;	/* why it is not */
+	const char *url;			/* where to POST; NULL when the setting is not a URL */
+	const char *url_problem;	/* the message for a URL that cannot be used; always set */
 	const char *certificate;	/* file names; empty when not set */
 	const char *client_certificate;
 	const char *client_key;
@@ -30,7 +30,7 @@ typedef struct ExporterConfig
 	int64		queue_max_bytes;
 } ExporterConfig;
 
-/* Reads the settings; strings are in CurrentMemoryContext. */
+/* Reads the settings.  Strings are allocated in CurrentMemoryContext. */
 extern void config_read(ExporterConfig *config);
 
 #endif

@@ -1,23 +1,23 @@
 /*
  * deliver.c: batches on their way, and what each kind of answer leads to.
  *
- * A batch begins as one request.  One that is too large is cut in halves, down to one span, and
- * that span is set aside.  So is one that gets a 400: OpenTelemetry's rules have it not retried,
- * because the same request would fail again, but its halves are other requests, and the only way
- * to find the spans that a collector does not like among hundreds it does.  How many such
- * requests a batch may cost has a limit, and a batch of which nothing at all is taken is given up
- * early: then the fault is not a span's.
+ * A batch begins as one request.  A request that is too large is cut in halves, down to a single
+ * span, which is set aside.  A request that gets a 400 is cut as well.  OpenTelemetry does not let
+ * us send the same request again, because it would fail again; but its halves are other requests,
+ * and cutting is the only way to find the few spans that a collector does not like.  The number of
+ * such requests is limited, and a batch of which nothing at all is accepted is given up early: then
+ * no single span is at fault.
  *
- * What a single span is refused for holds up no other.  Any answer that is not about the spans
- * stops the sending: requests that are under way are still settled, the rest stays in the
- * queue.  After a failure one request at a time is made until one is taken, and one more with
- * each that is: a token that is wrong does not have many batches set aside at once, and a
- * collector that comes back is not run over.
+ * A span that is refused holds up no other.  An answer that is not about the spans stops the
+ * sending: requests under way are still settled, and the rest stays in the queue.  After a failure,
+ * one request is made at a time until one is accepted; each accepted one allows one more at a time.
+ * So a wrong token does not have many batches set aside at once, and a collector that comes back is
+ * not flooded.
  *
- * A request that is cut short after some of its body was sent is retried, as it must be; but what
- * is too large for the link, or for a proxy that resets instead of answering 413, would fail for
- * ever.  So the next one is smaller (worker.c), down to one span, and one large span that failed
- * so is passed over for a while, and set aside when it has failed again and again.
+ * A request that is cut short after some of its body was sent is retried, as it must be.  But one
+ * that is too large for the link, or for a proxy that resets the connection instead of answering
+ * 413, would fail for ever.  So the next request is smaller (worker.c), down to one span.  A large
+ * span that fails this way is passed over for a while, and set aside after some attempts.
  */
 #include "postgres.h"
 
@@ -42,17 +42,19 @@
 /* Maximum bytes of all batches under way; a single batch may exceed it. */
 #define MAX_BYTES_UNDER_WAY (4 * 1024 * 1024)
 
-/* Maximum requests of one batch that get a 400, and while none of it has been accepted. */
+/* Maximum requests of a batch that may get a 400: at all, and while none has been accepted. */
 #define MAX_BAD_REQUESTS 64
 #define HOPELESS_BAD_REQUESTS 15
 
-/* So many batches of one span may get a 400 in a row before the fault is not taken for theirs. */
+/*
+ * After this many batches of one span in a row got a 400, the spans are not taken to be at fault.
+ */
 #define MAX_REFUSED_SINGLES 4
 
 /*
  * A single span of more than LARGE_SPAN bytes is set aside after this many requests that were cut
- * short, with pauses between them, each twice the last, in which others are sent.  A smaller one
- * waits for better days.
+ * short.  Between them are pauses, each twice as long as the last, in which other spans are sent.
+ * A smaller span is retried without an end.
  */
 #define LARGE_SPAN (1024 * 1024)
 #define LARGE_SPAN_ATTEMPTS 5
@@ -61,7 +63,7 @@
 /* Memory that a batch of this size leaves behind is given back to the system at once. */
 #define LARGE_BATCH (8 * 1024 * 1024)
 
-/* Rows of a batch that make one request: from, and up to but without to. */
+/* The rows of a batch that make one request; to is not included. */
 typedef struct Range
 {
 	int			from;
@@ -79,8 +81,8 @@ typedef struct Delivery
 	int64		deadline_ms;	/* monotonic; 0: none */
 	int			bad_requests;
 	bool		accepted;		/* the collector accepted some of it */
-	bool		refused;		/* some of it was set aside, not because of its size */
-	char	   *last_error;		/* with the last request that got a 400 */
+	bool		refused;		/* some of it was set aside after a 400 */
+	char	   *last_error;		/* of the last request that got a 400 */
 } Delivery;
 
 typedef struct Request
@@ -99,19 +101,19 @@ static Outlook outlook;
 
 /* How many requests may be under way: up to the setting, one after a failure. */
 static int	window = 1;
-static bool fresh;				/* until a request is taken, each wants a new connection */
+static bool fresh;				/* until a request is accepted, each gets a new connection */
 static int	refused_singles;	/* in a row */
 
 /* ---- what becomes of rows ---- */
 
-/* Where the encoded spans from a row on begin. */
+/* Where a row's span begins in the encoded spans; for batch->count, where they end. */
 static size_t
 start_of(const Batch *batch, int row)
 {
 	return row > 0 ? batch->rows[row - 1].end : 0;
 }
 
-/* Has rows of the batch read again: they stay in the queue. */
+/* Rows of the batch stay in the queue: has it read again from the batch's first row. */
 static void
 keep_rows(const Delivery *d)
 {
@@ -200,7 +202,7 @@ handle_too_large(Delivery *d, Range range, size_t size, const Answer *answer,
 	export_log_complaint(answer->message);
 }
 
-/* Is it pointless to cut a batch further, of which nothing was taken? */
+/* Is it pointless to cut the batch any further?  So many 400s, and nothing was accepted. */
 static bool
 is_hopeless(const Delivery *d)
 {
@@ -283,7 +285,7 @@ requests_allowed(const ExporterConfig *config)
 	return window;
 }
 
-/* The time a request may take: until the batch's deadline, and not longer than one request may. */
+/* How long a request may take: until the batch's deadline, and no longer than its own time-out. */
 static long
 time_left(const Delivery *d, const ExporterConfig *config)
 {
@@ -295,7 +297,7 @@ time_left(const Delivery *d, const ExporterConfig *config)
 	return config->request_timeout_ms > 0 ? Min(left, config->request_timeout_ms) : left;
 }
 
-/* Makes a request of rows; false when it cannot be made, which is handled like an answer. */
+/* Starts a request for some rows.  One that cannot be made is handled as if it were answered. */
 static void
 send_range(Delivery *d, Range range, const ExporterConfig *config)
 {
@@ -340,7 +342,7 @@ send_range(Delivery *d, Range range, const ExporterConfig *config)
 	d->under_way++;
 }
 
-/* Gives up on ranges that are not sent yet: their rows are read again. */
+/* Does not send the ranges that are left: their rows will be read again. */
 static void
 drop_ranges(Delivery *d)
 {
@@ -394,7 +396,7 @@ finish(Delivery *d)
 #endif
 }
 
-/* Sends what may be sent; batches of which nothing is left are done. */
+/* Sends what may be sent now, and finishes batches of which nothing is left. */
 static void
 pump(const ExporterConfig *config)
 {
@@ -411,7 +413,7 @@ pump(const ExporterConfig *config)
 
 			if (d->deadline_ms != 0 && monotonic_ms() >= d->deadline_ms)
 			{
-				/* Where some of it was accepted, the rest is sent with the next batch. */
+				/* If some of it was accepted, the rest is simply sent with the next batch. */
 				if (!d->accepted)
 				{
 					Answer		answer;

@@ -1,10 +1,11 @@
 /*
  * expire.c: removing what otel.retention no longer keeps from otel.exported_spans.
  *
- * No index finds the oldest rows, so the whole table is read: in steps, each in a
- * short transaction of its own, between which spans are exported and who waits for the database
- * is seen.  It is not read again before the oldest row that stayed has expired.  A hundredth of
- * the retention more spares reading it for every span of a steady stream.
+ * No index finds the oldest rows, so the whole table is read, in steps.  Each step is a short
+ * transaction; between steps, spans are exported and the database is given up when somebody wants
+ * to drop or copy it.  The table is not read again before the oldest row that stayed has expired
+ * and a hundredth of the retention more has passed: otherwise, each span of a steady stream would
+ * cause a pass.
  */
 #include "postgres.h"
 
@@ -23,19 +24,19 @@
 #include "queue/quiet_heap.h"
 
 /*
- * Blocks read in one step, not rows: so deleted ones count, too.  Some 10,000 rows, and
- * milliseconds.
+ * Blocks that one step reads.  Blocks, not rows, so that deleted rows count as well.  They hold
+ * some 10,000 rows and take milliseconds.
  */
 #define STEP_BLOCKS 256
 
-/* A way through the table. */
+/* A pass through the table. */
 typedef struct Pass
 {
 	bool		under_way;
 	int			retention_s;	/* as it was at the start */
-	TimestampTz limit;			/* what was exported by then goes */
-	TimestampTz oldest;			/* of what stays */
-	BlockNumber next;			/* where to go on */
+	TimestampTz limit;			/* rows exported by then are deleted */
+	TimestampTz oldest;			/* when the oldest row that stays was exported */
+	BlockNumber next;			/* where the next step begins */
 	int64		spent;			/* microseconds */
 } Pass;
 
@@ -55,9 +56,9 @@ begin_pass(int retention_s, TimestampTz now)
 }
 
 /*
- * The next pass is due when the oldest row that stayed expires.  How far away that is follows
- * from the wall clock, and is waited for by the other: a wall clock that is set back delays it by
- * a retention at most.
+ * The next pass is due when the oldest row that stayed expires.  The wall clock says how far away
+ * that is, and the monotonic clock measures the wait, so that setting the wall clock back delays
+ * the pass by no more than the retention.
  */
 static void
 end_pass(TimestampTz now)
@@ -68,11 +69,11 @@ end_pass(TimestampTz now)
 	pass.under_way = false;
 	next_pass = monotonic_us() + Max(Min(wait, retention), 0) + retention / 100;
 	if (retention == 0)
-		next_pass = PG_INT64_MAX;	/* nothing comes that could expire */
+		next_pass = PG_INT64_MAX;	/* no rows are kept any more */
 	pacing_rest(&pacing, pass.spent);
 }
 
-/* One step; false at the table's end. */
+/* Does one step.  False at the table's end. */
 static bool
 step(void)
 {

@@ -7,8 +7,8 @@
 #include "exporter/config.h"
 
 /*
- * Removes some of what otel.retention no longer keeps, when it is time to look, in one short
- * transaction. True when there is more to look at.  In no transaction.
+ * Does a step of the pass that is under way or due: deletes, in one short transaction, some rows
+ * that otel.retention no longer keeps.  Returns whether the pass goes on.  Outside transactions.
  */
 extern bool expire_some(const ExporterConfig *config);
 

@@ -1,9 +1,8 @@
 /*
  * export_log.c: what the exporter logs about the collector, and how often.
  *
- * A collector that comes and goes is logged once a minute for each thing that it fails with, and
- * however many different things these are, at most LOG_LINES times a minute.  (One that failed
- * every second request wrote 96 lines in 24 seconds.)
+ * While a collector comes and goes, each message is logged at most once a minute, and at most
+ * LOG_LINES messages in all.  (One that failed every second request wrote 96 lines in 24 seconds.)
  */
 #include "postgres.h"
 
@@ -49,7 +48,7 @@ may_log(const char *error)
 	return true;
 }
 
-/* Is it what was logged last of its kind?  Remembers it. */
+/* Is it the same as the last one?  Remembers it. */
 static bool
 is_repeated(char *last, size_t size, const char *error)
 {

@@ -6,16 +6,16 @@
 
 #include "postgres.h"
 
-/* Nothing can be exported, and why: one line when it begins, not one an attempt. */
+/* Logs why nothing can be exported: when that begins, not for each attempt. */
 extern void export_log_failure(const char *error);
 
-/* The end of what export_log_failure() logged. */
+/* Logs that spans are exported again, if export_log_failure() logged anything. */
 extern void export_log_success(void);
 
-/* What goes wrong while most goes well. */
+/* Logs a problem with some spans, while others are exported. */
 extern void export_log_complaint(const char *error);
 
-/* After the configuration was read again: what is still wrong is logged once more. */
+/* After the configuration was reloaded: has what is still wrong logged once more. */
 extern void export_log_forget(void);
 
 #endif

@@ -23,7 +23,7 @@ typedef struct Header
 	const char *value;
 } Header;
 
-/* What the exporter itself says of the body. */
+/* Left to the exporter and libcurl: a user's header of one of these names is ignored. */
 static const char *const own_headers[] = {
 	"content-type", "content-encoding", "content-length", "transfer-encoding", "expect", NULL
 };
@@ -69,7 +69,7 @@ add_variable(List **headers, const char *name, const char *text)
 					pairs_problem_text(problem));
 }
 
-/* Reads the whole file into *text, NUL-terminated; NULL, or why it cannot be had. */
+/* Reads the whole file into *text, NUL-terminated.  Returns NULL, or why it cannot be read. */
 static const char *
 read_file(const char *path, char **text)
 {
@@ -91,7 +91,7 @@ read_file(const char *path, char **text)
 	return NULL;
 }
 
-/* The same for the file.  An empty file is an error: it is being written. */
+/* The same for the file.  An empty file is an error: somebody is probably writing it just now. */
 static const char *
 add_file(List **headers, const char *path)
 {
@@ -147,7 +147,7 @@ headers_make(RequestHeaders *headers, const ExporterConfig *config)
 	headers->lines = palloc0(sizeof(char *) * (list_length(configured) + lengthof(own_headers)));
 	headers->lines[headers->count++] = config->json ? "Content-Type: application/json" :
 		"Content-Type: application/x-protobuf";
-	/* libcurl would wait a second for a server that does not know it */
+	/* otherwise libcurl waits up to a second for a server to answer "100 Continue" */
 	headers->lines[headers->count++] = "Expect:";
 	if (config->gzip)
 		headers->lines[headers->count++] = "Content-Encoding: gzip";

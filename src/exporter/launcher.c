@@ -2,10 +2,10 @@
  * launcher.c: with shared_preload_libraries = 'otel_links', resumes exports after a start or a
  * promotion.
  *
- * It starts an exporter in each database, one after the other; those where the extension is not
- * installed, or nothing waits, leave at once.  Then it leaves for good.  Where no worker slot gets
- * free for a while, it has the databases that are left wait for one, and leaves as well: its own
- * slot is then the first to be free, and exporters at work start the others (queue/slot_queue.h).
+ * It starts an exporter in each database, one after the other, and exits for good.  An exporter
+ * exits at once where the extension is not installed or no spans wait.  If no worker slot becomes
+ * free for a while, the launcher queues the remaining databases for one and exits all the same:
+ * that frees its own slot, and running exporters start the others (queue/slot_queue.h).
  */
 #include "postgres.h"
 
@@ -68,7 +68,7 @@ connectable_databases(void)
 	return databases;
 }
 
-/* False when no slot is free for long. */
+/* Starts a database's exporter; false if no slot becomes free in time. */
 static bool
 start_exporter(Oid database)
 {

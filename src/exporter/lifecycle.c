@@ -1,14 +1,14 @@
 /*
- * lifecycle.c: the exporter's coming and going.
+ * lifecycle.c: how the exporter starts, ends, and opens its transactions.
  *
  * exporter_guard.h says what the guard and the flush lock are for.  Exit code 0 ends the worker
- * for good; with any other the postmaster starts it again after five seconds, which is also what
- * happens to one that crashes.  A worker whose database is gone by then must not do so for ever,
- * nor one that fails before it has the guard fill the worker slots with its like, so that any
- * failure until then ends with code 0: the next span starts another.
+ * for good; after any other code, and after a crash, the postmaster starts it again five seconds
+ * later.  A worker whose database is gone must not be started for ever, and workers that fail
+ * before they have the guard must not fill the worker slots.  So until the worker has the guard,
+ * every failure ends it with code 0; the next span starts another.
  *
- * The guard is a session's lock of the ordinary kind.  PostgreSQL releases such locks when a
- * transaction aborts, and not when a process ends outside of one: both are seen to here.
+ * The guard is an ordinary lock that the session holds.  PostgreSQL releases such a lock when a
+ * transaction aborts, but not when a process ends outside a transaction.  This file handles both.
  */
 #include "postgres.h"
 
@@ -43,10 +43,7 @@
 #include "queue/start_claim.h"
 #include "exporter/lifecycle.h"
 
-/*
- * Writers hold the guard in ShareLock for a moment while they probe; an exporter holds it for
- * good.
- */
+/* Writers hold the guard in ShareLock for a moment while they probe it, so it is tried again. */
 #define GUARD_ATTEMPTS 50
 #define GUARD_RETRY_US 2000
 
@@ -81,7 +78,7 @@ take_guard(void)
 		if (guard_held)
 			return true;
 
-		/* Writers keep no ShareLock out: it is another exporter that has the guard. */
+		/* Writers do not conflict with a ShareLock: another exporter has the guard. */
 		if (try_lock(&guard, ShareLock, false) == LOCKACQUIRE_NOT_AVAIL)
 			return false;
 		LockRelease(&guard, ShareLock, false);
@@ -130,10 +127,7 @@ extension_version(void)
 	return xmin;
 }
 
-/*
- * What ALTER DATABASE … SET and ALTER ROLE … SET say of this session, as a hash that tells
- * changes.
- */
+/* A hash that changes when ALTER DATABASE … SET or ALTER ROLE … SET concern this session. */
 static uint64
 hash_settings(void)
 {
@@ -167,11 +161,11 @@ hash_settings(void)
 
 /*
  * Whatever ALTER DATABASE … SET or the configuration say, this worker reads and writes its tables
- * as the bootstrap superuser, in read-write transactions, and nothing ends its waits but
- * itself.  A setting that this major does not have is passed over.
+ * as the bootstrap superuser, in read-write transactions, and without time-outs.  A setting that
+ * this major version does not have is passed over.
  *
- * What it has written may be lost in a crash of the server with synchronous_commit off: spans
- * that a collector took are then sent again, which they may be anyway.
+ * As synchronous_commit is off, a crash of the server may lose what the worker wrote last: spans
+ * that the collector accepted are then sent again, which may happen anyway.
  */
 static void
 override_settings(void)
@@ -214,7 +208,7 @@ lifecycle_start(Oid database)
 	on_proc_exit(end_for_good_when_starting, (Datum) 0);
 	starting = true;
 
-	/* No role is the bootstrap superuser, without the question whether it may log in. */
+	/* Without a role, this is the bootstrap superuser, and nobody checks whether it may log in. */
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	before_shmem_exit(release_guard_at_exit, (Datum) 0);
 
@@ -225,9 +219,9 @@ lifecycle_start(Oid database)
 	taken = OidIsValid(extension) && take_guard();
 
 	/*
-	 * Before the guard is taken, a claim that is gone has sessions start further workers.  But one
-	 * that still finds it relies on this worker, perhaps after the exporter that had the guard
-	 * gave it up: so it is tried once more.
+	 * The claim is dropped only after the guard was tried, because without a claim, sessions start
+	 * further workers.  But a session that found the claim relies on this worker, even if the
+	 * exporter that had the guard has given it up since.  So the guard is tried once more.
 	 */
 	start_claim_drop();
 	if (OidIsValid(extension) && !taken)
@@ -243,7 +237,7 @@ lifecycle_start(Oid database)
 	CommitTransactionCommand();
 }
 
-/* Exits, so that a new worker starts with the library and settings of now. */
+/* Exits and has a new worker start, which loads the current library and settings. */
 pg_noreturn static void
 hand_over(void)
 {
@@ -264,7 +258,9 @@ lifecycle_begin(void)
 	TransactionId version;
 
 	StartTransactionCommand();
-	/* DROP EXTENSION waits for this before anything goes, or we for it to be over. */
+	/*
+	 * Either DROP EXTENSION waits for this lock before it drops anything, or we wait for its end.
+	 */
 	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
 	version = extension_version();
 	if (!TransactionIdIsValid(version))
@@ -300,7 +296,7 @@ lifecycle_abort(void)
 	bool		taken;
 
 	AbortCurrentTransaction();
-	LWLockReleaseAll();			/* where no transaction was open */
+	LWLockReleaseAll();			/* for an error outside a transaction */
 	exporter_guard_tag(&guard, extension);
 	guard_held = lock_held_by_me(&guard, ExclusiveLock);
 	if (guard_held)
@@ -323,14 +319,14 @@ lifecycle_yield_database(void)
 	if (!wanted)
 		return;
 	lifecycle_leave_if_empty();
-	proc_exit(1);				/* started again in a while: the database may be there still */
+	proc_exit(1);				/* to be started again: the database may still exist then */
 }
 
 /*
- * The SHARE lock keeps writers out, and they do not wait for it, so it is held for a moment only:
- * until the guard is free and there is a snapshot that shows what the last writer wrote.  Whoever
- * writes from then on finds no guard and starts another exporter, so that the queue, which may be
- * long, is read without the lock.
+ * The SHARE lock keeps writers out, and they do not wait for it.  So it is held only until there is
+ * a snapshot that shows what the last writer wrote, and the guard is free.  A session that writes
+ * after that finds no exporter and starts one.  So the queue, which may be long, can be read
+ * without the lock.
  */
 void
 lifecycle_leave_if_empty(void)

@@ -1,5 +1,5 @@
 /*
- * lifecycle.h: the exporter's coming and going: guard, transactions, leaving.
+ * lifecycle.h: how the exporter starts, ends, and opens its transactions.
  */
 #ifndef OTEL_EXPORTER_LIFECYCLE_H
 #define OTEL_EXPORTER_LIFECYCLE_H
@@ -8,34 +8,41 @@
 
 #include "compat.h"
 
-/* Connects to the database and takes the guard; does not return when another exporter has it. */
+/*
+ * Connects to the database and takes the guard.  Exits when another exporter has it, when the
+ * extension is not installed, and after any error.
+ */
 extern void lifecycle_start(Oid database);
 
 /*
- * Starts a transaction with a snapshot.  Does not return when the extension is gone, or when it
- * has changed since the start: then a successor is registered.
+ * Starts a transaction with a snapshot.  Exits when the extension is gone.  When it has changed
+ * since the start (ALTER EXTENSION), registers a successor and exits.
  */
 extern void lifecycle_begin(void);
+
+/* Ends it and reports statistics.  Like the above, leaves CurrentMemoryContext to the caller. */
 extern void lifecycle_commit(void);
 
 /*
- * Have the database's settings changed since the start?  Does not return then when may_leave says
- * that this is a moment to go, but registers a successor: none is where spans that a collector
- * has taken, or is about to, are still in the queue, because they would be sent twice.  In a
- * transaction of lifecycle_begin().
+ * Have the database's settings changed since the start?  If so, and may_leave is true, registers a
+ * successor and exits.  It may not leave while requests are under way: their spans are still in the
+ * queue and would be sent twice.  Called in a transaction of lifecycle_begin().
  */
 extern bool lifecycle_settings_changed(bool may_leave);
 
-/* After an error.  Does not return when another exporter has taken the guard meanwhile. */
+/*
+ * After an error: aborts the transaction and takes the guard again.  Exits when another exporter
+ * has it by then.
+ */
 extern void lifecycle_abort(void);
 
 /* Exits when a session waits to drop, copy or rename the database.  Outside transactions. */
 extern void lifecycle_yield_database(void);
 
-/* Leaves when the queue is empty; returns when it is not, or a writer is at work. */
+/* Exits when the queue is empty; returns when it is not, or when a writer is at work. */
 extern void lifecycle_leave_if_empty(void);
 
-/* Leaves without a look at the queue: spans are held back. */
+/* Exits without looking at the queue: for otel.traces_exporter = none, which holds spans back. */
 pg_noreturn extern void lifecycle_leave(void);
 
 /* Is a session waiting in otel.force_flush()? */

@@ -1,8 +1,8 @@
 /*
  * pacing.h: how often work that reads a whole table is done.
  *
- * Nothing of ours has an index, so some work reads everything.  It may take a twentieth of the
- * time: after it has been done, it rests twenty times as long as it took.
+ * Our tables have no index, so some work reads whole tables.  It may take a twentieth of the time:
+ * after each round, it rests twenty times as long as the round took.
  */
 #ifndef OTEL_EXPORTER_PACING_H
 #define OTEL_EXPORTER_PACING_H
@@ -13,7 +13,7 @@
 
 #define PACING_REST_FACTOR 20
 
-/* All zeros at first: the work is due. */
+/* Zeroed at first, so that the work is due. */
 typedef struct Pacing
 {
 	int64		began;			/* monotonic_us() */
@@ -32,7 +32,7 @@ pacing_begin(Pacing *pacing)
 	pacing->began = monotonic_us();
 }
 
-/* The work that took so long is done. */
+/* The work is done, and took this long. */
 static inline void
 pacing_rest(Pacing *pacing, int64 spent_us)
 {

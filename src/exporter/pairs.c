@@ -1,5 +1,5 @@
 /*
- * pairs.c: lists of key=value, as OTEL_EXPORTER_OTLP_HEADERS and OTEL_RESOURCE_ATTRIBUTES have them
+ * pairs.c: lists of key=value, as in OTEL_EXPORTER_OTLP_HEADERS and OTEL_RESOURCE_ATTRIBUTES
  * (W3C Baggage without properties).
  */
 #include <stddef.h>
@@ -8,7 +8,7 @@
 #include "context/hex.h"
 #include "exporter/pairs.h"
 
-/* What an item is ended by in a file, and in a variable. */
+/* The characters that end an item in a file, and in a variable. */
 #define FILE_SEPARATORS ",\r\n"
 #define SEPARATORS ","
 
@@ -18,7 +18,7 @@ is_space(char c)
 	return c == ' ' || c == '\t';
 }
 
-/* Ends the string before the white space at its end, and returns where it begins. */
+/* Cuts white space off both ends of a string; returns where it begins then. */
 static char *
 trim(char *s, char *end)
 {
@@ -56,7 +56,7 @@ percent_decode(char *s)
 	return PAIRS_FINE;
 }
 
-/* A name as RFC 9110 has it. */
+/* Is it a "token" of RFC 9110, as a header's name must be? */
 static bool
 is_token(const char *s)
 {
@@ -80,7 +80,7 @@ has_control_character(const char *s)
 	return false;
 }
 
-/* One item, which ends where its separator was. */
+/* Reads the item that ends at end. */
 static PairsProblem
 read_item(char *item, char *end, PairsKind kind, pair_callback callback, void *arg)
 {

@@ -20,7 +20,7 @@ typedef enum PairsProblem
 {
 	PAIRS_FINE,
 	PAIRS_NOT_A_PAIR,			/* there is no = */
-	PAIRS_BAD_KEY,				/* empty, or no token where one is wanted */
+	PAIRS_BAD_KEY,				/* empty, or a header's name that is not a token */
 	PAIRS_BAD_ESCAPE,			/* a % without two hex digits, or %00 */
 	PAIRS_CONTROL_CHARACTER,	/* in a header */
 	PAIRS_REFUSED				/* by the callback */
@@ -34,14 +34,17 @@ typedef bool (*pair_callback) (const char *key, const char *value, void *arg);
 
 /*
  * Reads the pairs of a NUL-terminated list, which it overwrites: values are percent-decoded in
- * place, white space around both is trimmed, empty items are passed over.  Stops at the first
- * problem; *where is then the number from 1 of the pair, in a file of the line.  Pairs before it
- * have been handed over.
+ * place, white space around keys and values is trimmed, and empty items are passed over.  Stops at
+ * the first problem; *where is then the number of the pair, or in a file of the line, counted from
+ * 1.  The callback has been called for the pairs before it.
  */
 extern PairsProblem pairs_read(char *list, PairsKind kind, pair_callback callback, void *arg,
 							   int *where);
 
-/* The problem in words that follow "line 3"; never what the list holds, which may be a key. */
+/*
+ * The problem, in words that follow "line 3".  They never quote the list, which may contain a
+ * secret.
+ */
 extern const char *pairs_problem_text(PairsProblem problem);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * redact.c: keeping headers' values out of what people read.
+ * redact.c: keeping headers' values out of logs and messages.
  */
 #include <stddef.h>
 #include <string.h>
@@ -7,12 +7,12 @@
 
 #include "exporter/redact.h"
 
-/* Less than this says nothing; hiding it would only garble messages. */
+/* A shorter text gives nothing away; hiding it would only garble messages. */
 #define MIN_SECRET_LENGTH 4
 
 #define WHITE_SPACE " \t"
 
-/* What an Authorization header may begin with; messages are easier to read with it. */
+/* An Authorization header may begin with these.  They stay readable in messages. */
 static const char *const schemes[] = {"basic", "bearer", "token", "apikey", "api-key", NULL};
 
 /* The value without a scheme in front of a key. */

@@ -1,8 +1,9 @@
 /*
  * resource.c: the resource of this server and database, and the request around the spans.
  *
- * otel.resource_attributes takes precedence over the values determined here, except for
- * otel.service_name, which wins over its service.name, and telemetry.sdk.*, which is what this is.
+ * otel.resource_attributes takes precedence over the values determined here, with two exceptions:
+ * otel.service_name wins over its service.name, and its telemetry.sdk.* are ignored, because they
+ * say what this library is.
  */
 #include "postgres.h"
 
@@ -27,16 +28,10 @@
 #include "exporter/resource.h"
 #include "exporter/otlp/utf8.h"
 
-/*
- * The first with stable conventions for databases, whose attributes the spans of trace_job()
- * have.
- */
+/* The first version with stable conventions for databases; trace_job()'s spans follow them. */
 #define SCHEMA_URL "https://opentelemetry.io/schemas/1.33.0"
 
-/*
- * What a service.instance.id that stands for an identity of the service's own is made from (UUID
- * version 5).
- */
+/* OpenTelemetry's namespace for a service.instance.id that is a UUID of version 5. */
 static const uint8 instance_namespace[UUID_LEN] = {
 	0x4d, 0x63, 0x00, 0x9a, 0x8d, 0x0f, 0x11, 0xee, 0xaa, 0xd7, 0x4c, 0x79, 0x6e, 0xd8, 0xe3, 0x20
 };
@@ -95,8 +90,8 @@ add_user_attribute(const char *key, const char *value, void *arg)
 }
 
 /*
- * Adds those of otel.resource_attributes, all or none: the specification has the whole value
- * discarded when any of it does not decode.  Returns NULL, or a description of the error.
+ * Adds those of otel.resource_attributes, all or none: by the specification, the whole value is
+ * discarded if any part of it cannot be decoded.  Returns NULL, or a description of the error.
  */
 static const char *
 add_user_attributes(ResourceAttributes *attributes, const ExporterConfig *config)
@@ -114,10 +109,10 @@ add_user_attributes(ResourceAttributes *attributes, const ExporterConfig *config
 }
 
 /*
- * The service.instance.id of this server and database: the system identifier, which standbys
- * share, with host and port, and the database, because db.namespace differs and one instance has
- * one resource. A UUID of version 5, as the conventions for resources want it of such identities
- * (RFC 4122, 4.3).
+ * The service.instance.id of this server and database.  It is made from the system identifier; from
+ * host and port, because standbys share that; and from the database, because an instance has one
+ * resource and db.namespace differs.  A UUID of version 5 (RFC 4122, 4.3), as the conventions for
+ * resources recommend.
  */
 static const char *
 instance_id(const char *host)
@@ -133,7 +128,7 @@ instance_id(const char *host)
 		pg_cryptohash_update(sha1, (const uint8 *) identity, strlen(identity)) < 0 ||
 		pg_cryptohash_final(sha1, digest, sizeof(digest)) < 0)
 	{
-		/* where the server's cryptography refuses SHA-1 */
+		/* the server's cryptographic library may refuse SHA-1 */
 		pg_cryptohash_free(sha1);
 		return identity;
 	}
@@ -144,7 +139,7 @@ instance_id(const char *host)
 	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&uuid)));
 }
 
-/* Collects them all.  Returns NULL, or a description of the error in the user's settings. */
+/* Collects all attributes.  Returns NULL, or a description of the error in the user's settings. */
 static const char *
 collect_attributes(ResourceAttributes *attributes, const ExporterConfig *config)
 {
@@ -201,10 +196,7 @@ envelope_make(Envelope *envelope, const ExporterConfig *config)
 	put_cstring(w, SCOPE_SPANS_SCHEMA_URL, SCHEMA_URL);
 }
 
-/*
- * The bytes of a message that consists of a head and a content, with its tag and length before
- * it.
- */
+/* The size of a field that is a message of content bytes, with its tag and length. */
 static size_t
 message_size(Field f, size_t content)
 {

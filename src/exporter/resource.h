@@ -14,10 +14,13 @@ typedef struct Envelope
 	bool		json;
 	Writer		resource;		/* everything of ResourceSpans before the ScopeSpans */
 	Writer		scope;			/* everything of ScopeSpans before the spans */
-	const char *problem;		/* with otel.resource_attributes; NULL: none */
+	const char *problem;		/* why otel.resource_attributes is ignored; NULL: it is not */
 } Envelope;
 
-/* Makes the envelope, in CurrentMemoryContext.  In a transaction (text is converted). */
+/*
+ * Makes the envelope, in CurrentMemoryContext.  It needs a transaction, to convert text and to look
+ * up the database's name.
+ */
 extern void envelope_make(Envelope *envelope, const ExporterConfig *config);
 
 /* Appends an ExportTraceServiceRequest with the spans, as otlp_append_span() left them, to body. */

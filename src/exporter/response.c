@@ -13,8 +13,7 @@ typedef struct Reader
 } Reader;
 
 /*
- * Copies a string, cut to what fits, with control characters as spaces and no half character at
- * its end.
+ * Copies a string, cut to what fits, but not within a character; control characters become spaces.
  */
 static void
 copy_message(char *out, const unsigned char *s, size_t len)
@@ -123,7 +122,7 @@ json_key_is(const JsonMember *member, const char *camel, const char *snake)
 		json_text_equals(member->key, snake, strlen(snake), false);
 }
 
-/* proto3's JSON has 64-bit integers as strings; numbers are accepted as well. */
+/* proto3's JSON writes 64-bit integers as strings; numbers are accepted as well. */
 static int64_t
 json_integer(JsonSlice value)
 {

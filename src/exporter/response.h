@@ -21,8 +21,9 @@ typedef struct Response
 } Response;
 
 /*
- * Reads the answer to a request that was accepted.  False when it is not such a message; an empty
- * one is, and says that all is well.  *response is defined either way.
+ * Reads the answer to a request that was accepted.  False when it is not an
+ * ExportTraceServiceResponse.  An empty body is one, and says that all is well.  *response is set
+ * either way.
  */
 extern bool response_read_success(const char *body, size_t len, bool json, Response *response);
 

@@ -8,7 +8,7 @@
 #include "exporter/retry.h"
 #include "monotonic.h"
 
-/* Doubled with each failure in a row, from the first to the second. */
+/* The wait before jitter: doubled with each failure in a row, from the first to the second. */
 #define BACK_OFF_MIN_MS 1000
 #define BACK_OFF_MAX_MS 60000
 

@@ -1,9 +1,9 @@
 /*
  * settle.c: what becomes of rows.
  *
- * Rows only ever move by delete and insert (quiet_heap.h).  A TID names a row only as long as
- * nobody else deletes rows or rewrites the table: VACUUM FULL moves them all, which the table's
- * filenode tells, and a row deleted by hand leaves its place to another, which xmin tells.
+ * Rows only ever move by delete and insert (quiet_heap.h).  A TID may come to mean another row, or
+ * none.  VACUUM FULL moves all rows, which changes the table's filenode; the place of a row that
+ * was deleted by hand may be used again, by a row with another xmin.
  */
 #include "postgres.h"
 
@@ -50,10 +50,10 @@ settle_started(void)
 /* ---- rows ---- */
 
 /*
- * Has otel.failed_spans no room for more?  It may become as large as the queue.  Rows that were
- * deleted, as by otel.retry_failed(), take room in the files until they are vacuumed, and must
- * not have others dropped: how many bytes of the files are no row's is counted, which reads the
- * table, and taken for granted for a while.
+ * Is otel.failed_spans full?  It may become as large as the queue.  Deleted rows, such as those
+ * that otel.retry_failed() moves, take room in the files until they are vacuumed, and must not
+ * cause others to be dropped.  So the bytes of the files that belong to no row are counted.  That
+ * reads the whole table, so the result is used for a while.
  */
 static bool
 failed_spans_are_full(Relation failed, const ExporterConfig *config)
@@ -76,7 +76,7 @@ failed_spans_are_full(Relation failed, const ExporterConfig *config)
 	return bytes - dead >= config->queue_max_bytes;
 }
 
-/* Where rows go, if not away: NULL when they are only deleted. */
+/* Opens the table to which the rows move; NULL when they are only deleted. */
 static Relation
 open_target(const Settlement *s, const ExporterConfig *config)
 {
@@ -147,8 +147,8 @@ remove_rows(const Settlement *s, Relation queue, Relation target)
 }
 
 /*
- * Takes the rows out of the queue; returns how many there were, and whether another table has
- * them.
+ * Takes the rows out of the queue.  Returns how many were there; *moved is whether they are in
+ * another table now.
  */
 static int
 settle_rows(const Settlement *s, const ExporterConfig *config, bool *moved)
@@ -175,7 +175,7 @@ settle(const Settlement *s, const ExporterConfig *config)
 	int			removed = 0;
 
 	lifecycle_begin();
-	if (s->count > 0)			/* else the queue need not even be there: an error is noted */
+	if (s->count > 0)			/* an error can be noted even if there is no queue */
 		removed = settle_rows(s, config, &moved);
 
 	change.error = s->error;

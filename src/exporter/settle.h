@@ -22,20 +22,20 @@ typedef struct Settlement
 	Oid			filenode;		/* as the batch had it */
 	Verdict		verdict;
 	int64		rejected;		/* of those exported, spans the server says it did not take */
-	const char *error;			/* NULL: nothing went wrong */
+	const char *error;			/* to be noted; NULL: none */
 } Settlement;
 
 /*
- * Settles rows in a transaction of its own and brings otel.exporter_state up to date with
- * it.  Rows that are gone, or have been moved by a rewrite of the table, are left alone.  May
- * raise when a row is damaged.
+ * Settles rows and updates otel.exporter_state, in a transaction of its own.  Rows that are gone,
+ * or have been moved by a rewrite of the table, are left alone.  Raises whatever reading and
+ * writing the tables raises, for instance when a row is damaged.
  */
 extern void settle(const Settlement *settlement, const ExporterConfig *config);
 
 /* Notes in otel.exporter_state why nothing is exported. */
 extern void settle_error(const char *error, const ExporterConfig *config);
 
-/* Notes that an exporter runs: failures to start one are a thing of the past. */
+/* Notes in otel.exporter_state that an exporter runs, which ends any failure to start one. */
 extern void settle_started(void);
 
 #endif

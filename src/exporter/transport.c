@@ -1,9 +1,8 @@
 /*
- * transport.c: the way from encoded spans to otel_links_http.so and back.
+ * transport.c: loading otel_links_http.so and talking to it.
  *
- * The library is loaded when something is first sent.  Where it, or libcurl, is missing, that is
- * an error like any other: the worker notes it in otel.export_status and tries again after a
- * while.
+ * The library is loaded when something is first sent.  If it or libcurl is missing, that is an
+ * error like any other: the worker notes it in otel.export_status and tries again after a while.
  */
 #include "postgres.h"
 
@@ -13,7 +12,7 @@
 #include "exporter/transport.h"
 #include "exporter/wait_events.h"
 
-/* As a distribution of an exporter names itself: first its own name, then the exporter's. */
+/* By the rule for a distribution of an exporter: its own name first, then the exporter's. */
 #define USER_AGENT "otel_links/" OTEL_LINKS_VERSION " OTel-OTLP-Exporter-C/" OTEL_LINKS_VERSION
 
 static const HttpInterface *http;	/* NULL: not loaded yet */

@@ -8,7 +8,7 @@
 
 #include "utils/wait_event.h"
 
-/* Names came with PostgreSQL 17; before, all of it is "Extension". */
+/* An extension can name its wait events since PostgreSQL 17; before, all are "Extension". */
 #if PG_VERSION_NUM >= 170000
 static inline uint32
 named_wait_event(uint32 *event, const char *name)

@@ -1,26 +1,25 @@
 /*
  * worker.c: the background worker that exports one database's spans.
  *
- * Its loop: read batches in short transactions, have them sent (deliver.c) with none open, settle
- * each answer in another.  Where nothing is left it waits; where the collector does not take
- * spans it waits longer each time.  It comes and goes as lifecycle.c and queue/exporter_guard.h
- * say.
+ * The loop: read batches in short transactions, send them (deliver.c) with no transaction open,
+ * settle each answer in another one.  When nothing is left, wait; when the collector does not
+ * accept spans, wait longer each time.  lifecycle.c and queue/exporter_guard.h say how the worker
+ * starts and ends.
  *
- * An error, such as a full disk or a damaged page gives, does not end it: that would free the
- * guard, and every commit would register another worker to fail alike.  It waits as after a
+ * An error, such as that of a full disk or a damaged page, does not end the worker: that would free
+ * the guard, and every commit would register another worker that fails alike.  It waits as after a
  * failure of the collector and goes on, but sends nothing before it has noted the error in
- * otel.exporter_state: where not even that can be written, what is sent could not be settled, and
- * would be sent again and again.
+ * otel.exporter_state.  If not even that can be written, spans that are sent could not be settled,
+ * and would be sent again and again.
  *
- * Transactions commit in another order than they wrote, and vacuum makes room anywhere in the
- * queue, so that rows appear before the place where reading has come to.  The end of the queue is
- * therefore followed by another pass from its start, unless such passes cost more than a
- * twentieth of the time, as they do while an old snapshot keeps many deleted rows.  What counts
- * is how long the read took that came to the end: those before it were full of rows to send, and
- * sending and waiting cost the server nothing. No pass begins while a batch is under way, whose
- * rows are still in the queue.
+ * Transactions do not commit in the order in which they wrote, and vacuum frees space anywhere in
+ * the queue.  So rows appear before the place that reading has reached, and after the end of the
+ * queue there is another pass from its start, unless such passes take more than a twentieth of the
+ * time, as they do while an old snapshot keeps many deleted rows.  Only the read that reaches the
+ * end counts: those before it were full of rows to send, and sending and waiting cost the server
+ * nothing.  No pass begins while a batch is under way, because its rows are still in the queue.
  *
- * All deadlines go by the monotonic clock: the wall clock may be set back.
+ * All deadlines use the monotonic clock, because the wall clock may be set back.
  */
 #include "postgres.h"
 
@@ -64,18 +63,13 @@ pg_noreturn extern PGDLLEXPORT void otel_exporter_main(Datum arg);
 #define YIELD_INTERVAL_MS 500
 #define YIELD_INTERVAL_MIN_MS 200
 
-/* How long an exporter keeps its worker slot at least while another database waits for one. */
+/* The least time that an exporter keeps its worker slot while another database waits for one. */
 #define TURN_MS 1000
 
-/*
- * After a request that was too large, larger ones are tried again when this many have been taken.
- */
+/* After a request was too large, this many must be accepted before larger ones are tried again. */
 #define GROW_AFTER 64
 
-/*
- * How often kept spans and the queue's size are looked after; how much later when that may have
- * failed.
- */
+/* How often housekeeping() is due, and the pause after an error, which may have been its own. */
 #define HOUSEKEEPING_INTERVAL_MS 1000
 #define HOUSEKEEPING_PAUSE_MS 60000
 
@@ -84,25 +78,25 @@ typedef struct Exporter
 {
 	ExporterConfig config;
 	MemoryContext config_context;
-	MemoryContext batches_context;	/* parent of those of batches; empty when none is under way */
+	MemoryContext batches_context;	/* parent of the batches' contexts */
 	MemoryContext step_context; /* for what a step of the loop allocates; reset for each */
 
-	/* where reading is */
+	/* how far reading has come */
 	ItemPointerData next;
 	bool		at_end;			/* this pass has come to the queue's end */
 	bool		whole_pass;		/* did this pass begin at the queue's start? */
 	Pacing		whole_passes;
 	bool		woken;			/* the latch was set while requests were under way */
 
-	/* requests that are too large for a server or the link to it are not made again for a while */
+	/* after a request was too large for the server or the link, requests are smaller for a while */
 	size_t		max_bytes;
-	int			small_enough;	/* requests of that size taken since */
+	int			small_enough;	/* requests that were accepted since */
 
-	/* an error of our own, the last since spans were sent; empty when there was none */
+	/* our own last error since spans were accepted; empty when there was none */
 	char		trouble[256];
 	bool		trouble_noted;
 
-	/* what of the configuration is not followed, as it was reported last */
+	/* the last problem of the configuration that was reported */
 	char		complaint[512];
 
 	bool		prepared;
@@ -138,7 +132,7 @@ read_config(void)
 	exporter.small_enough = 0;
 }
 
-/* Goes on from the queue's start. */
+/* Has reading go on from the queue's start. */
 static void
 begin_whole_pass(void)
 {
@@ -147,7 +141,7 @@ begin_whole_pass(void)
 	exporter.at_end = false;
 }
 
-/* What has to be done now and then whatever else happens; also while a request is under way. */
+/* What has to be done now and then, even while requests are under way. */
 static void
 tick(void)
 {
@@ -163,7 +157,7 @@ tick(void)
 	MemoryContextSwitchTo(context);
 }
 
-/* What has to be done between batches as well as at rest. */
+/* What has to be done between batches and at rest. */
 static void
 attend(void)
 {
@@ -196,8 +190,9 @@ rest_is_over(void)
 
 /*
  * Waits until the latch is set (true) or the time has passed (false).  Everything that wakes the
- * worker sets the latch: whoever wants a flush, a writer with a full batch, and a reload.  At rest,
- * a batch that many writers have filled ends it as well, and another database that wants the slot.
+ * worker sets the latch: a session that wants a flush, a writer with a full batch, and a reload.
+ * At rest, the wait also ends (false) when many writers together have filled a batch, or when
+ * another database wants the slot.
  */
 static bool
 wait_ms(int64 ms, uint32 wait_event, bool at_rest)
@@ -223,8 +218,8 @@ wait_ms(int64 ms, uint32 wait_event, bool at_rest)
 }
 
 /*
- * Reports what of the configuration is not followed, once for each problem: in the log, and where
- * people look first.  It does not keep spans from being sent.
+ * Reports a problem of the configuration in the log and in otel.export_status, unless it is the one
+ * that was reported last.  Spans are sent all the same.
  */
 static void
 report_complaint(const char *complaint)
@@ -238,7 +233,7 @@ report_complaint(const char *complaint)
 	settle_error(complaint, &exporter.config);
 }
 
-/* Sets a row aside that could not be encoded; one that cannot be moved either stays where it is. */
+/* Sets aside a row that could not be encoded.  If it cannot be moved either, it is passed over. */
 static void
 settle_damaged(const Batch *batch)
 {
@@ -302,8 +297,8 @@ adapt_max_bytes(const Outlook *outlook)
 }
 
 /*
- * Reads the next batch; at the end of a pass from the queue's start, says when the next one may
- * begin.
+ * Reads the next batch.  At the end of a pass from the queue's start, decides when the next such
+ * pass may begin.
  */
 static void
 read_batch(Batch *batch)
@@ -322,7 +317,7 @@ read_batch(Batch *batch)
 	exporter.whole_pass = false;
 }
 
-/* Reads a batch and starts sending it; false when no other may be read for now. */
+/* Reads a batch and starts sending it; false when no further one may be read for now. */
 static bool
 start_batch(void)
 {
@@ -354,7 +349,7 @@ start_batch(void)
 	return more;
 }
 
-/* What has come of the batches that were under way. */
+/* Draws conclusions from what came of the batches that were under way. */
 static void
 conclude(void)
 {
@@ -376,7 +371,7 @@ conclude(void)
 		retry_schedule(!outlook.spans_left, outlook.retry_after_ms);
 }
 
-/* Reads and sends what there is; false when that is nothing, or there is to be a pause. */
+/* Reads and sends what there is; false when there is nothing left, or a pause is due. */
 static bool
 export_some(void)
 {
@@ -403,7 +398,7 @@ housekeeping(void)
 		return;
 	exporter.next_housekeeping = now + HOUSEKEEPING_INTERVAL_MS;
 	bound_enforce(&exporter.config, tick);
-	if (!at_start)				/* what waits to be exported goes first */
+	if (!at_start)				/* at first, spans that wait are more urgent */
 		(void) expire_some(&exporter.config);
 }
 
@@ -436,7 +431,7 @@ leave_if_idle(void)
 	exporter.idle_since = now;
 }
 
-/* Waits for the next look at the queue, or leaves.  There is time for kept spans before. */
+/* Looks after otel.retention, then waits for the next look at the queue, or leaves. */
 static void
 rest(void)
 {
@@ -454,7 +449,7 @@ rest(void)
 	exporter.at_end = false;
 	if ((woken && lifecycle_flush_wanted()) || pacing_is_due(&exporter.whole_passes))
 		begin_whole_pass();
-	if (!exporter.config.enabled)	/* else reading a batch does it */
+	if (!exporter.config.enabled)	/* otherwise batch_read() does this */
 	{
 		lifecycle_begin();
 		(void) lifecycle_settings_changed(true);
@@ -525,10 +520,7 @@ export_or_rest(void)
 		rest();
 }
 
-/*
- * After an error: reports it, unless it is that of the last time, and waits before it is all done
- * again.
- */
+/* After an error: reports it, unless it is the same as the last one, and schedules a retry. */
 static void
 recover(void)
 {
@@ -549,7 +541,7 @@ recover(void)
 	begin_whole_pass();
 	retry_schedule(true, -1);
 
-	/* Should it be housekeeping that fails, spans are exported all the same. */
+	/* If it is housekeeping that fails, spans are exported all the same. */
 	exporter.next_housekeeping = monotonic_ms() + HOUSEKEEPING_PAUSE_MS;
 }
 

@@ -1,15 +1,15 @@
 /*
  * http.c: HTTP requests side by side, by libcurl.
  *
- * libcurl's multi interface names the sockets it waits for; they join the process's latch in a
- * WaitEventSet, so that a signal, a reload or a wake-up of the worker is seen at once, even while
- * a server hangs.  Connections are kept alive and shared by all requests.  What one request needs
- * is in transfer.c.
+ * libcurl's multi interface names the sockets it waits for.  They are waited for in a WaitEventSet
+ * together with the process's latch, so that a signal, a reload or a wake-up of the worker is
+ * noticed at once, even while a server hangs.  Connections are kept alive and shared by all
+ * requests.  What one request needs is in transfer.c.
  *
- * libcurl may resolve names in a thread of its own.  Signals are blocked while it runs, so that the
- * thread inherits that and no handler of PostgreSQL ever runs in it.
+ * libcurl may resolve names in a thread of its own.  Signals are blocked while libcurl runs: the
+ * thread inherits that, so that no signal handler of PostgreSQL ever runs in it.
  *
- * All Transfers hang on one list: whatever error is raised anywhere, cancel(NULL) frees everything.
+ * All Transfers are in one list: whatever error is raised anywhere, cancel(NULL) frees everything.
  */
 #include "postgres.h"
 
@@ -32,7 +32,7 @@ OTEL_LINKS_MODULE_MAGIC("otel_links_http");
 
 extern PGDLLEXPORT const HttpInterface *otel_links_http_interface(void);
 
-/* A failure here is a mistake of ours or want of memory, never the network. */
+/* A failure here is a bug of ours or a lack of memory, never caused by the network. */
 #define CURLM_CHECK(call) \
 	do { \
 		CURLMcode	code_ = (call); \
@@ -116,7 +116,7 @@ timer_callback(CURLM *handle, long timeout_ms, void *arg)
 
 /* ---- submitting ---- */
 
-/* Ends a request, when it is under way, and frees it. */
+/* Ends a request, should it still be under way, and frees it. */
 static void
 end_transfer(Transfer *t)
 {
@@ -315,7 +315,7 @@ http_pending(void)
 	return ntransfers;
 }
 
-/* Sets libcurl up, once; raises an error when that fails. */
+/* Sets libcurl up.  Raises an error when that fails. */
 static void
 initialize(void)
 {

@@ -2,13 +2,13 @@
  * http.h: the interface of otel_links_http.so, the only library of ours that needs libcurl and
  * zlib.
  *
- * It knows HTTP and nothing of spans: requests are submitted, run side by side while the caller
- * waits, and their answers are taken one by one in the order they finish.  What an answer means
- * is the exporter's to decide.  The exporter loads it when it first sends (exporter/transport.c);
- * no backend ever does.
+ * It knows HTTP but no spans: requests are submitted and run side by side while the caller waits,
+ * and the answers of those that have finished are taken one by one.  The exporter decides what an
+ * answer means.  It loads the library when it first sends (exporter/transport.c); no backend ever
+ * does.
  *
- * Nothing here raises an error for what the network or a server does.  What can raise is named
- * below; after an error, cancel(NULL) ends and frees all that is under way.
+ * Nothing here raises an error for what the network or a server does.  Each function says below
+ * what it raises.  After an error, cancel(NULL) ends all requests and frees them.
  */
 #ifndef OTEL_LINKS_HTTP_H
 #define OTEL_LINKS_HTTP_H
@@ -38,8 +38,8 @@ typedef enum HttpEnd
 {
 	HTTP_ANSWERED,				/* status, content_type and body are the server's */
 	HTTP_BAD_URL,				/* no URL, or not http or https: nothing was sent */
-	HTTP_BAD_CERTIFICATE,		/* the file of trusted certificates cannot be used: likewise */
-	HTTP_BAD_CLIENT_CERTIFICATE,	/* nor the client certificate or its key: likewise */
+	HTTP_BAD_CERTIFICATE,		/* likewise: the file of trusted certificates cannot be used */
+	HTTP_BAD_CLIENT_CERTIFICATE,	/* likewise: the client certificate or its key cannot be used */
 	HTTP_RESPONSE_TOO_LARGE,	/* above HTTP_MAX_RESPONSE_SIZE */
 	HTTP_CUT_SHORT,				/* some of the body was sent, and no answer began */
 	HTTP_FAILED					/* no answer for any other reason */
@@ -56,16 +56,16 @@ typedef struct HttpAnswer
 	const char *content_type;	/* empty where the server gave none */
 	const char *body;			/* as received: no Accept-Encoding is sent */
 	size_t		len;
-	long		retry_after_s;	/* the server's wish, of either form; -1: none */
+	long		retry_after_s;	/* Retry-After, given in seconds or as a date; -1: none */
 	const char *error;			/* why there is no answer, for people */
 } HttpAnswer;
 
-/* The largest response that means anything to us is a few hundred bytes. */
+/* A larger response is an error.  Those that mean anything to us have a few hundred bytes. */
 #define HTTP_MAX_RESPONSE_SIZE (4 * 1024 * 1024)
 
 typedef struct HttpInterface
 {
-	/* Those of the header that the library was compiled with: the caller refuses any other. */
+	/* As the library was compiled.  The caller refuses a library that differs from itself. */
 	const char *version;
 	size_t		request_size;
 	size_t		answer_size;
@@ -74,10 +74,10 @@ typedef struct HttpInterface
 	void		(*submit) (const HttpRequest *request);
 
 	/*
-	 * Lets requests go on until something happened, MyLatch was set or the time has passed;
-	 * returns whether the latch was set, which is then reset.  The caller handles
-	 * interrupts.  Raises what WaitEventSetWait() may, and for want of memory.  wait_event is
-	 * that of pg_stat_activity.
+	 * Lets requests go on until something happens, MyLatch is set or the time has passed.  Returns
+	 * whether the latch was set, which is then reset.  The caller handles interrupts.  Raises what
+	 * waiting for events raises, and an error of libcurl's own, such as for lack of memory.
+	 * wait_event is for pg_stat_activity.
 	 */
 	bool		(*wait) (long timeout_ms, uint32 wait_event);
 
@@ -87,7 +87,7 @@ typedef struct HttpInterface
 	/* Ends the request of an owner, or with NULL all of them, without an answer. */
 	void		(*cancel) (void *owner);
 
-	/* How many requests have been submitted and neither taken nor cancelled. */
+	/* How many requests were submitted and neither taken nor cancelled. */
 	int			(*pending) (void);
 } HttpInterface;
 

@@ -1,8 +1,8 @@
 /*
  * transfer.c: one HTTP request: its options for libcurl, and its outcome.
  *
- * What a request needs is malloc()ed and hangs on its Transfer.  Running requests, and when their
- * signals are blocked, is http.c's.
+ * What a request needs is malloc()ed and belongs to its Transfer.  http.c runs the requests and
+ * blocks signals.
  */
 #include "postgres.h"
 
@@ -14,15 +14,15 @@
 #include "http/transfer.h"
 
 /*
- * A connection that is older is not used again, so that what a load balancer or a name server
- * decides anew reaches a server that never rests.
+ * An older connection is not used again, so that changes in a load balancer or in DNS reach even an
+ * exporter that never pauses.
  */
 #define MAX_CONNECTION_AGE_S 300
 
 /* A folder that every data directory has and that holds no certificates. */
 #define EMPTY_FOLDER "pg_snapshots"
 
-/* Unless CURLE_OK, the code is the result of the function that says so. */
+/* Returns the code from the function that calls this, unless it is CURLE_OK. */
 #define RETURN_UNLESS_OK(call) \
 	do { \
 		CURLcode	code_ = (call); \
@@ -80,14 +80,14 @@ set_tls(CURL *easy, const HttpRequest *request)
 	if (*request->certificate)
 	{
 		/*
-		 * It takes the place of all the system's certificates.  NULL would bring their folder
-		 * back in libcurl 8.22.
+		 * The file replaces all certificates of the system.  For the folder, NULL would mean the
+		 * system's again in libcurl 8.22.
 		 */
 		RETURN_UNLESS_OK(curl_easy_setopt(easy, CURLOPT_CAINFO, request->certificate));
 		RETURN_UNLESS_OK_OR_ABSENT(curl_easy_setopt(easy, CURLOPT_CAPATH, EMPTY_FOLDER));
 	}
 #if LIBCURL_VERSION_NUM >= 0x075700
-	/* Otherwise a file that is replaced counts after a day. */
+	/* Otherwise libcurl notices after a day that the file was replaced. */
 	RETURN_UNLESS_OK_OR_ABSENT(curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L));
 #endif
 	if (*request->client_certificate)
@@ -102,10 +102,7 @@ set_connection(CURL *easy, const HttpRequest *request)
 {
 	RETURN_UNLESS_OK(curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L));
 #if LIBCURL_VERSION_NUM >= 0x075700
-	/*
-	 * After a time-out, a thread that still waits for a name server is left behind, not waited
-	 * for.
-	 */
+	/* After a time-out, do not wait for a thread that still resolves a name. */
 	RETURN_UNLESS_OK(curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L));
 #endif
 	RETURN_UNLESS_OK(curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, request->timeout_ms));
@@ -136,7 +133,7 @@ set_request(Transfer *t, const HttpRequest *request, const char *body, size_t le
 	return set_tls(easy, request);
 }
 
-/* Adds the headers; false for want of memory. */
+/* Adds the headers; false when memory is short. */
 static bool
 add_headers(Transfer *t, const char *const *headers)
 {
@@ -151,7 +148,7 @@ add_headers(Transfer *t, const char *const *headers)
 	return true;
 }
 
-/* Compresses the body; false for want of memory. */
+/* Compresses the body; false when memory is short. */
 static bool
 compress_body(Transfer *t, const HttpRequest *request, size_t *len)
 {
@@ -214,8 +211,8 @@ transfer_make(const HttpRequest *request)
 }
 
 /*
- * Did it fail after some of the body was sent, and before an answer began?  What cannot be
- * reached at all (refused, not resolved, no TLS) says nothing of the request.
+ * Did it fail after some of the body was sent, and before an answer began?  A server that cannot be
+ * reached at all (refused, not resolved, no TLS) says nothing about the request.
  */
 static bool
 was_cut_short(Transfer *t)

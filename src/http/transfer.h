@@ -1,8 +1,8 @@
 /*
  * transfer.h: one HTTP request, from its options to its answer.
  *
- * Nothing here raises; signals are to be blocked while it makes or frees one, because libcurl may
- * start a thread (http.c).
+ * Nothing here raises.  The caller blocks signals while a request is made or freed, because libcurl
+ * may start a thread (http.c).
  */
 #ifndef OTEL_LINKS_TRANSFER_H
 #define OTEL_LINKS_TRANSFER_H
@@ -29,13 +29,13 @@ typedef struct Transfer
 	char		error[CURL_ERROR_SIZE];
 } Transfer;
 
-/* All that a request needs; NULL for want of memory.  code says whether an option was refused. */
+/* Makes what a request needs; NULL when memory is short.  code says if an option was refused. */
 extern Transfer *transfer_make(const HttpRequest *request);
 
 /* Frees it.  It must not be running. */
 extern void transfer_free(Transfer *t);
 
-/* The outcome of a finished one.  The answer's memory is the transfer's. */
+/* The outcome of a finished request.  The answer's memory belongs to the transfer. */
 extern void transfer_answer(Transfer *t, HttpAnswer *answer);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * counter.c: sequences that count.
+ * counter.c: sequences as counters.
  *
- * Not by nextval(), which decides what lastval() answers: after the user's INSERT, drivers ask
- * that for the key of the new row.
+ * nextval() is not used, because it changes what lastval() returns: drivers call that after the
+ * user's INSERT for the key of the new row.
  */
 #include "postgres.h"
 
@@ -46,8 +46,8 @@ last_value(Oid relid)
 }
 
 /*
- * Where a sum is beyond what somebody lets the sequence reach, its bound: an error would keep
- * what goes with the count, such as queuing spans, from ever being done.
+ * The new value.  If it is beyond the bounds that somebody gave the sequence, the bound: an error
+ * would for ever prevent what is done together with counting, such as queuing spans.
  */
 static int64
 sum_within_bounds(Oid relid, int64 count)
@@ -77,7 +77,7 @@ counter_add(const char *sequence, int64 count)
 
 	if (!OidIsValid(relid))
 		return true;
-	/* It conflicts with itself, so nobody else counts between our reading and writing. */
+	/* This lock conflicts with itself, so nobody else counts between our reading and writing. */
 	if (!lock_soon(relid, ShareUpdateExclusiveLock))
 		return false;
 

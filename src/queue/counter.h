@@ -1,5 +1,5 @@
 /*
- * counter.h: counts that no rollback takes back.
+ * counter.h: counts that a rollback does not undo.
  */
 #ifndef OTEL_LINKS_COUNTER_H
 #define OTEL_LINKS_COUNTER_H
@@ -7,12 +7,13 @@
 #include "postgres.h"
 
 /*
- * Adds to a sequence of the schema otel, whatever the user may.  False when it is locked, and
- * nothing was counted.  Where there is no such sequence there is nobody to tell: true.
+ * Adds to a sequence of the schema otel, whatever the user is allowed to do.  False when the
+ * sequence is locked and nothing was counted; true when there is no such sequence.  Needs a
+ * transaction; raises what looking up and writing a sequence may raise.
  */
 extern bool counter_add(const char *sequence, int64 count);
 
-/* The count; 0 where there is no such sequence. */
+/* The count; 0 when there is no such sequence.  Needs a transaction. */
 extern int64 counter_value(const char *sequence);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * exporter_guard.c: the locks that backends and the exporter meet at, and the worker that is
- * registered.
+ * exporter_guard.c: the locks that sessions and the exporter share, and how the exporter is
+ * registered as a worker.
  */
 #include "postgres.h"
 
@@ -23,8 +23,8 @@ exporter_flush_tag(LOCKTAG *tag, Oid extension)
 }
 
 /*
- * Tries the lock that a new connection takes (InitPostgres): whoever wants the database free
- * holds one that conflicts, and then waits up to five seconds for sessions to end.
+ * Tries the lock that a new connection takes (InitPostgres).  A session that wants to drop, copy or
+ * rename the database holds a conflicting one and waits up to five seconds for others to leave.
  */
 bool
 exporter_database_wanted(void)
@@ -36,9 +36,9 @@ exporter_database_wanted(void)
 }
 
 /*
- * Not BGWORKER_INTERRUPTIBLE, which PostgreSQL 19 has: who drops or copies the database would
- * then end the worker for good, and after a copy what waits in the original would wait for its
- * next span.  It makes way by itself (exporter/lifecycle.c), and comes back.
+ * PostgreSQL 19's BGWORKER_INTERRUPTIBLE is not used: dropping or copying the database would end
+ * the worker for good, and after a copy, spans that wait in the original would wait until another
+ * is recorded.  The worker makes way by itself (exporter/lifecycle.c) and comes back.
  */
 void
 exporter_describe(BackgroundWorker *worker, Oid database, int flags)
@@ -46,7 +46,7 @@ exporter_describe(BackgroundWorker *worker, Oid database, int flags)
 	memset(worker, 0, sizeof(*worker));
 	worker->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker->bgw_restart_time = 5;	/* after a crash; it leaves with exit code 0 */
+	worker->bgw_restart_time = 5;	/* after a crash or exit code 1; with 0 it leaves for good */
 	strlcpy(worker->bgw_library_name, "otel_links", BGW_MAXLEN);
 	strlcpy(worker->bgw_function_name, "otel_exporter_main", BGW_MAXLEN);
 	strlcpy(worker->bgw_name, EXPORTER_NAME, BGW_MAXLEN);

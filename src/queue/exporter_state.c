@@ -2,9 +2,9 @@
  * exporter_state.c: the row of otel.exporter_state.
  *
  * Rows are replaced by delete and insert (quiet_heap.h).  Each change leaves a deleted row, which
- * stays while somebody holds an old snapshot.  So the place of the live one is remembered: where it
- * was looked for from the table's start, batches of one span went at 3,400 a second, and after
- * 100,000 of them at 600; now at 12,000 and more throughout.
+ * stays while somebody holds an old snapshot.  So the place of the live row is remembered.  When it
+ * was searched for from the table's start, 3,400 batches of one span were exported a second, and
+ * after 100,000 of them only 600; now it is always 12,000 or more.
  */
 #include "postgres.h"
 
@@ -52,7 +52,7 @@ is_own(const Datum *values)
 		DatumGetObjectId(values[STATE_ORIGIN_DATABASE]) == MyDatabaseId;
 }
 
-/* Puts our row into the slot, looking for it from a TID on; false when there is none. */
+/* Looks for this database's row from a TID on, and puts it into the slot; false: there is none. */
 static bool
 find_state(Relation state, ItemPointerData first, TupleTableSlot *slot)
 {
@@ -100,7 +100,7 @@ apply_change(const ExporterStateChange *change, Datum *values, bool *nulls)
 	}
 }
 
-/* Is there nothing in the change that the row does not say already? */
+/* Does the row already say all that is in the change? */
 static bool
 changes_nothing(const ExporterStateChange *change, bool found, const Datum *values)
 {
@@ -147,8 +147,8 @@ exporter_state_change(const ExporterStateChange *change)
 }
 
 /*
- * The row is replaced with every batch, so that it is mostly the last; those before it stay while
- * an old snapshot keeps them.
+ * The row is replaced with every batch, so it is mostly the last one; an old snapshot may keep many
+ * deleted ones before it.
  */
 int64
 exporter_state_exported(Snapshot snapshot)

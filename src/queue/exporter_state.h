@@ -1,9 +1,9 @@
 /*
- * exporter_state.h: the row of otel.exporter_state, which says how export goes in this database.
+ * exporter_state.h: the row of otel.exporter_state, the state of this database's export.
  *
- * It carries its origin, as the queue's rows do: the initial copy of a subscription, or a database
- * made from a template, brings another's along, which is neither read nor changed.  Only the
- * exporter writes it.
+ * Like the queue's rows, it says where it was made.  The initial copy of a subscription, or a
+ * database made from a template, has another database's row as well, which is neither read nor
+ * changed.  Only the exporter writes the row.
  */
 #ifndef OTEL_LINKS_EXPORTER_STATE_H
 #define OTEL_LINKS_EXPORTER_STATE_H
@@ -16,18 +16,22 @@ typedef struct ExporterStateChange
 	int64		exported;		/* added to the counts */
 	int64		rejected;
 	int64		dropped;
-	bool		success;		/* a collector has taken spans */
-	const char *error;			/* somebody's words, in any encoding; NULL: nothing went wrong */
-	bool		started;		/* failures to start an exporter are a thing of the past */
+	bool		success;		/* the collector has accepted spans */
+	const char *error;			/* a message in any encoding; NULL: there was no error */
+	bool		started;		/* an exporter has started, which ends failures to start one */
 } ExporterStateChange;
 
-/* Replaces this database's row; there is none before the first change.  In a transaction. */
+/*
+ * Replaces this database's row; there is none before the first change.  Needs a transaction with an
+ * active snapshot; raises what reading and writing the table may raise.  Leaves what it allocates
+ * in CurrentMemoryContext.
+ */
 extern void exporter_state_change(const ExporterStateChange *change);
 
-/* How many spans this database's exporter has exported in its life, as the snapshot shows it. */
+/* How many spans have ever been exported from this database, as the snapshot shows it. */
 extern int64 exporter_state_exported(Snapshot snapshot);
 
-/* Somebody else's words, such as a collector's, as a text of this database. */
+/* A message in any encoding, such as a collector's, as a text in this database's encoding. */
 extern Datum exporter_message_datum(const char *message);
 
 #endif

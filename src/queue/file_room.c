@@ -1,5 +1,5 @@
 /*
- * file_room.c: is there room in the files of the queue or one of its companions?
+ * file_room.c: is there room in the files of the queue or of a table like it?
  */
 #include "postgres.h"
 

@@ -1,6 +1,6 @@
 /*
- * lock_soon.h: a lock on a table, index or sequence that is tried for a millisecond and not waited
- * for, as what a session takes at COMMIT is.
+ * lock_soon.h: tries for a millisecond to lock a table, index or sequence.  A session at COMMIT
+ * never waits longer for a lock.
  */
 #ifndef OTEL_LINKS_LOCK_SOON_H
 #define OTEL_LINKS_LOCK_SOON_H
@@ -9,7 +9,7 @@
 
 #include "storage/lmgr.h"
 
-/* An exporter about to leave, or a vacuum that truncates, locks writers out for a moment. */
+/* An exporter that leaves, or a vacuum that truncates the table, locks writers out for a moment. */
 #define LOCK_SOON_TRIES 10
 #define LOCK_SOON_RETRY_US 100
 

@@ -2,8 +2,8 @@
  * prepared_rows.c: the rows of otel.span_queue that a prepared transaction holds.
  *
  * ROLLBACK PREPARED may come from any session, long after the one that recorded the spans is gone,
- * and PostgreSQL keeps nothing of ours with a prepared transaction.  But the rows are there until
- * it is rolled back, and their xmin says whose they are.
+ * and an extension can store nothing with a prepared transaction.  But the rows are there until it
+ * is rolled back, and their xmin says whose they are.
  *
  * Most prepared transactions have no span.  Those that have one hold a lock on the queue, so the
  * table is only read for them.
@@ -31,8 +31,8 @@
 #include "queue/span_queue.h"
 
 /*
- * ROLLBACK PREPARED is delayed by this at most.  2 million rows in memory, 484 MB, took 240 to
- * 380 ms; without a row of its own in the queue, a ROLLBACK PREPARED took 2 ms.
+ * The longest that counting delays a ROLLBACK PREPARED.  Reading 2 million rows (484 MB, in memory)
+ * took 240 to 380 ms; a ROLLBACK PREPARED without a row in the queue took 2 ms.
  */
 #define PREPARED_ROWS_MS 500
 
@@ -47,7 +47,7 @@ enum
 	PREPARED_DATABASE = 5
 };
 
-/* The transaction of a row of pg_prepared_xact(), when it is the one that is looked for. */
+/* The transaction of a row of pg_prepared_xact(), if it has this name and is in this database. */
 static TransactionId
 matching_xid(HeapTupleHeader row, const char *gid)
 {
@@ -86,7 +86,7 @@ find_prepared(const char *gid)
 	return xid;
 }
 
-/* Does the prepared transaction hold the lock on the queue that whoever appends to it takes? */
+/* Does the prepared transaction hold the lock on the queue that appending to it takes? */
 static bool
 holds_queue(TransactionId xid, Oid queue)
 {
@@ -109,8 +109,8 @@ holds_queue(TransactionId xid, Oid queue)
 }
 
 /*
- * Did the transaction, or a subtransaction of it, insert the row?  The ids of its subtransactions
- * follow its own; only for those is pg_subtrans sure to be there still.
+ * Did the transaction, or a subtransaction of it, insert the row?  Its subtransactions' ids follow
+ * its own.  pg_subtrans is asked about no others, because it may have been truncated before that.
  */
 static bool
 inserted_by(HeapTuple row, TransactionId xid)
@@ -124,8 +124,8 @@ inserted_by(HeapTuple row, TransactionId xid)
 }
 
 /*
- * From the end backwards: when the queue is long, what was appended lately is there.  A scan that
- * may join another one (allow_sync) would begin where that one is.
+ * Reads from the end backwards: in a long queue, recent rows are there.  allow_sync is off, because
+ * such a scan might begin where another one has come to.
  */
 static int64
 count_rows(Relation queue, TransactionId xid)

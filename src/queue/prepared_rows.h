@@ -7,10 +7,10 @@
 #include "postgres.h"
 
 /*
- * How many rows of the queue would be lost by ROLLBACK PREPARED of that transaction: 0 when there
+ * How many rows of the queue would be lost by ROLLBACK PREPARED of that transaction; 0 when there
  * is no such transaction in this database.  Waits for no lock and stops counting after
- * PREPARED_ROWS_MS, so it may return too few.  May raise what reading a table may.  What it
- * allocates is left in CurrentMemoryContext.
+ * PREPARED_ROWS_MS, so it may return too few.  Needs a transaction; raises what reading a table may
+ * raise.  Leaves what it allocates in CurrentMemoryContext.
  */
 extern int64 prepared_rows_count(const char *gid);
 

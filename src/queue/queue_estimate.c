@@ -1,20 +1,21 @@
 /*
  * queue_estimate.c: how many spans a table holds, at a cost that does not grow with it.
  *
- * For monitoring, which asks every few seconds: counting reads every row, 0.2 s and more for two
- * million.  Here at most SAMPLE_PAGES pages are read.  If no more than that may hold rows, they are
- * all read and the numbers are exact; otherwise evenly spaced ones are, and the numbers scaled up.
+ * It is for monitoring, which asks every few seconds; counting would read every row, which takes
+ * 0.2 s or more for two million.  Here at most SAMPLE_PAGES pages are read.  If no more than that
+ * may hold rows, all of them are read and the numbers are exact.  Otherwise evenly spaced ones are
+ * read, and the numbers are scaled up.
  *
- * Which pages may hold rows is what keeps small numbers right.  The files never shrink
- * (vacuum_truncate is off), so after a busy hour a few waiting spans share them with a hundred
- * thousand empty pages, and a sample of all would mostly miss them, or make thousands of ten.  A
- * page that vacuum found empty, and nobody has written to since, is all-visible and has all its
- * room free: both are read in maps.  The free space map is not safe in a crash, so until the next
- * vacuum after one the number may be too low.
+ * Small numbers are right because pages known to be empty are left out.  The files never shrink
+ * (vacuum_truncate is off), so after a busy hour a few waiting spans may be among a hundred
+ * thousand empty pages: a sample of all pages would mostly miss them, or turn ten into thousands.
+ * A page that vacuum found empty, and to which nobody has written since, is all-visible, and all
+ * its space is free; two maps say so.  The free space map does not survive a crash reliably, so
+ * after one the numbers may be too low until the next vacuum.
  *
- * Other ways were weighed.  An index costs every span (span_queue.c).  A shared count of what goes
- * in and out is a lock for every COMMIT.  pg_stat_get_live_tuples() is free, but is 0 after a crash
- * and adrift after a vacuum that skips pages.  TABLESAMPLE samples the empty pages as well.
+ * Alternatives: an index costs every span time (span_queue.c).  A shared count of rows would need a
+ * lock at every COMMIT.  pg_stat_get_live_tuples() is free, but is 0 after a crash and wrong after
+ * a vacuum that skips pages.  TABLESAMPLE samples the empty pages as well.
  */
 #include "postgres.h"
 
@@ -36,13 +37,15 @@
 #include "queue/row_bytes.h"
 #include "settings.h"
 
-/* Pages that are read at most: 8 MB, 60,000 spans without links. */
+/* Maximum pages to read: 8 MB, or 60,000 spans without links. */
 #define SAMPLE_PAGES 1000
 
-/* Pages that are looked up in the maps at most: 2 GB, about 20 ms. */
+/* Maximum pages to look up in the maps: those of 2 GB, about 20 ms. */
 #define LOOKED_UP_PAGES (256 * 1024)
 
-/* Free space of a page that holds no span: a span takes more than this leaves. */
+/*
+ * A page with at least this much free space has no span, because a span needs more than the rest.
+ */
 #define EMPTY_PAGE_SPACE (BLCKSZ - SizeOfPageHeaderData - 64)
 
 /* ---- which pages to read ---- */
@@ -54,7 +57,7 @@ is_known_empty(Relation rel, BlockNumber block, Buffer *map)
 		GetRecordedFreeSpace(rel, block) >= EMPTY_PAGE_SPACE;
 }
 
-/* Every step-th page of the table that may hold rows; returns how many. */
+/* Finds every step-th page of the table, if it may hold rows; returns how many. */
 static int
 find_pages(Relation rel, BlockNumber total, BlockNumber step, BlockNumber *pages)
 {
@@ -137,7 +140,7 @@ queue_estimate(Relation rel)
 
 /* ---- otel.estimate_spans(name) ---- */
 
-/* NULL for a table that is not there or that somebody altered: the exporter says so. */
+/* NULL if the table is missing or was altered: the exporter reports that. */
 static Relation
 open_table(const char *name)
 {

@@ -16,8 +16,8 @@ typedef struct QueueEstimate
 } QueueEstimate;
 
 /*
- * Of the rows that the active snapshot shows.  The table is one that begins with the queue's
- * columns, and is open.  Raises nothing but what reading pages raises.
+ * Estimates the rows that the active snapshot shows of an open table that begins with the queue's
+ * columns.  Raises what reading pages and interrupts raise.
  */
 extern QueueEstimate queue_estimate(Relation rel);
 

@@ -1,8 +1,8 @@
 /*
- * queue_functions.c: what SQL asks of the exporter: otel.force_flush() and otel.retry_failed().
+ * queue_functions.c: otel.force_flush() and otel.retry_failed().
  *
- * Both look at the tables themselves, whatever the caller may: the privilege to call them is the
- * gate.
+ * Both read the tables without checking the caller's privileges on them: the privilege to call the
+ * function is what counts.
  */
 #include "postgres.h"
 
@@ -31,7 +31,9 @@
 #include "settings.h"
 #include "queue/quiet_heap.h"
 
-/* How long force_flush() sleeps between looks at the queue: doubled from the first to the last. */
+/*
+ * How long force_flush() sleeps between looks at the queue: doubled from the first to the second.
+ */
 #define FLUSH_POLL_MIN_MS 2
 #define FLUSH_POLL_MAX_MS 100
 
@@ -42,8 +44,8 @@ PG_FUNCTION_INFO_V1(otel_force_flush);
 PG_FUNCTION_INFO_V1(otel_retry_failed);
 
 /*
- * Is a row that the snapshot "since" shows still in the queue, at or after *from?  Moves *from to
- * it: the exporter empties the queue from its start, so that each look costs little.
+ * Is any row that the snapshot "since" shows still in the queue, at or after *from?  Moves *from to
+ * it: the exporter empties the queue from its start, so each look costs little.
  */
 static bool
 still_waiting(Relation queue, Snapshot since, ItemPointer from)
@@ -113,7 +115,7 @@ otel_force_flush(PG_FUNCTION_ARGS)
 	LOCKTAG		flush;
 	int64		exported;
 
-	/* Nothing exports here: not on a standby, nor where spans are held back on purpose. */
+	/* Nothing is exported on a standby, nor where spans are held back on purpose. */
 	if (RecoveryInProgress() || otel_traces_exporter == TRACES_EXPORTER_NONE)
 		PG_RETURN_INT64(0);
 
@@ -151,7 +153,7 @@ otel_retry_failed(PG_FUNCTION_ARGS)
 	PreventCommandIfParallelMode("otel.retry_failed()");
 	PreventCommandDuringRecovery("otel.retry_failed()");
 
-	/* Conflicts with itself only, so that the exporter can go on setting spans aside. */
+	/* Keeps out other calls, but not the exporter, which may go on setting spans aside. */
 	failed = queue_table_open(&failed_spans_table, ShareUpdateExclusiveLock);
 	queue = queue_table_open(&span_queue_table, RowExclusiveLock);
 	desc = RelationGetDescr(failed);
@@ -164,7 +166,9 @@ otel_retry_failed(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		heap_deform_tuple(tuple, desc, values, nulls);
 
-		/* Asked for here and now: a span that came with a copied database becomes this one's. */
+		/*
+		 * A span that came with a copied database becomes this one's, because the user asks for it.
+		 */
 		values[QUEUE_ORIGIN_SYSTEM] = Int64GetDatum((int64) GetSystemIdentifier());
 		values[QUEUE_ORIGIN_DATABASE] = ObjectIdGetDatum(MyDatabaseId);
 		quiet_insert(queue, values, nulls, QUEUE_COLUMNS);

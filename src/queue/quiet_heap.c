@@ -14,7 +14,7 @@
 #include "compat.h"
 #include "queue/quiet_heap.h"
 
-/* Does any of the open indexes have an expression or a predicate, that is, code to run? */
+/* Does any of the open indexes have an expression or a predicate, which is code to run? */
 static bool
 indexes_run_code(ResultRelInfo *result_rel)
 {
@@ -29,9 +29,8 @@ indexes_run_code(ResultRelInfo *result_rel)
 }
 
 /*
- * What an administrator put into an index runs as the table's owner, as in CREATE INDEX and
- * VACUUM, and finds nothing by the search_path: the sessions that record are anybody's, and the
- * exporter is a superuser.
+ * The code of an administrator's index runs as the table's owner and with a safe search_path, as in
+ * CREATE INDEX and VACUUM: any user's session may record spans, and the exporter is a superuser.
  */
 static void
 insert_as_owner(ResultRelInfo *result_rel, TupleTableSlot *slot, EState *estate)
@@ -57,7 +56,7 @@ insert_as_owner(ResultRelInfo *result_rel, TupleTableSlot *slot, EState *estate)
 	PG_END_TRY();
 }
 
-/* We make no index, but keep up those that an administrator made. */
+/* We create no indexes, but those of an administrator must get the new row. */
 static void
 insert_into_indexes(Relation rel, HeapTuple tuple)
 {

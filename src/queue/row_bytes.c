@@ -1,5 +1,5 @@
 /*
- * row_bytes.c: the bytes of spans, in the queue and where they are set aside.
+ * row_bytes.c: the bytes that spans take in the queue and in tables like it.
  */
 #include "postgres.h"
 

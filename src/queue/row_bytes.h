@@ -1,6 +1,6 @@
 /*
- * row_bytes.h: what counts where otel.queue_max_size bounds spans: their bytes, not those of the
- * files, in which there are also rows that were deleted and wait for vacuum.
+ * row_bytes.h: the bytes that spans take, to which otel.queue_max_size applies.  The files are
+ * larger, because deleted rows stay in them until vacuum.
  */
 #ifndef OTEL_LINKS_ROW_BYTES_H
 #define OTEL_LINKS_ROW_BYTES_H
@@ -10,10 +10,13 @@
 #include "access/tupdesc.h"
 #include "utils/rel.h"
 
-/* The bytes of a row, those that are toasted outside of it included. */
+/* The bytes of a row, with its values in the TOAST table. */
 extern int64 row_bytes(HeapTuple tuple, TupleDesc desc);
 
-/* The bytes of all rows of a table that the active snapshot shows.  Reads the whole table. */
+/*
+ * The bytes of all rows of a table that the active snapshot shows.  Reads the whole table; raises
+ * what that and interrupts may raise.
+ */
 extern int64 row_bytes_of_table(Relation rel);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * run_note.c: notes that every process of the server can make and see, until it is started again.
+ * run_note.c: notes that every process can make and see until the server is restarted.
  *
- * A file's time of modification is when the note was made.  One that is older than the server is
- * left over.
+ * The file's modification time says when the note was made.  A file that is older than the running
+ * server is left over from an earlier run.
  */
 #include "postgres.h"
 

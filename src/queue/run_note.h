@@ -1,9 +1,9 @@
 /*
- * run_note.h: notes that every process of the server can make and see, about a database, until the
- * server is started again.
+ * run_note.h: notes about a database that every process can make and see until the server is
+ * restarted.
  *
- * They are empty files in the folder for temporary statistics: there is no shared memory but for
- * preloaded libraries, and backups leave that folder out.  Nothing here raises, but where no
+ * They are empty files in the folder for temporary statistics, which backups leave out.  Shared
+ * memory is only for preloaded libraries.  Nothing here raises, but run_note_oldest() does when no
  * file descriptor is left.
  */
 #ifndef OTEL_LINKS_RUN_NOTE_H
@@ -11,18 +11,18 @@
 
 #include "postgres.h"
 
-/* Makes the note; false when it is there already.  True as well where it cannot be made. */
+/* Makes the note.  False when it already exists; true even if it cannot be made. */
 extern bool run_note_make(const char *what, Oid database);
 
-/* Is it there? */
+/* Was it made since the server started? */
 extern bool run_note_exists(const char *what, Oid database);
 
-/* False when it is still there. */
+/* Removes it.  False when it could not be removed. */
 extern bool run_note_remove(const char *what, Oid database);
 
 /*
- * The database whose note is the oldest, one of an earlier run of the server included; InvalidOid
- * when there is none.
+ * The database whose note is the oldest, including notes of an earlier run of the server;
+ * InvalidOid when there is none.
  */
 extern Oid run_note_oldest(const char *what);
 

@@ -1,9 +1,9 @@
 /*
  * slot_queue.c: databases whose exporter waits for a free background worker slot.
  *
- * Each has a note (run_note.h).  One that is left over from an earlier run of the server has its
- * database served all the same, and that exporter leaves at once when nothing waits.  Where no note
- * can be made, the next span of the database tries again, as it does anyway.
+ * Each has a note (run_note.h).  A note of an earlier run of the server is honoured as well: the
+ * exporter that it starts leaves at once when no spans wait.  If no note can be made, nothing is
+ * lost, because the next span of the database tries again anyway.
  */
 #include "postgres.h"
 
@@ -21,7 +21,7 @@
 
 #define NOTE "waiting"
 
-/* An exporter that has been there for so long is none that leaves at once. */
+/* An exporter that has been there for this long is not one that leaves at once. */
 #define SETTLED_MS 1000
 
 bool
@@ -42,7 +42,7 @@ slot_queue_leave(void)
 	(void) run_note_remove(NOTE, MyDatabaseId);
 }
 
-/* The other database that waits, and has for longer than this one; InvalidOid: none. */
+/* The database that has waited longest; InvalidOid: there is none, or it is this one. */
 static Oid
 first_in_queue(void)
 {
@@ -76,7 +76,10 @@ slot_queue_serve(void)
 	return false;
 }
 
-/* An exporter further back among the server's processes, or 0; are there others at all? */
+/*
+ * The pid of an exporter that comes after this one among the server's processes, or 0.  If 0,
+ * *alone says whether this is the only exporter.
+ */
 static int
 exporter_behind(bool *alone)
 {
@@ -97,10 +100,10 @@ exporter_behind(bool *alone)
 }
 
 /*
- * Where several exporters make room at the same time, nobody is left to start those that wait.  So
- * the one that is last among the server's processes stays: the others make room once they have seen
- * that there is one behind them for a while.  The only one makes room, too, but not as long as what
- * it has just started may leave again.
+ * If all exporters made room at the same time, none would be left to start those that wait.  So the
+ * last one among the server's processes stays; the others make room after they have seen one behind
+ * them for a while.  A single exporter makes room as well, but not while an exporter that it has
+ * just started may still leave again.
  */
 static bool
 may_make_room(void)

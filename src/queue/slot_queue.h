@@ -1,12 +1,12 @@
 /*
  * slot_queue.h: databases whose exporter waits for a free background worker slot.
  *
- * A server may have more databases that record spans than worker slots.  A session that finds none
- * puts its database into this queue.  Whoever comes by next, an exporter at work or a session that
- * starts one, starts the exporter of the database that has waited longest; an exporter that has
- * sent what there was makes room (exporter/worker.c).
+ * A server may have fewer worker slots than databases that record spans.  A session that finds no
+ * slot puts its database into this queue.  The exporter of the database that has waited longest is
+ * then started by a running exporter, or by a session that is about to start its own.  An exporter
+ * that has sent all its spans makes room (exporter/worker.c).
  *
- * Raises only for want of memory or of file descriptors.
+ * Raises only when memory or file descriptors run out, or when a catalog cannot be read.
  */
 #ifndef OTEL_LINKS_SLOT_QUEUE_H
 #define OTEL_LINKS_SLOT_QUEUE_H
@@ -19,12 +19,12 @@ extern bool slot_queue_join(Oid database);
 /* Is this database in the queue? */
 extern bool slot_queue_joined(void);
 
-/* Takes this database out of it: its exporter has started. */
+/* Takes this database out of the queue, because its exporter has started. */
 extern void slot_queue_leave(void);
 
 /*
- * Starts exporters for other databases that have waited longer than this one, as far as slots are
- * free.  Returns whether any still waits.  In a transaction.
+ * Starts exporters for other databases that have waited longer than this one, as long as there are
+ * free slots.  Returns whether any still waits for a slot.  Needs a transaction.
  */
 extern bool slot_queue_serve(void);
 
@@ -36,8 +36,8 @@ typedef enum SlotDemand
 } SlotDemand;
 
 /*
- * What an exporter does now and then: starts others as far as slots are free, and learns whether
- * its own is wanted.  In no transaction.
+ * For exporters, now and then: does the same, and says whether this exporter's own slot is wanted.
+ * Called outside transactions.
  */
 extern SlotDemand slot_queue_attend(void);
 

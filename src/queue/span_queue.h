@@ -1,5 +1,5 @@
 /*
- * span_queue.h: the writing end of otel.span_queue.
+ * span_queue.h: writing to otel.span_queue.
  */
 #ifndef OTEL_LINKS_SPAN_QUEUE_H
 #define OTEL_LINKS_SPAN_QUEUE_H
@@ -16,24 +16,24 @@ typedef enum QueueOpenResult
 } QueueOpenResult;
 
 /*
- * The table's oid, or InvalidOid.  A table of that name counts only when it belongs to the
- * extension: after a DROP EXTENSION a session still has this library.
+ * The table's oid, or InvalidOid.  A table of that name counts only if it belongs to the extension:
+ * after DROP EXTENSION, a session still has this library.  Needs a transaction.
  */
 extern Oid	queue_find(void);
 
 /*
- * Opens the queue for appending, waiting a millisecond at most for each lock that appending
- * needs: those of the table, of its TOAST table, and of the indexes of both.  *extension is the
- * extension's oid.  The locks are held to the transaction's end.
+ * Opens the queue for appending.  Waits at most a millisecond for each lock that appending needs:
+ * on the table, on its TOAST table, and on the indexes of both.  The locks are held to the end of
+ * the transaction.  *extension is the extension's oid.  Raises what catalog look-ups may raise.
  */
 extern QueueOpenResult queue_open(Relation *queue, Oid *extension);
 
-/* Has the queue reached otel.queue_max_size, without room for more in it? */
+/* Have the queue's files reached otel.queue_max_size, and is there no room left in them? */
 extern bool queue_is_full(Relation queue);
 
 /*
- * Adds to the count of spans that sessions dropped, which no rollback takes back.  False when the
- * sequence is locked, and nothing was counted.
+ * Adds to the count of spans that sessions dropped, which a rollback does not undo.  False when the
+ * sequence is locked and nothing was counted.  Raises as counter_add() does.
  */
 extern bool queue_count_dropped(int64 count);
 

@@ -1,11 +1,10 @@
 /*
  * start_claim.c: one session at a time starts the exporter.
  *
- * The claim is the time at which it was taken, and 0 when nobody has it.  It is kept in the one
- * row of the unlogged sequence otel.exporter_starting, which every session of the database can
- * read and change without a transaction, and without shared memory that only a preloaded library
- * could have.  The lock on its page makes taking it atomic.  After a crash it is 0 again, as its
- * workers are gone.
+ * The claim is the time at which it was taken, or 0 when nobody has it.  It is kept in the single
+ * row of the unlogged sequence otel.exporter_starting: every session of the database sees a change
+ * at once, and no rollback undoes it.  Shared memory would need a preloaded library.  The lock on
+ * the page makes taking the claim atomic.  After a crash it is 0 again, and the workers are gone.
  */
 #include "postgres.h"
 
@@ -22,10 +21,10 @@
 
 #include "queue/start_claim.h"
 
-/* A worker that has not arrived by then has failed: another one may be started. */
+/* If a worker has not arrived by then, it has failed, and another one may be started. */
 #define CLAIM_LASTS_US (5 * USECS_PER_SEC)
 
-/* The sequence, or NULL when it cannot be had at once. */
+/* Opens the sequence; NULL when it is missing, altered or locked. */
 static Relation
 open_sequence(void)
 {
@@ -49,7 +48,7 @@ open_sequence(void)
 	return NULL;
 }
 
-/* The row, in a page that is locked until unlock_row(). */
+/* Returns the row.  Its page stays locked until unlock_row(). */
 static Form_pg_sequence_data
 lock_row(Relation sequence, Buffer *buffer)
 {
@@ -86,7 +85,7 @@ start_claim_take(void)
 	if (sequence == NULL)
 		return true;
 	row = lock_row(sequence, &buffer);
-	/* One from the future was taken before the clock was set back. */
+	/* A claim from the future was taken before the clock was set back. */
 	free = row->last_value > now || row->last_value < now - CLAIM_LASTS_US;
 	if (free)
 		row->last_value = now;

@@ -21,21 +21,23 @@
 #include "queue/worker_start.h"
 #include "settings.h"
 
-/* How often, at most, one session says that it found no free worker slot. */
+/* How often, at most, a session complains that it found no free worker slot. */
 #define COMPLAINT_INTERVAL_MS (60 * 1000)
 
-/* How long it gives another session's exporter to start before that. */
+/* How long it waits, before that, for an exporter that another session started. */
 #define START_TRIES 50
 #define START_RETRY_US 1000
 
-/* The worker this session registered last, until it has started. */
+/* The worker that this session registered last. */
 static BackgroundWorkerHandle *registered;
 
-/* The exporter this session woke last; out of date, perhaps: a latch set in vain does no harm. */
+/*
+ * The exporter that this session woke last.  It may be gone: setting a latch in vain is harmless.
+ */
 static PGPROC *exporter_proc;
 static int	exporter_pid;
 
-/* Was the exporter last seen still there?  Reads shared memory without a lock. */
+/* Is the exporter that was seen last still there?  Reads shared memory without a lock. */
 static bool
 exporter_known(void)
 {
@@ -44,9 +46,9 @@ exporter_known(void)
 }
 
 /*
- * Finds the exporter of this database among the server's processes, whose number max_connections
- * bounds.  The lock table, which knows who holds the guard, may have a hundred thousand entries,
- * and walking it took the first span of a session 29 ms.
+ * Finds the exporter of this database among the server's processes, of which there are few.  The
+ * lock table also knows who holds the guard, but may have a hundred thousand entries: searching it
+ * took 29 ms at the first span of a session.
  */
 static bool
 find_exporter(void)
@@ -69,7 +71,7 @@ find_exporter(void)
 	return false;
 }
 
-/* Is there no exporter?  Takes the guard as writers do, for a moment. */
+/* Is there no exporter?  Probes the guard with a ShareLock. */
 static bool
 guard_is_free(const LOCKTAG *guard)
 {
@@ -80,10 +82,9 @@ guard_is_free(const LOCKTAG *guard)
 }
 
 /*
- * Has the database wait for a slot; counts, where that is allowed, and logs that no worker could be
- * registered, once for all sessions of the database until its exporter starts.  The status view
- * reads the count.  False when there was nothing to complain of: the exporter that another session
- * started may have taken the last slot.
+ * Puts the database into the queue for slots.  Once for all its sessions until its exporter starts,
+ * counts (where that is allowed) and logs that no worker could be registered; the status view reads
+ * the count.  False when all is well: another session's exporter may have taken the last slot.
  */
 static bool
 complain_no_slot(const LOCKTAG *guard)
@@ -94,7 +95,7 @@ complain_no_slot(const LOCKTAG *guard)
 		return true;
 	if (monotonic_ms() < next_complaint)
 	{
-		/* It had its turn since, and made room, or the server cannot write the queue for slots. */
+		/* The exporter ran since then and made room again, or no note can be written. */
 		if (!guard_is_free(guard))
 			return false;
 		(void) slot_queue_join(MyDatabaseId);
@@ -138,16 +139,16 @@ exporter_start_if_needed(Oid extension_oid)
 		return true;
 
 	/*
-	 * One that has been registered and not forked yet will see our rows.  One that has been
-	 * forked and does not hold the guard may be on its way in or out: only another one is sure to
-	 * see them, and one too many leaves as soon as it finds the guard taken.
+	 * A worker that is registered but not forked yet will see our rows.  One that is forked and
+	 * does not hold the guard may be starting or leaving: only another one is sure to see them.  A
+	 * superfluous one leaves as soon as it finds the guard taken.
 	 */
 	if (registered)
 		status = GetBackgroundWorkerPid(registered, &pid);
 	if (status == BGWH_NOT_YET_STARTED || !start_claim_take())
 		return true;
 
-	/* While we were on our way to the claim, a worker may have taken the guard and dropped it. */
+	/* A worker may have taken the guard and dropped its claim since we looked. */
 	if (!guard_is_free(&guard))
 	{
 		start_claim_drop();
@@ -163,7 +164,7 @@ exporter_start_if_needed(Oid extension_oid)
 	}
 	else
 	{
-		/* What looks gone may have failed, and keep a slot until it is started again. */
+		/* A worker that seems gone may have failed; it keeps its slot until it is restarted. */
 		if (registered && status == BGWH_STOPPED)
 			TerminateBackgroundWorker(registered);
 		if (registered)

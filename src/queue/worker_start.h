@@ -1,6 +1,6 @@
 /*
- * worker_start.h: the backend's side of the exporter's life.  It probes the guard and registers the
- * dynamic background worker; what the worker does is in src/exporter/.
+ * worker_start.h: starting and waking the exporter from a session.  src/exporter/ has what the
+ * worker does.
  */
 #ifndef OTEL_LINKS_WORKER_START_H
 #define OTEL_LINKS_WORKER_START_H
@@ -8,16 +8,16 @@
 #include "postgres.h"
 
 /*
- * Starts this database's exporter when none runs.  Called in a transaction, after rows were put
- * into the queue.  Never raises for want of a worker slot: the next call tries again.  Returns
- * whether one runs or will: false where none may (otel.traces_exporter = none) or no slot is
- * free.
+ * Starts this database's exporter if none runs.  Called in a transaction, after rows were put into
+ * the queue.  Returns whether one runs or will run: false on a standby, with otel.traces_exporter =
+ * none, and if no worker slot is free; then the next call tries again.  Raises what catalog
+ * look-ups and the count of failures may raise.
  */
 extern bool exporter_start_if_needed(Oid extension_oid);
 
 /*
- * Sets the latch of this database's exporter, if one runs: it then exports at once what it finds.
- * Touches shared memory only and cannot fail, so that it may be called once a transaction has
+ * Sets the latch of this database's exporter, if one runs, so that it exports at once what it
+ * finds.  Only touches shared memory and cannot fail, so it may be called after a transaction has
  * committed.
  */
 extern void exporter_wake(void);

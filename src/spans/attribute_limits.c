@@ -1,8 +1,8 @@
 /*
  * attribute_limits.c: OpenTelemetry's limits on the attributes of a span, an event or a link.
  *
- * The length limit holds for every string, also within arrays and objects; the count limit for the
- * outermost keys only.  What is within the limits, which is nearly everything, is never rebuilt.
+ * The length limit applies to every string, also within arrays and objects; the count limit only to
+ * the outermost keys.  Attributes within the limits, as nearly all are, are not rebuilt.
  */
 #include "postgres.h"
 
@@ -15,7 +15,7 @@
 #include "jsonb_util.h"
 #include "spans/attribute_limits.h"
 
-/* An empty key is the shortest there is, so it comes first. */
+/* jsonb sorts shorter keys first, so an empty key is the first. */
 static bool
 first_key_is_empty(JsonbContainer *object)
 {
@@ -48,7 +48,7 @@ attributes_apply_limits(Jsonb *attrs, int count_limit, int value_length_limit, i
 	return JsonbValueToJsonb(&limited);
 }
 
-/* The old object, and how many keys that it does not have there is still room for. */
+/* The old object, and how many new keys there is still room for. */
 typedef struct MergeRoom
 {
 	Jsonb	   *old;

@@ -8,24 +8,24 @@
 #include "utils/jsonb.h"
 
 /*
- * attrs (a JSON object, or NULL) within the limits, -1 being none: the first count_limit keys in
- * jsonb's order (shorter keys first), strings cut to value_length_limit characters wherever they
- * are.  Empty keys, which OpenTelemetry does not allow, are dropped whatever the limit.  *dropped
- * is the number of keys that are gone.  Returns attrs itself when nothing changes, else a new
- * value in CurrentMemoryContext.  Specification: Common, "Attribute Limits".
+ * Applies the limits (-1: none) to attrs, a JSON object or NULL: keeps the first count_limit keys
+ * in jsonb's order (shorter keys first) and cuts all strings to value_length_limit characters.
+ * Empty keys, which OpenTelemetry does not allow, are always dropped.  *dropped is the number of
+ * keys that were dropped.  Returns attrs itself when nothing changes, else a new value in
+ * CurrentMemoryContext.  Specification: Common, "Attribute Limits".
  */
 extern Jsonb *attributes_apply_limits(Jsonb *attrs, int count_limit, int value_length_limit,
 									  int *dropped);
 
 /*
- * attributes put over old ones (or NULL), within the limits: a key that is there gets its new
- * value, a further key is dropped where there is no room.  Adds the number of keys dropped to
- * *dropped.  The result is a new value in CurrentMemoryContext.
+ * Adds attributes to old ones (or NULL) within the limits: an existing key gets its new value, and
+ * a new key is dropped when there is no room.  Adds the number of dropped keys to *dropped.  The
+ * result is a new value in CurrentMemoryContext.
  */
 extern Jsonb *attributes_merge(Jsonb *old, Jsonb *attributes, int count_limit,
 							   int value_length_limit, int *dropped);
 
-/* An object of n strings; those that are NULL are left out. */
+/* An object of n strings, in CurrentMemoryContext; those that are NULL are left out. */
 extern Jsonb *attributes_from_strings(int n, const char *const *keys, const char *const *values);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * guarded.c: work within the user's transaction that may fail and must not cost it.
+ * guarded.c: work within the user's transaction that may fail without aborting it.
  */
 #include "postgres.h"
 
@@ -10,11 +10,11 @@
 #include "spans/late_interrupts.h"
 
 /*
- * An error within a COMMIT or PREPARE TRANSACTION meets an assertion of PostgreSQL's own: at its
- * end RollbackAndReleaseCurrentSubTransaction() does not expect a transaction that is about to end
- * (TBLOCK_END, TBLOCK_PREPARE); a deferred trigger that handles an exception meets it as well.
- * Inside of another subtransaction it has nothing to complain of.  Servers without assertions need
- * not pay for one.  CONTRIBUTING.md has the report to PostgreSQL.
+ * An error within a COMMIT or PREPARE TRANSACTION fails an assertion of PostgreSQL:
+ * RollbackAndReleaseCurrentSubTransaction() does not expect a transaction that is about to end
+ * (TBLOCK_END, TBLOCK_PREPARE).  A deferred trigger that handles an exception fails it as well.
+ * Another subtransaction around ours avoids that; servers without assertions need not pay for it.
+ * CONTRIBUTING.md has the report to PostgreSQL.
  */
 static bool
 begin_guard(void)

@@ -1,5 +1,5 @@
 /*
- * guarded.h: work within the user's transaction that may fail and must not cost it.
+ * guarded.h: work within the user's transaction that may fail without aborting it.
  */
 #ifndef OTEL_LINKS_GUARDED_H
 #define OTEL_LINKS_GUARDED_H
@@ -7,9 +7,9 @@
 #include "postgres.h"
 
 /*
- * Does the work in a subtransaction, in the caller's memory context.  Returns NULL, or a copy of
- * the error that it raised, once the subtransaction is rolled back.  Interrupts are held
- * (late_interrupts.h), and are so again after an error.
+ * Does the work in a subtransaction, in the caller's memory context.  If it raises an error, rolls
+ * the subtransaction back and returns a copy of the error, else NULL.  Interrupts must be held
+ * (late_interrupts.h), and still are afterwards.
  */
 extern ErrorData *guarded_run(void (*work) (void *arg), void *arg);
 

@@ -1,9 +1,9 @@
 /*
  * late_interrupts.c: interrupts that arrive while spans are queued (late_interrupts.h says why).
  *
- * Putting an interrupt off takes its flag away, so that CHECK_FOR_INTERRUPTS() of other callbacks
- * does not see it.  Holding interrupts all through the COMMIT would not do: an error resets the
- * count (errfinish), and whoever waits for another machine could not be interrupted at all.
+ * To put an interrupt off, its flag is cleared, so that CHECK_FOR_INTERRUPTS() in other callbacks
+ * does not see it.  Holding interrupts during the whole COMMIT would not work: an error resets the
+ * count (errfinish), and a callback that waits for another machine could not be interrupted at all.
  */
 #include "postgres.h"
 
@@ -13,10 +13,10 @@
 
 #include "spans/late_interrupts.h"
 
-/* How long an interrupt is put off at most. */
+/* The longest time that an interrupt is put off. */
 #define PUT_OFF_MS 5000
 
-/* Those that ProcessInterrupts() answers by an error, or by ending the session. */
+/* The flags that have ProcessInterrupts() raise an error or end the session. */
 static volatile sig_atomic_t *const flags[] = {
 	&QueryCancelPending,		/* pg_cancel_backend, statement_timeout, lock_timeout */
 	&ProcDiePending,
@@ -87,7 +87,7 @@ put_off_timeout(void)
 void
 late_interrupts_resume(bool puts_off)
 {
-	/* An index's function that handles an exception has reset the count. */
+	/* The count was reset if a function of an index handled an exception. */
 	late_interrupts_hold_again();
 	for (int i = 0; i < NFLAGS && puts_off; i++)
 	{

@@ -1,7 +1,7 @@
 /*
- * prepared_spans.c: the spans that ROLLBACK PREPARED takes along.
+ * prepared_spans.c: the spans that are lost by ROLLBACK PREPARED.
  *
- * Whatever goes wrong here, the user's ROLLBACK PREPARED has its turn.
+ * Whatever goes wrong here, the user's ROLLBACK PREPARED is done.
  */
 #include "postgres.h"
 
@@ -38,12 +38,12 @@ prepared_spans_count(const char *gid)
 
 	if (max_prepared_xacts == 0 || IsTransactionBlock() || IsSubTransaction() ||
 		RecoveryInProgress())
-		return 0;				/* there it fails */
+		return 0;				/* ROLLBACK PREPARED will fail */
 	late_interrupts_hold();
 	error = guarded_run(count, &c);
 	if (error != NULL)
 	{
-		/* for a page that cannot be read, say: it is in the log at least */
+		/* for instance, a page cannot be read */
 		ereport(LOG,
 				(errcode(error->sqlerrcode),
 				 errmsg("spans of the prepared transaction \"%s\" could not be counted: %s",

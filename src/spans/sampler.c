@@ -1,10 +1,9 @@
 /*
  * sampler.c: is a new span recorded?
  *
- * The samplers of the OpenTelemetry SDK specification.  The ratio is decided by the 56 bits of
- * randomness that every participant of a trace sees alike: the tracestate's ot=rv:… when there is
- * one, else the last seven bytes of the trace id (OpenTelemetry, "TraceState: Probability
- * Sampling").
+ * The samplers of the OpenTelemetry SDK specification.  A ratio is compared with 56 random bits
+ * that are the same for every participant of a trace: those of ot=rv:… in the tracestate, or else
+ * the last seven bytes of the trace id (OpenTelemetry, "TraceState: Probability Sampling").
  */
 #include "postgres.h"
 
@@ -14,7 +13,7 @@
 #define RANDOMNESS_BITS 56
 #define RANDOMNESS_HEX_DIGITS 14
 
-/* The sub-key "rv:" of the tracestate's member "ot", 14 hex digits; false when absent. */
+/* Reads the sub-key "rv:" of the tracestate's member "ot", 14 hex digits; false when absent. */
 static bool
 explicit_randomness(const struct varlena *context, uint64 *randomness)
 {

@@ -8,9 +8,9 @@
 #include "links/span_link.h"
 
 /*
- * The decision of otel.traces_sampler (OpenTelemetry SDK environment variables,
- * OTEL_TRACES_SAMPLER) for a span of that trace.  parent is its parent's context or NULL; links are
- * those it starts with.
+ * What otel.traces_sampler decides for a span of that trace (OpenTelemetry SDK environment
+ * variables, OTEL_TRACES_SAMPLER).  parent is its parent's context or NULL; links are those that it
+ * starts with.
  */
 extern bool sampler_decide(const uint8 *trace_id, const struct varlena *parent,
 						   const SpanLink *links, int nlinks);

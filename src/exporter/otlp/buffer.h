@@ -1,9 +1,9 @@
 /*
- * buffer.h: bytes that grow, up to a maximum.
+ * buffer.h: a buffer of bytes that grows, up to a maximum.
  *
- * A batch is encoded by appending to one of these, so that no field costs an allocation.  The
- * memory context is the one that was current at buffer_init(); growing may raise out_of_memory,
- * and program_limit_exceeded above the maximum.
+ * A batch is encoded by appending to one of these, so that no field costs an allocation.  It lives
+ * in the memory context that was current at buffer_init().  Growing may raise out_of_memory, and
+ * program_limit_exceeded above the maximum.
  */
 #ifndef OTEL_OTLP_BUFFER_H
 #define OTEL_OTLP_BUFFER_H
@@ -13,7 +13,7 @@
 
 #define BUFFER_INITIAL_SIZE (64 * 1024)
 
-/* No request is larger.  A single span may exceed the batch limit, so this is well above it. */
+/* No request is larger.  A single span may exceed a batch's limit, so this is well above that. */
 #define BUFFER_MAX_SIZE ((size_t) 256 * 1024 * 1024)
 
 typedef struct ByteBuffer
@@ -46,7 +46,7 @@ buffer_grow(ByteBuffer *b, size_t more)
 	b->size = size;
 }
 
-/* Makes room for that many more bytes; returns where they go. */
+/* Makes room for this many more bytes; returns where they go. */
 static inline char *
 buffer_reserve(ByteBuffer *b, size_t more)
 {

@@ -43,8 +43,8 @@
 #define SPAN_FLAGS FIELD(16, "flags")
 
 /*
- * SpanFlags: bits 0 to 7 are the W3C flags; these say whether the context is known to be remote,
- * and is
+ * SpanFlags: bits 0 to 7 are the W3C flags.  These two say whether it is known if the context is
+ * remote, and if it is.
  */
 #define SPAN_FLAGS_HAS_IS_REMOTE 0x100
 #define SPAN_FLAGS_IS_REMOTE 0x200

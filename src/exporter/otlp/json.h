@@ -1,8 +1,8 @@
 /*
- * json.h: JSON text, as much as OTLP/JSON needs to write.
+ * json.h: writing JSON text, as far as OTLP/JSON needs it.
  *
- * Commas need no bookkeeping: a member is preceded by one unless the last byte written opens an
- * object or a list, and no string can end in such a byte, because it ends in a quote.
+ * Commas need no bookkeeping: one is written before a member unless the last byte written opens an
+ * object or a list.  A string cannot be mistaken for that, because it ends in a quote.
  */
 #ifndef OTEL_OTLP_JSON_H
 #define OTEL_OTLP_JSON_H
@@ -18,7 +18,7 @@ json_separator(ByteBuffer *b)
 		buffer_append_char(b, ',');
 }
 
-/* A string that is valid UTF-8; only what RFC 8259 demands is escaped. */
+/* Writes a string, which is valid UTF-8; escapes only what RFC 8259 demands. */
 static inline void
 json_string(ByteBuffer *b, const char *s, size_t len)
 {
@@ -52,7 +52,7 @@ json_string(ByteBuffer *b, const char *s, size_t len)
 	buffer_append_char(b, '"');
 }
 
-/* A member's name and the colon; names are ours and need no escape. */
+/* Writes a member's name and the colon.  Names are ours and need no escapes. */
 static inline void
 json_name(ByteBuffer *b, const char *name)
 {

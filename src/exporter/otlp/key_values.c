@@ -16,14 +16,14 @@
 
 /*
  * OpenTelemetry suggests a limit of 64.  Readers of Protocol Buffers refuse messages nested more
- * than 100 deep, and a JSON object costs three levels (AnyValue, KeyValueList, KeyValue) of the
- * about 93 that a link's attribute leaves.  What is nested deeper is sent as its JSON text.
+ * than 100 deep.  A JSON object takes three levels (AnyValue, KeyValueList, KeyValue), and about 93
+ * are left within a link's attribute.  A value nested deeper is sent as its JSON text.
  */
 #define MAX_DEPTH 24
 
 static void put_value(Writer *w, const JsonbValue *value, int depth);
 
-/* The text of an integer within int64? */
+/* Is it the text of an integer that fits into an int64? */
 static bool
 parse_int64(const char *text, int64 *result)
 {
@@ -68,7 +68,7 @@ put_text_value(Writer *w, const char *s, int len)
 		put_bytes(w, ANY_VALUE_BYTES, s, len);
 }
 
-/* The members of an object as the KeyValue items of a list. */
+/* Writes the members of an object as a list of KeyValues. */
 static void
 put_members(Writer *w, Field f, JsonbContainer *object, int depth)
 {
@@ -150,7 +150,7 @@ put_container(Writer *w, const JsonbValue *value, int depth)
 	}
 }
 
-/* The content of an AnyValue; nothing at all is its null. */
+/* Writes the content of an AnyValue.  An empty one is OTLP's null. */
 static void
 put_value(Writer *w, const JsonbValue *value, int depth)
 {

@@ -9,13 +9,13 @@
 #include "exporter/otlp/writer.h"
 
 /*
- * Writes the members of an object as the repeated KeyValue in a field; anything but an object,
- * and a member with an empty key, is left out.  In a transaction; what it allocates is in
- * CurrentMemoryContext.
+ * Writes the members of an object as a repeated field of KeyValues.  Leaves out members with an
+ * empty key, and all of a value that is not an object.  Needs a transaction; leaves what it
+ * allocates in CurrentMemoryContext.
  */
 extern void put_attributes(Writer *w, Field f, Jsonb *attributes);
 
-/* One attribute that is a string in UTF-8, as an item of a list that is open. */
+/* Writes one attribute, a string in UTF-8, as an item of the list that is open. */
 extern void put_string_attribute(Writer *w, Field f, const char *key, const char *value);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * protobuf.h: the wire format of Protocol Buffers, as much as OTLP needs to write
+ * protobuf.h: writing the wire format of Protocol Buffers, as far as OTLP needs it
  * (protobuf.dev/programming-guides/encoding).
  */
 #ifndef OTEL_OTLP_PROTOBUF_H
@@ -44,7 +44,7 @@ pb_varint_size(uint64 value)
 	return size;
 }
 
-/* A field's tag; p has room for PB_MAX_VARINT bytes. */
+/* Writes a field's tag to p, which has room for PB_MAX_VARINT bytes; returns the end. */
 static inline char *
 pb_write_tag(char *p, int number, PbWireType type)
 {
@@ -86,7 +86,7 @@ pb_fixed32(ByteBuffer *b, int number, uint32 value)
 	b->len = p + 4 - b->data;
 }
 
-/* Strings, byte strings and messages that are already encoded. */
+/* For strings, byte strings and messages that are already encoded. */
 static inline void
 pb_bytes(ByteBuffer *b, int number, const char *bytes, size_t len)
 {
@@ -100,8 +100,8 @@ pb_bytes(ByteBuffer *b, int number, const char *bytes, size_t len)
 }
 
 /*
- * Opens a message of unknown length: one byte is kept for the length, which is enough for most; a
- * longer one moves the content when the message is closed.  Returns what pb_close() wants.
+ * Opens a message of unknown length.  One byte is reserved for the length, which is enough for
+ * most messages; otherwise pb_close() moves the content.  Returns what pb_close() needs.
  */
 static inline size_t
 pb_open(ByteBuffer *b, int number)

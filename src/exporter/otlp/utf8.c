@@ -1,8 +1,8 @@
 /*
  * utf8.c: text of the database as UTF-8.
  *
- * A database in UTF-8 is checked all the same, and one in SQL_ASCII may hold anything: one span
- * with a broken string would otherwise make collectors refuse its whole batch.
+ * Text is checked even if the database is in UTF-8, and one in SQL_ASCII may hold anything: a
+ * single broken string makes collectors refuse the whole batch.
  */
 #include "postgres.h"
 
@@ -24,7 +24,7 @@ utf8_init(void)
 		conversion = FindDefaultConversionProc(encoding, PG_UTF8);
 }
 
-/* Every encoding a server may have is ASCII below 0x80. */
+/* In every server encoding, bytes below 0x80 are ASCII. */
 static bool
 is_ascii(const char *s, int len)
 {

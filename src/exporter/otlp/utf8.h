@@ -10,20 +10,21 @@
 extern void utf8_init(void);
 
 /*
- * Makes *s (of *len bytes, in the database's encoding) valid UTF-8, in CurrentMemoryContext where
- * it must be converted; false, with nothing changed, when it cannot be.  In a transaction.  Never
- * raises.
+ * Makes *s (of *len bytes, in the database's encoding) valid UTF-8; a converted text is in
+ * CurrentMemoryContext.  False, with nothing changed, when it cannot be converted.  Needs a
+ * transaction.  Raises only when memory is short.
  */
 extern bool utf8_convert(const char **s, int *len);
 
 /*
- * The same, but what cannot be converted becomes ASCII with a question mark for every other byte.
+ * The same, but a text that cannot be converted becomes ASCII, with a question mark for each byte
+ * that is not.
  */
 extern void utf8_convert_lossy(const char **s, int *len);
 
 /*
- * The same for the key of an attribute: what cannot be converted becomes ASCII with every other
- * byte in hexadecimal, as \xe9, so that keys that differ still differ.
+ * The same for the key of an attribute: one that cannot be converted becomes ASCII, with each byte
+ * that is not in hexadecimal (\xe9), so that different keys stay different.
  */
 extern void utf8_convert_key(const char **s, int *len);
 

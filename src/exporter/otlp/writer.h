@@ -1,13 +1,14 @@
 /*
  * writer.h: OTLP fields, written as Protocol Buffers or as JSON.
  *
- * The rows are walked once, by code that knows messages and fields (otlp_span.c, key_values.c);
- * the two encodings differ only here.  A field has its number and its lowerCamelCase name side by
- * side.  OTLP's JSON is proto3's with three exceptions: ids are hex, enums are integers, and
- * 64-bit integers are strings (opentelemetry.io/docs/specs/otlp, "JSON Protobuf Encoding").
+ * The code that walks the rows knows messages and fields (otlp_span.c, key_values.c); only this
+ * file knows that there are two encodings.  A Field has both its number and its lowerCamelCase
+ * name.  OTLP's JSON is that of proto3, but ids are hex and enums are integers
+ * (opentelemetry.io/docs/specs/otlp, "JSON Protobuf Encoding").
  *
- * As in proto3, a scalar that is 0 or empty is left out, but for the put_* of an AnyValue's
- * members, where what is written says which kind it is.
+ * As in proto3, put_uint32, put_fixed32, put_string and put_cstring leave out a value that is 0 or
+ * empty.  The others write any value: among the members of an AnyValue, the one that is written
+ * tells the kind.
  */
 #ifndef OTEL_OTLP_WRITER_H
 #define OTEL_OTLP_WRITER_H
@@ -66,7 +67,7 @@ put_fixed64(Writer *w, Field f, uint64 value)
 	}
 }
 
-/* s is valid UTF-8; written also when it is empty. */
+/* s is valid UTF-8; it is written even if it is empty. */
 static inline void
 put_string_always(Writer *w, Field f, const char *s, size_t len)
 {
@@ -165,7 +166,7 @@ put_int64(Writer *w, Field f, int64 value)
 	}
 }
 
-/* text is how value reads in JSON, which keeps every digit. */
+/* text is the value in JSON, with all its digits. */
 static inline void
 put_double(Writer *w, Field f, double value, const char *text)
 {
@@ -185,7 +186,7 @@ put_double(Writer *w, Field f, double value, const char *text)
 
 /* ---- messages and lists ---- */
 
-/* A message in a field; close with end_message(). */
+/* Begins a field that is a message; close it with end_message(). */
 static inline size_t
 begin_message(Writer *w, Field f)
 {
@@ -205,7 +206,7 @@ end_message(Writer *w, size_t start)
 		buffer_append_char(&w->buf, '}');
 }
 
-/* A repeated field; in protobuf its items stand alone. */
+/* Begins a repeated field.  In protobuf, nothing is around its items. */
 static inline void
 begin_list(Writer *w, Field f)
 {
@@ -222,7 +223,7 @@ end_list(Writer *w)
 		buffer_append_char(&w->buf, ']');
 }
 
-/* An item, itself a message, of the list in a field; close with end_message(). */
+/* Begins an item, a message, of the list that is open; close it with end_message(). */
 static inline size_t
 begin_item(Writer *w, Field f)
 {
