@@ -9,4 +9,4 @@ prepare_node()
 	npm ci --no-audit --no-fund --loglevel=error >&2
 }
 
-run_node() { node_modules/.bin/node "$1.js"; }
+run_node() { in_database "$1" node_modules/.bin/node "$1.js"; }

@@ -2,79 +2,79 @@
 // data.  Prints TAP lines.
 'use strict';
 
-const { documented, is, main, request, until } = require('./harness');
+const { documented, is, linkedInSql, main, request, shape, traceOf, until } =
+    require('./harness');
+const support = require('./boss');
 
-main('pg-boss 10', async (pool) => {
-    const PgBoss = require('pg-boss-10');
-    await pool.query('DROP SCHEMA IF EXISTS pgboss CASCADE');
-    const boss = new PgBoss({
-        host: process.env.PGHOST, port: Number(process.env.PGPORT), user: process.env.PGUSER,
-        database: process.env.PGDATABASE, supervise: false, schedule: false,
-    });
-    await boss.start();
-    await boss.createQueue('before');
+const { fail } = support;
 
-    await pool.query(documented('capture.sql'));
+async function testRetries(pool, boss) {
     await pool.query("SELECT otel.add_trace_context('pgboss.job', 'otel_context')");
-    await boss.createQueue('dead');
-    await boss.createQueue('work', { deadLetter: 'dead', retryLimit: 1 });
-
-    const traceOf = (data) => data?.traceparent?.slice(3, 35);
     const fetchOne = async (queue) => (await boss.fetch(queue))[0];
-
-    const early = await request(() => boss.send('before', { n: 0 }));
-    is(traceOf((await fetchOne('before')).data), early.traceId,
-        'jobs of a queue that is older than the trigger have a context as well');
-
     const { traceId, result: id } = await request(() => boss.send('work', { n: 1 }));
     let job = await fetchOne('work');
-    is([job.id, job.data.n, traceOf(job.data)], [id, 1, traceId],
-        'send in a request: the job has the trace of the request');
+    is([job.id, job.data.n, await traceOf(job.data.traceparent)], [id, 1, traceId],
+        'a worker has it in the data');
 
-    const other = await request(() => boss.fail('work', id, new Error('as the test wants it')));
+    const other = await request(() => fail(boss, 'work', id));
     job = await fetchOne('work');
-    is([job.id, traceOf(job.data)], [id, traceId],
+    is([job.id, await traceOf(job.data.traceparent)], [id, traceId],
         'a retry, by another request, keeps the context of the first');
     const column = await pool.query(
-        'SELECT otel.trace_id(otel_context) AS id FROM pgboss.job WHERE id = $1', [id]);
-    is(column.rows[0].id, other.traceId,
+        'SELECT otel.traceparent(otel_context) AS context FROM pgboss.job WHERE id = $1', [id]);
+    is(await traceOf(column.rows[0].context), other.traceId,
         'a column would have the trace of the request that failed');
-
-    await request(() => boss.fail('work', id, new Error('as the test wants it')));
+    await request(() => fail(boss, 'work', id));
     const dead = await fetchOne('dead');
-    is([dead.data.n, traceOf(dead.data)], [1, traceId], 'the dead letter has it');
+    is([dead.data.n, await traceOf(dead.data.traceparent)], [1, traceId],
+        'the dead letter has it');
 
-    const nothing = await request(() => boss.send('work'));
+    const archived = await request(() => boss.send('work'));
     job = await fetchOne('work');
-    is([job.id, traceOf(job.data)], [nothing.result, nothing.traceId],
-        'a job without data gets data');
     await request(() => boss.complete('work', job.id));
     await pool.query(
         "UPDATE pgboss.job SET completed_on = now() - interval '2 days' WHERE id = $1", [job.id]);
     await request(() => boss.maintain());
-    const archived = await until(async () =>
-        (await pool.query('SELECT data FROM pgboss.archive WHERE id = $1', [nothing.result]))
-            .rows[0]);
-    is(traceOf(archived.data), nothing.traceId, 'a job in the archive keeps its context');
+    const { data } = await until(async () => (await pool.query(
+        'SELECT data FROM pgboss.archive WHERE id = $1', [archived.result])).rows[0]);
+    is(await traceOf(data.traceparent), archived.traceId,
+        'a job in the archive keeps its context');
+    await pool.query("SELECT otel.remove_capture('pgboss.job', 'otel_context')");
+    await pool.query('ALTER TABLE pgboss.job DROP COLUMN otel_context');
+}
 
-    const own = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
-    await request(() => boss.send('work', { traceparent: own }));
-    job = await fetchOne('work');
-    is(job.data, { traceparent: own }, 'a context that the application put there stays');
+const testSends = (pool, boss, queue) =>
+    support.testSends(pool, boss, queue, 'data', (jobs) => boss.insert(jobs));
 
-    const batch = await request(() => boss.insert(
-        [{ name: 'work', data: { n: 1 } }, { name: 'work', data: { n: 2 } }]));
-    const jobs = await boss.fetch('work', { batchSize: 10 });
-    is(jobs.map(({ data }) => traceOf(data)), [batch.traceId, batch.traceId],
-        'each job that insert() adds has the trace of the request');
-    const { rows } = await pool.query(
-        'SELECT otel.links_json(otel.link_agg(otel.extract(data))) AS links FROM pgboss.job ' +
-        'WHERE id = ANY ($1)', [jobs.map((one) => one.id)]);
-    is(rows[0].links.map((link) => link.context.traceId), [batch.traceId],
-        'the jobs of a batch can be linked to');
+async function testUpgrade(pool) {
+    const old = await support.startedAnew(pool, 'pg-boss-10.0');
+    await old.createQueue('old');
+    await pool.query(documented('capture.sql'));
+    await old.stop({ graceful: false });
+    const boss = await support.started('pg-boss-10');
+    const { rows } = await pool.query('SELECT version FROM pgboss.version');
+    is(rows[0].version, 24, 'the library migrates its tables of 10.0 with the trigger on them');
+    await testSends(pool, boss, 'old');
+    await boss.stop({ graceful: false });
+}
 
-    await pool.query("SELECT otel.remove_capture('pgboss.job', 'data')");
-    await request(() => boss.send('work', { n: 9 }));
-    is((await fetchOne('work')).data, { n: 9 }, 'taken off, the data is as it was sent');
+main('pg-boss 10', async (pool) => {
+    await testUpgrade(pool);
+    const boss = await support.startedAnew(pool, 'pg-boss-10');
+    for (const queue of ['before', 'items', 'dead']) await boss.createQueue(queue);
+    await boss.createQueue('work', { deadLetter: 'dead', retryLimit: 1 });
+    const before = await shape('pgboss.job');
+    const odd = await support.withoutTrigger(pool, boss, 'before');
+
+    await support.testRunningWorker(pool, boss, 'before', 'data');
+    await boss.createQueue('later');
+    for (const queue of ['before', 'later']) await testSends(pool, boss, queue);
+    await testRetries(pool, boss);
+    await support.testOddPayloads(pool, boss, odd);
+    const traces = await support.requests(boss, 'items', 10);
+    is((await linkedInSql('batch.sql')).sort(), traces,
+        'the batch span is linked to every job\'s request');
+    await boss.deleteQueue('later');
+    await support.testRemoved(pool, boss, 'data', before);
     await boss.stop({ graceful: false });
 });
