@@ -2,24 +2,44 @@
 
 import asyncio
 import logging
+import sys
 
+import psycopg_pool
 from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
 
-from queue_test import apply, documented, is_, linked_traces, new_database, plain, request, until
+from queue_test import (
+    apply,
+    catalog,
+    client_traces,
+    database_url,
+    documented,
+    is_,
+    linked_traces,
+    new_database,
+    plain,
+    request,
+    row_traces,
+    until,
+    worker_process,
+)
 
-PsycopgInstrumentor().instrument(enable_commenter=True)
+WORKER = "worker" in sys.argv
+if not WORKER:
+    PsycopgInstrumentor().instrument(enable_commenter=True)
+import psycopg  # noqa: E402
 from chancy import Chancy, Queue, QueuedJob, Worker, job  # noqa: E402
 from chancy.migrate import Migrator  # noqa: E402
 
 logging.getLogger("quiet").setLevel(logging.CRITICAL)
 seen = {}
+EXECUTOR = "chancy.executors.asyncex.AsyncExecutor"
 
 
 def stored(reference):
-    return plain(
-        "SELECT otel.trace_id(otel.extract(meta)) FROM chancy_jobs WHERE id = %s::uuid",
+    return row_traces(
+        "SELECT otel.traceparent(otel.extract(meta)) FROM chancy_jobs WHERE id = %s::uuid",
         str(reference.identifier),
-    )[0][0]
+    )[0]
 
 
 def state(reference):
@@ -30,9 +50,43 @@ def state(reference):
 
 @job(queue="q", max_attempts=2)
 async def report(*, context: QueuedJob, fails: int = 0):
-    seen.setdefault(str(context.id), []).append(context.meta.get("traceparent", "")[3:35])
+    seen.setdefault(str(context.id), []).append(context.meta.get("traceparent", ""))
     if context.attempts < fails:
         raise RuntimeError("as the test wants it")
+
+
+@job(queue="prepared")
+async def prepared():
+    pass
+
+
+async def work():
+    """The worker in a process of its own, with prepared statements, until it is ended."""
+    app = Chancy(database_url(), log=logging.getLogger("quiet"))
+    app.pool = psycopg_pool.AsyncConnectionPool(
+        database_url(), kwargs={"prepare_threshold": 0}, open=False
+    )
+    async with app, Worker(app, tags={"prepared"}) as worker:
+        await worker.wait_for_shutdown()
+
+
+async def prepared_worker(app):
+    """A worker that has prepared its statements goes on over the page's statement."""
+    await app.declare(Queue("prepared", polling_interval=1, executor=EXECUTOR, tags={"prepared"}))
+    with worker_process() as worker:
+        for _ in range(3):
+            early = await app.push(prepared.job)
+            await until(lambda: state(early) == "succeeded")
+        await apply(documented("capture.sql"))
+        with request() as trace_id:
+            reference = await app.push(prepared.job)
+        await until(lambda: state(reference) == "succeeded")
+        is_(
+            (worker.prepared("chancy_jobs"), worker.poll(), stored(reference)),
+            (True, None, trace_id),
+            "a worker whose statements are prepared goes on",
+        )
+    plain("SELECT otel.remove_capture('chancy_jobs', 'meta')")
 
 
 async def main():
@@ -47,13 +101,13 @@ async def main():
             reference = await app.push(report.job.with_queue("hold"))
         is_(stored(reference), trace_id, "the library's migrations from 4 on run over the trigger")
         plain("SELECT otel.remove_capture('chancy_jobs', 'meta')")
-        await app.declare(
-            Queue("q", polling_interval=1, executor="chancy.executors.asyncex.AsyncExecutor")
-        )
+        await prepared_worker(app)
+        await app.declare(Queue("q", polling_interval=1, executor=EXECUTOR))
         worker = Worker(app)
         await worker.start()
         early = await app.push(report.job)
         await until(lambda: state(early) == "succeeded")
+        before = catalog("chancy_jobs")
         await apply(documented("capture.sql"))
 
         with request() as trace_id:
@@ -61,7 +115,7 @@ async def main():
         is_(stored(reference), trace_id, "a producer that ran before the trigger goes on")
         await until(lambda: state(reference) == "succeeded")
         is_(
-            seen[str(reference.identifier)],
+            client_traces(seen[str(reference.identifier)]),
             [trace_id] * 2,
             "so does a worker, which sees it in the metadata at both attempts",
         )
@@ -69,6 +123,14 @@ async def main():
             reference = await app.push(report.job.with_kwargs(fails=9))
         await until(lambda: state(reference) == "failed")
         is_(stored(reference), trace_id, "a job that failed for good keeps it")
+        with request() as trace_id, psycopg.connect(autocommit=True) as connection:
+            [by_sql] = connection.execute(
+                "INSERT INTO chancy_jobs (id, queue, func) VALUES (gen_random_uuid(), 'q', %s)"
+                " RETURNING id::text",
+                [report.job.func],
+            ).fetchone()
+        await until(lambda: by_sql in seen)
+        is_(client_traces(seen[by_sql]), [trace_id], "a job that SQL inserts")
         await worker.stop()
 
         held = report.job.with_queue("hold")
@@ -96,8 +158,9 @@ async def main():
         with request():
             reference = await app.push(held)
         is_(stored(reference), None, "taken off, nothing is captured")
+        is_(catalog("chancy_jobs"), before, "and the catalog has the table as it was")
 
 
 # The worker's other executor starts processes, which import this file.
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(work() if WORKER else main())

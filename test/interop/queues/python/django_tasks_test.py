@@ -1,14 +1,29 @@
 """django-tasks-db: a column of its table.  Prints TAP lines."""
 
+import asyncio
 import logging
 import os
+import sys
 
 from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
 
-from queue_test import documented, is_, linked_traces, new_database, plain, request
+from queue_test import (
+    documented,
+    is_,
+    linked_traces,
+    new_database,
+    plain,
+    request,
+    row_traces,
+    until,
+    worker_process,
+)
 
-new_database()
-PsycopgInstrumentor().instrument(enable_commenter=True)
+WORKER = "worker" in sys.argv
+if not WORKER:
+    new_database()
+    PsycopgInstrumentor().instrument(enable_commenter=True)
+import psycopg  # noqa: E402
 import django  # noqa: E402
 from django.conf import settings  # noqa: E402
 
@@ -21,6 +36,7 @@ settings.configure(
             "USER": os.environ["PGUSER"],
             "HOST": "127.0.0.1",
             "PORT": os.environ["PGPORT"],
+            "OPTIONS": {"server_side_binding": True, "prepare_threshold": 0} if WORKER else {},
         }
     },
     TASKS={"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": []}},
@@ -47,10 +63,24 @@ def work():
 
 def stored(*results):
     return [
-        plain(f"SELECT otel.trace_id(otel_context) FROM {TABLE} WHERE id = %s", result.id)[0][0]
+        row_traces(f"SELECT otel.traceparent(otel_context) FROM {TABLE} WHERE id = %s", result.id)[
+            0
+        ]
         for result in results
     ]
 
+
+def status(task):
+    return plain(f"SELECT status FROM {TABLE} WHERE id = %s", task)[0][0]
+
+
+def wait_for(task):
+    asyncio.run(until(lambda: status(task) == "SUCCESSFUL"))
+
+
+if WORKER:
+    call_command("db_worker", interval=0.1, verbosity=0, startup_delay=False)
+    sys.exit()
 
 call_command("migrate", "django_tasks_database", "0017", verbosity=0)
 plain(documented("capture.sql"))
@@ -61,6 +91,37 @@ is_(stored(result), [trace_id], "the library's migrations from 0017 on run over 
 work()
 result.refresh()
 is_((str(result.status), stored(result)), ("SUCCESSFUL", [trace_id]), "a job that is done keeps it")
+plain(f"ALTER TABLE {TABLE} DROP COLUMN otel_context")
+with worker_process() as worker:
+    for _ in range(3):
+        wait_for(report.enqueue().id)
+    plain(documented("capture.sql"))
+    with request() as trace_id:
+        result = report.enqueue()
+    wait_for(result.id)
+    is_(
+        (worker.prepared(TABLE), worker.poll(), stored(result)),
+        (True, None, [trace_id]),
+        "a worker whose statements are prepared goes on",
+    )
+with request() as trace_id, psycopg.connect(autocommit=True) as by_sql:
+    [task] = by_sql.execute(
+        f"""INSERT INTO {TABLE} (id, status, enqueued_at, args_kwargs, priority, task_path,
+                worker_ids, queue_name, backend_name, run_after, exception_class_path, traceback)
+            VALUES (gen_random_uuid(), 'READY', now(), '{{"args": [], "kwargs": {{}}}}', 0, %s,
+                '[]', 'default', 'default', now(), '', '')
+            RETURNING id""",
+        [report.module_path],
+    ).fetchone()
+work()
+is_(
+    (
+        status(task),
+        row_traces(f"SELECT otel.traceparent(otel_context) FROM {TABLE} WHERE id = %s", task),
+    ),
+    ("SUCCESSFUL", [trace_id]),
+    "a job that SQL inserts",
+)
 with request() as trace_id:
     result = report.enqueue(fails=True)
 work()

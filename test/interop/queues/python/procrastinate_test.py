@@ -3,24 +3,44 @@
 import asyncio
 import datetime
 import logging
+import sys
 
 from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
 
-from queue_test import apply, documented, is_, linked_traces, new_database, plain, request, until
+from queue_test import (
+    apply,
+    client_traces,
+    database_url,
+    documented,
+    is_,
+    linked_traces,
+    new_database,
+    plain,
+    request,
+    row_traces,
+    until,
+    worker_process,
+)
 
-URL = new_database()
-PsycopgInstrumentor().instrument(enable_commenter=True)
+WORKER = "worker" in sys.argv
+if not WORKER:
+    new_database()
+    PsycopgInstrumentor().instrument(enable_commenter=True)
 import procrastinate  # noqa: E402
+import psycopg  # noqa: E402
 
 logging.getLogger("procrastinate").setLevel(logging.CRITICAL)
 seen = {}
-app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=URL))
+app = procrastinate.App(
+    connector=procrastinate.PsycopgConnector(
+        conninfo=database_url(), kwargs={"prepare_threshold": 0} if WORKER else {}
+    )
+)
+CONTEXT = "SELECT otel.traceparent(otel_context) FROM procrastinate_jobs WHERE id = %s"
 
 
 def stored(job):
-    return plain("SELECT otel.trace_id(otel_context) FROM procrastinate_jobs WHERE id = %s", job)[
-        0
-    ][0]
+    return row_traces(CONTEXT, job)[0]
 
 
 def status(job):
@@ -35,7 +55,7 @@ def status(job):
 )
 async def report(context, fails=0):
     if "otel_context" in columns():
-        seen.setdefault(context.job.id, []).append(stored(context.job.id))
+        seen.setdefault(context.job.id, []).append(plain(CONTEXT, context.job.id)[0][0])
     if context.job.attempts < fails:
         raise RuntimeError("as the test wants it")
 
@@ -49,19 +69,62 @@ def columns():
     ]
 
 
-def worker(**options):
+def worker(queue="q", **options):
     return app.run_worker_async(
-        queues=["q"], install_signal_handlers=False, fetch_job_polling_interval=0.2, **options
+        queues=[queue], install_signal_handlers=False, fetch_job_polling_interval=0.2, **options
+    )
+
+
+async def work():
+    """The worker in a process of its own, with prepared statements, until it is ended."""
+    async with app.open_async():
+        await worker("prepared", wait=True)
+
+
+async def prepared_worker():
+    """A worker that has prepared its statements goes on over the page's statement."""
+    prepared = app.configure_task("report", queue="prepared")
+    with worker_process() as process:
+        for _ in range(3):
+            job = await prepared.defer_async()
+            await until(lambda: status(job) == "succeeded")
+        await apply(documented("capture.sql"))
+        with request() as trace_id:
+            job = await prepared.defer_async(fails=1)
+        await until(lambda: status(job) == "succeeded")
+        is_(
+            (process.prepared("procrastinate_fetch_job"), process.poll(), stored(job)),
+            (True, None, trace_id),
+            "a worker whose statements are prepared goes on",
+        )
+    plain("ALTER TABLE procrastinate_jobs DROP COLUMN otel_context")
+
+
+async def insert_by_sql():
+    """Jobs of the library's function, many at once, and of an INSERT."""
+    with request() as trace_id, psycopg.connect(autocommit=True) as connection:
+        jobs = connection.execute(
+            "SELECT unnest(procrastinate_defer_jobs_v1(array_agg(row('q', 'report', 0, NULL, NULL,"
+            " '{}', NULL)::procrastinate_job_to_defer_v1))) FROM generate_series(1, 3)"
+        ).fetchall()
+        jobs += connection.execute(
+            "INSERT INTO procrastinate_jobs (queue_name, task_name) VALUES ('q', 'report')"
+            " RETURNING id"
+        ).fetchall()
+    await worker(wait=False)
+    is_(
+        [(status(job), client_traces(seen[job])) for [job] in jobs],
+        [("succeeded", [trace_id])] * 4,
+        "jobs of the library's SQL function, many at once, and of an INSERT",
     )
 
 
 async def main():
     async with app.open_async():
         await app.schema_manager.apply_schema_async()
+        await prepared_worker()
         running = asyncio.create_task(worker(wait=True))
-        # beyond psycopg's prepare_threshold
-        for _ in range(8):
-            job = await report.defer_async()
+        job = await report.defer_async()
         await until(lambda: status(job) == "succeeded")
         await apply(documented("capture.sql"))
 
@@ -70,7 +133,7 @@ async def main():
         is_(stored(job), trace_id, "a producer that ran before goes on, and records the request")
         await until(lambda: status(job) == "succeeded")
         is_(
-            seen[job],
+            client_traces(seen[job]),
             [trace_id] * 2,
             "so does a worker, which sees it at the first attempt and at the second",
         )
@@ -82,6 +145,7 @@ async def main():
         is_([stored(job) for job in jobs], [trace_id] * 3, "batch_defer_async")
         plain("DELETE FROM procrastinate_jobs WHERE status = 'todo'")
 
+        await insert_by_sql()
         locked = app.configure_task("report", queue="hold", queueing_lock="lock")
         with request() as trace_id:
             job = await locked.defer_async()
@@ -118,4 +182,4 @@ async def main():
         is_(stored(job), None, "taken off, nothing is captured")
 
 
-asyncio.run(main())
+asyncio.run(work() if WORKER else main())

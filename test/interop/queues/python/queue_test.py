@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import os
 import pathlib
+import re
+import subprocess
 import sys
 
 import psycopg
@@ -44,11 +46,11 @@ def request():
         yield f"{span.get_span_context().trace_id:032x}"
 
 
-def plain(sql, *parameters):
+def plain(sql, *parameters, **named):
     """Runs SQL on a connection that is instrumented by nobody; its rows."""
     with connect(autocommit=True) as connection:
         cursor = psycopg.Cursor(connection)
-        cursor.execute(sql, parameters or None)
+        cursor.execute(sql, parameters or named or None)
         return cursor.fetchall() if cursor.description else []
 
 
@@ -58,22 +60,78 @@ def received_spans():
     return receiver.spans
 
 
+def client_traces(traceparents):
+    """The trace of each, None for none; what names no span that the client exported stays whole."""
+    exported = {
+        (f"{context.trace_id:032x}", f"{context.span_id:016x}")
+        for context in (span.get_span_context() for span in exporter.get_finished_spans())
+    }
+    return [
+        text[3:35] if text and (text[3:35], text[36:52]) in exported else text or None
+        for text in traceparents
+    ]
+
+
+def row_traces(sql, *parameters):
+    """The traces of the traceparents that a query gives, as client_traces() has them."""
+    return client_traces([row[0] for row in plain(sql, *parameters)])
+
+
 def linked_traces(statement):
-    """The traces of what a batch span is linked to; "unknown" for what is no span of the client."""
+    """The traces of what a batch span is linked to, as client_traces() has them."""
     before = len(received_spans())
     with connect() as connection:
         cursor = psycopg.Cursor(connection)
         cursor.execute(statement)
         cursor.execute("SELECT otel.end_span()")
     [batch] = received_spans()[before:]
-    exported = {
-        (f"{context.trace_id:032x}", f"{context.span_id:016x}")
-        for context in (span.get_span_context() for span in exporter.get_finished_spans())
-    }
-    return [
-        link["trace_id"] if (link["trace_id"], link["span_id"]) in exported else "unknown"
-        for link in batch["links"]
-    ]
+    return client_traces([f"00-{link['trace_id']}-{link['span_id']}" for link in batch["links"]])
+
+
+def catalog(table):
+    """What PostgreSQL's catalog has of a table: its columns, defaults, triggers, dependencies."""
+    return plain(
+        """SELECT 'column', a::text FROM pg_attribute a WHERE attrelid = %(table)s::regclass
+           UNION ALL SELECT 'default', d::text FROM pg_attrdef d
+            WHERE adrelid = %(table)s::regclass
+           UNION ALL SELECT pg_get_triggerdef(oid), t::text FROM pg_trigger t
+            WHERE tgrelid = %(table)s::regclass
+           UNION ALL SELECT 'dependency', d::text FROM pg_depend d
+            WHERE classid = 'pg_class'::regclass AND objid = %(table)s::regclass
+               OR refclassid = 'pg_class'::regclass AND refobjid = %(table)s::regclass
+            ORDER BY 1, 2""",
+        table=table,
+    )
+
+
+@contextlib.contextmanager
+def worker_process():
+    """Runs this program with the argument "worker": a process without instrumentation, so that its
+    statements are the same each time, and can be prepared.  Gives what tells of it."""
+    database = os.environ["PGDATABASE"]
+    plain(f"ALTER DATABASE {database} SET log_statement = 'all'")
+    worker = subprocess.Popen([sys.executable, sys.argv[0], "worker"])
+    worker.prepared = prepared_since_now()
+    try:
+        yield worker
+    finally:
+        worker.terminate()
+        worker.wait()
+        plain(f"ALTER DATABASE {database} RESET log_statement")
+
+
+def prepared_since_now():
+    """A function that tells whether a named prepared statement with a text in it was executed
+    after this call, by the server's log."""
+    log = pathlib.Path(os.environ["CLUSTER_LOG"])
+    start = len(log.read_bytes())
+
+    def prepared(text):
+        added = log.read_bytes()[start:].decode(errors="replace")
+        statements = re.findall(r" execute (?!<unnamed>)\S+: (.*(?:\n\t.*)*)", added)
+        return any(text in statement for statement in statements)
+
+    return prepared
 
 
 async def apply(sql):
@@ -90,6 +148,10 @@ async def until(condition):
     raise TimeoutError("in vain")
 
 
+def database_url():
+    return "postgresql://{PGUSER}@127.0.0.1:{PGPORT}/{PGDATABASE}".format(**os.environ)
+
+
 def new_database():
     """An empty database with the extension, which exports to a receiver in this process."""
     global receiver
@@ -102,4 +164,4 @@ def new_database():
         server.execute(f"ALTER DATABASE {name} SET otel.exporter_otlp_endpoint = '{receiver.url}'")
     os.environ["PGDATABASE"] = name
     plain("SET client_min_messages = warning; CREATE EXTENSION otel_links")
-    return f"postgresql://{os.environ['PGUSER']}@127.0.0.1:{os.environ['PGPORT']}/{name}"
+    return database_url()
