@@ -12,13 +12,4 @@ prepare_go()
 	go build -o queues . >&2
 }
 
-run_go()
-{
-	local psql database=queue_$1
-	psql=("$("${PG_CONFIG:-pg_config}" --bindir)/psql" -XAtq)
-	"${psql[@]}" -d postgres -c "DROP DATABASE IF EXISTS $database WITH (FORCE)" \
-		-c "CREATE DATABASE $database" 2>/dev/null
-	"${psql[@]}" -d "$database" -c 'CREATE EXTENSION otel_links' \
-		-c "ALTER DATABASE $database SET otel.traces_exporter = none"
-	./queues "postgres://$PGUSER@127.0.0.1:$PGPORT/$database?sslmode=disable"
-}
+run_go() { in_database "$1" ./queues; }

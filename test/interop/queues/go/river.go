@@ -3,12 +3,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,100 +19,30 @@ import (
 	"github.com/riverqueue/river/rivermigrate"
 	"github.com/riverqueue/river/rivertype"
 	"github.com/riverqueue/rivercontrib/otelriver"
-	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/propagation"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 )
 
-var (
-	background = context.Background()
-	recorder   = tracetest.NewSpanRecorder()
-	admin      *pgx.Conn
-	pool       *pgxpool.Pool
-)
+const somebodyElses = `{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}`
 
-func must(err error) {
-	if err != nil {
-		panic(err)
-	}
-}
-
-func is(got, expected any, name string) {
-	if fmt.Sprint(got) == fmt.Sprint(expected) {
-		fmt.Println("ok - river:", name)
-	} else {
-		fmt.Printf("not ok - river: %s\n# got %v, expected %v\n", name, got, expected)
-	}
-}
-
-func documented(name string) string {
-	text, err := os.ReadFile("documented/river/" + name)
-	must(err)
-	return string(text)
-}
-
-func plain(sql string, parameters ...any) {
-	_, err := admin.Exec(background, sql, parameters...)
-	must(err)
-}
-
-// The rows' first column, as text.
-func texts(sql string, parameters ...any) []string {
-	rows, err := admin.Query(background, sql, parameters...)
-	must(err)
-	values, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	must(err)
-	return values
-}
-
-// Runs work in a request's span, the root of a trace; returns the trace.
-func request(work func(context.Context)) trace.TraceID {
-	ctx, span := otel.Tracer("test").Start(background, "request", trace.WithNewRoot())
-	defer span.End()
-	work(ctx)
-	return span.SpanContext().TraceID()
-}
-
-// The jobs' traces; "unknown" where the SDK exported no such span.
+// The traces of what jobs have; see traces().
 func stored(ids ...int64) []string {
-	exported := map[string]bool{}
-	for _, span := range recorder.Ended() {
-		c := span.SpanContext()
-		exported[c.TraceID().String()+c.SpanID().String()] = true
+	var contexts []identity
+	for _, metadata := range texts(
+		"SELECT metadata::text FROM river_job WHERE id = ANY ($1) ORDER BY id", ids) {
+		contexts = append(contexts, contextOf([]byte(metadata)))
 	}
-	var traces []string
-	for _, context := range texts(`SELECT coalesce(otel.trace_id(c) || otel.span_id(c), 'NULL')
-		FROM river_job, otel.extract(metadata) c WHERE id = ANY ($1) ORDER BY id`, ids) {
-		switch {
-		case context == "NULL":
-			traces = append(traces, context)
-		case exported[context]:
-			traces = append(traces, context[:32])
-		default:
-			traces = append(traces, "unknown")
-		}
-	}
-	return traces
+	return traces(contexts...)
 }
 
-func isDone(id int64) bool {
-	return texts("SELECT state::text FROM river_job WHERE id = $1", id)[0] == "completed"
-}
-
-func until(condition func() bool) {
-	for range 300 {
-		if condition() {
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
+func isInState(id int64, state rivertype.JobState) func() bool {
+	return func() bool {
+		return texts("SELECT state::text FROM river_job WHERE id = $1", id)[0] == string(state)
 	}
-	panic("in vain")
 }
 
 type Report struct {
-	Fails int `json:"fails"`
+	Fails int    `json:"fails"`
+	Text  string `json:"text"`
 }
 
 func (Report) Kind() string { return "report" }
@@ -120,7 +50,7 @@ func (Report) Kind() string { return "report" }
 // What a worker saw of a job at each attempt.
 var seen struct {
 	sync.Mutex
-	traces map[int64][]string
+	metadata map[int64][][]byte
 }
 
 type ReportWorker struct{ river.WorkerDefaults[Report] }
@@ -128,17 +58,9 @@ type ReportWorker struct{ river.WorkerDefaults[Report] }
 func (*ReportWorker) NextRetry(*river.Job[Report]) time.Time { return time.Now() }
 
 func (*ReportWorker) Work(ctx context.Context, job *river.Job[Report]) error {
-	var id *string
-	err := pool.QueryRow(ctx, "SELECT otel.trace_id(otel.extract($1::jsonb))",
-		job.Metadata).Scan(&id)
-	if err != nil {
-		return err
-	}
 	seen.Lock()
 	defer seen.Unlock()
-	if id != nil {
-		seen.traces[job.ID] = append(seen.traces[job.ID], *id)
-	}
+	seen.metadata[job.ID] = append(seen.metadata[job.ID], job.Metadata)
 	if job.Attempt <= job.Args.Fails {
 		return errors.New("as the test wants it")
 	}
@@ -160,11 +82,20 @@ func client(pool *pgxpool.Pool, queue string,
 	return made
 }
 
-func insert(c *river.Client[pgx.Tx], args Report, queue string) (id int64, traceID trace.TraceID) {
+func insert(c *river.Client[pgx.Tx], args Report,
+	options river.InsertOpts) (id int64, traceID trace.TraceID) {
 	traceID = request(func(ctx context.Context) {
-		result, err := c.Insert(ctx, args, &river.InsertOpts{Queue: queue})
+		result, err := c.Insert(ctx, args, &options)
 		must(err)
 		id = result.Job.ID
+	})
+	return id, traceID
+}
+
+func insertInSQL(queue string) (id int64, traceID trace.TraceID) {
+	traceID = request(func(ctx context.Context) {
+		must(pool.QueryRow(ctx, `INSERT INTO river_job (kind, args, queue, max_attempts)
+			VALUES ('report', '{}', $1, 3) RETURNING id`, queue).Scan(&id))
 	})
 	return id, traceID
 }
@@ -178,14 +109,37 @@ func testMigrations() {
 	plain(documented("capture.sql"))
 	_, err = migrator.Migrate(background, rivermigrate.DirectionUp, nil)
 	is(err, nil, "the library's migrations from version 4 on run over the trigger")
+	id, traceID := insertInSQL("hold")
+	is(stored(id), []any{traceID}, "which captures after them")
 	plain("SELECT otel.remove_capture('river_job', 'metadata')")
+}
+
+func testRunningClient(c *river.Client[pgx.Tx]) {
+	here := river.InsertOpts{Queue: river.QueueDefault}
+	must(c.Start(background))
+	early, _ := insert(c, Report{}, here)
+	until(isInState(early, rivertype.JobStateCompleted))
+	plain(documented("capture.sql"))
+	id, traceID := insert(c, Report{Fails: 1}, here)
+	until(isInState(id, rivertype.JobStateCompleted))
+	is(stored(id), []any{traceID}, "a client that runs since before the trigger goes on")
+	seen.Lock()
+	attempts := seen.metadata[id]
+	seen.Unlock()
+	is([]any{len(attempts), traces(contextOf(attempts[0]), contextOf(attempts[1]))},
+		[]any{2, []any{traceID, traceID}}, "a worker sees it in the metadata, retried as well")
+	here.MaxAttempts = 2
+	id, traceID = insert(c, Report{Fails: 9}, here)
+	until(isInState(id, rivertype.JobStateDiscarded))
+	is(stored(id), []any{traceID}, "a job that failed for good keeps it")
+	must(c.Stop(background))
 }
 
 func testInserts(c *river.Client[pgx.Tx]) {
 	var ids []int64
+	two := []river.InsertManyParams{{Args: Report{}}, {Args: Report{}}}
 	traceID := request(func(ctx context.Context) {
-		results, err := c.InsertMany(ctx, []river.InsertManyParams{
-			{Args: Report{}}, {Args: Report{}}})
+		results, err := c.InsertMany(ctx, two)
 		must(err)
 		for _, result := range results {
 			ids = append(ids, result.Job.ID)
@@ -193,60 +147,74 @@ func testInserts(c *river.Client[pgx.Tx]) {
 	})
 	is(stored(ids...), []any{traceID, traceID}, "InsertMany")
 
-	highest := texts("SELECT max(id)::text FROM river_job")[0]
+	highest := ids[1]
 	traceID = request(func(ctx context.Context) {
-		_, err := c.InsertManyFast(ctx, []river.InsertManyParams{
-			{Args: Report{}}, {Args: Report{}}})
+		_, err := c.InsertManyFast(ctx, two)
 		must(err)
 	})
-	is(texts(`SELECT otel.trace_id(otel.extract(metadata)) FROM river_job
-		WHERE id > $1::bigint`, highest), []any{traceID, traceID}, "InsertManyFast, which is COPY")
+	is(stored(highest+1, highest+2), []any{traceID, traceID}, "InsertManyFast, which is COPY")
 
-	id := int64(0)
-	must(admin.QueryRow(background, `INSERT INTO river_job (kind, args, queue, max_attempts)
-		VALUES ('report', '{}', 'hold', 3) RETURNING id
-		/*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'*/`,
-		pgx.QueryExecModeExec).Scan(&id))
-	is(texts("SELECT otel.trace_id(otel.extract(metadata)) FROM river_job WHERE id = $1", id),
-		[]string{"4bf92f3577b34da6a3ce929d0e0e4736"}, "a job that SQL inserts")
+	traceID = request(func(ctx context.Context) {
+		tx, err := pool.Begin(ctx)
+		must(err)
+		result, err := c.InsertTx(ctx, tx, Report{}, nil)
+		must(err)
+		highest = result.Job.ID
+		must(tx.Commit(ctx))
+	})
+	is(stored(highest), []any{traceID}, "InsertTx")
+	id, traceID := insertInSQL("hold")
+	is(stored(id), []any{traceID}, "a job that SQL inserts")
 }
 
 func testUnique(c *river.Client[pgx.Tx]) {
-	options := &river.InsertOpts{
+	options := river.InsertOpts{
 		Queue: "hold", UniqueOpts: river.UniqueOpts{ByArgs: true, ByQueue: true}}
-	var first, second *rivertype.JobInsertResult
-	var err error
-	traceID := request(func(ctx context.Context) {
-		first, err = c.Insert(ctx, Report{Fails: 7}, options)
-		must(err)
-	})
-	request(func(ctx context.Context) {
-		second, err = c.Insert(ctx, Report{Fails: 7}, options)
-		must(err)
-	})
-	is([]any{second.UniqueSkippedAsDuplicate, stored(first.Job.ID)},
-		[]any{true, []any{traceID}}, "a unique job's duplicate leaves the first one's")
-	_, err = c.JobCancel(background, first.Job.ID)
+	id, traceID := insert(c, Report{Fails: 7}, options)
+	second, _ := insert(c, Report{Fails: 7}, options)
+	is([]any{second, stored(id)}, []any{id, []any{traceID}},
+		"a unique job's duplicate leaves the first one's")
+	_, err := c.JobCancel(background, id)
 	must(err)
-	_, err = c.JobRetry(background, first.Job.ID)
+	_, err = c.JobRetry(background, id)
 	must(err)
-	is(stored(first.Job.ID), []any{traceID}, "a job that is cancelled and retried by hand keeps it")
+	is(stored(id), []any{traceID}, "a job that is cancelled and retried by hand keeps it")
+}
+
+// The metadata of jobs that have some already, of any kind, and a large payload.
+func testOdd(c *river.Client[pgx.Tx]) {
+	for _, metadata := range []string{somebodyElses, `[1, {"n": 2}]`, `"text"`, "7", "true"} {
+		id, _ := insert(c, Report{}, river.InsertOpts{Queue: "odd", Metadata: []byte(metadata)})
+		is(texts("SELECT metadata::text FROM river_job WHERE id = $1", id), []string{metadata},
+			"metadata that stays: "+metadata)
+	}
+	for _, metadata := range []string{`{"otel": {"n": 1}}`, `{"traceparent": "none"}`, "null"} {
+		id, traceID := insert(c, Report{}, river.InsertOpts{
+			Queue: "odd", Metadata: []byte(metadata)})
+		is(stored(id), []any{traceID}, "metadata that gets the context: "+metadata)
+	}
+	large := strings.Repeat("x", 10_000_000)
+	metadata, err := json.Marshal(map[string]string{"text": large})
+	must(err)
+	id, traceID := insert(c, Report{Text: large}, river.InsertOpts{
+		Queue: "odd", Metadata: metadata})
+	is([]any{stored(id), texts(`SELECT concat(length(args->>'text'), ' ',
+		length(metadata->>'text')) FROM river_job WHERE id = $1`, id)},
+		[]any{[]any{traceID}, []any{"10000000 10000000"}}, "ten megabytes of each")
 }
 
 // otelriver propagates contexts in the same column.
 func testOtelriver() {
 	plugin := otelriver.NewMiddleware(&otelriver.MiddlewareConfig{EnableTracePropagation: true})
 	c := client(pool, "traced", plugin)
-	id, traceID := insert(c, Report{}, "traced")
+	id, traceID := insert(c, Report{}, river.InsertOpts{Queue: "traced"})
 	is(stored(id), []any{traceID}, "otelriver's propagation is left as it is")
-	plain(`INSERT INTO river_job (kind, args, queue, max_attempts)
-		VALUES ('report', '{}', 'traced', 3)
-		/*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'*/`)
+	_, traceID = insertInSQL("traced")
 	must(c.Start(background))
 	linked := func() bool {
-		return slices.ContainsFunc(recorder.Ended(), func(span sdktrace.ReadOnlySpan) bool {
-			return slices.ContainsFunc(span.Links(), func(link sdktrace.Link) bool {
-				return link.SpanContext.TraceID().String() == "4bf92f3577b34da6a3ce929d0e0e4736"
+		return slices.ContainsFunc(received(), func(span span) bool {
+			return slices.ContainsFunc(span.Links, func(link identity) bool {
+				return link.TraceID == traceID.String()
 			})
 		})
 	}
@@ -256,47 +224,32 @@ func testOtelriver() {
 }
 
 func main() {
-	otel.SetTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)))
-	otel.SetTextMapPropagator(propagation.TraceContext{})
-	seen.traces = map[int64][]string{}
-	config, err := pgx.ParseConfig(os.Args[1])
-	must(err)
-	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
-	admin, err = pgx.ConnectConfig(background, config)
-	must(err)
-	pool, err = openPool(background, os.Args[1])
-	must(err)
+	connect()
+	seen.metadata = map[int64][][]byte{}
 	testMigrations()
-
+	before := shape("river_job")
 	c := client(pool, river.QueueDefault)
-	must(c.Start(background))
-	early, _ := insert(c, Report{}, river.QueueDefault)
-	until(func() bool { return isDone(early) })
-	plain(documented("capture.sql"))
-	id, traceID := insert(c, Report{Fails: 1}, river.QueueDefault)
-	until(func() bool { return isDone(id) })
-	is(stored(id), []any{traceID}, "a client that runs since before the trigger goes on")
-	is(seen.traces[id], []any{traceID, traceID},
-		"a worker sees it in the metadata, retried as well")
-	must(c.Stop(background))
+	testRunningClient(c)
 	testInserts(c)
 	testUnique(c)
+	testOdd(c)
 	testOtelriver()
 
-	var traces []string
+	items := river.InsertOpts{Queue: "items"}
+	var requests []string
 	for range 20 {
-		_, traceID := insert(c, Report{}, "items")
-		traces = append(traces, traceID.String())
+		_, traceID := insert(c, Report{}, items)
+		requests = append(requests, traceID.String())
 	}
-	plain("BEGIN")
-	plain(documented("batch.sql"))
-	plain("SELECT otel.end_span(); COMMIT")
-	slices.Sort(traces)
-	is(texts(`SELECT trace_id FROM otel.span_queue, otel.span_links(links)
-		WHERE name = 'process items' ORDER BY trace_id`), traces,
-		"a batch span is linked to every job")
+	linked := linkedTraces()
+	slices.Sort(linked)
+	slices.Sort(requests)
+	is(linked, requests, "a batch span is linked to every job's request")
+
 	plain("SELECT otel.remove_capture('river_job', 'metadata')")
-	id, _ = insert(c, Report{}, "items")
+	is(shape("river_job"), before, "taken off, the table is as it was")
+	id, _ := insert(c, Report{}, items)
 	is(texts("SELECT metadata::text FROM river_job WHERE id = $1", id), []string{"{}"},
-		"taken off, nothing is captured")
+		"and nothing is captured")
+	must(provider.Shutdown(background))
 }
