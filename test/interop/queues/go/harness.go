@@ -1,4 +1,4 @@
-// What the tests of the queues in Go share: an application with OpenTelemetry whose requests enqueue
+// What the tests of Go's queues share: an application with OpenTelemetry whose requests enqueue
 // jobs, and what arrived at the receiver.
 package main
 

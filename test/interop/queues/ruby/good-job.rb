@@ -11,7 +11,7 @@ rails_application(:good_job) { |config| config.good_job.execution_mode = :extern
 class Report < ActiveJob::Base
   retry_on StandardError, wait: 0, attempts: 2
 
-  def perform(fails)
+  def perform(fails, _text = '')
     raise 'as the test wants it' if fails
   end
 end
@@ -26,11 +26,18 @@ rescue RuntimeError
   # as the test wants it
 end
 
-template = Dir[File.join(Gem.loaded_specs['good_job']&.full_gem_path ||
-                         File.expand_path('../..', $LOADED_FEATURES.grep(%r{/good_job\.rb$})[0]),
-                         'lib/generators/good_job/templates/install/migrations/*.erb')].first
-eval(File.read(template).gsub('<%= migration_version %>', '[7.0]'))
-CreateGoodJobs.new.change
+first, *later = Dir[File.join(library('good_job'),
+                              'lib/generators/good_job/templates/update/migrations/*.erb')].sort
+migrate(first)
+run_documented('capture')
+later.each { |template| migrate(template) }
+context, job = request { Report.perform_later(false) }
+is(stored(job), [context], "perform_later, after #{later.size} migrations of the library's")
+execute("SELECT otel.remove_capture('good_jobs', 'otel_context')")
+execute('ALTER TABLE good_jobs DROP COLUMN otel_context')
+
+restart(GoodJob::Job)
+before = shape('good_jobs')
 6.times { Report.perform_later(false) }
 work
 run_documented('capture')
@@ -39,7 +46,8 @@ context, job = request { Report.perform_later(false) }
 is(stored(job), [context], 'perform_later by a process that runs since before the column')
 context, job = request { Report.perform_later(true) }
 2.times { work }
-is(stored(job), [context], 'a worker that runs since then goes on; a retry keeps it')
+is([stored(job), GoodJob::Job.find_by(active_job_id: job.job_id).error.nil?], [[context], false],
+   'a worker that runs since then goes on; a job that failed for good keeps it')
 
 restart(GoodJob::Job)
 context, job = request { Report.perform_later(false) }
@@ -49,12 +57,22 @@ context, jobs = request do
   values('SELECT otel_context::text FROM good_jobs ORDER BY created_at DESC LIMIT 2')
 end
 is(jobs, [context] * 2, 'GoodJob::Bulk.enqueue, which names every column')
+context, id = request do
+  values('INSERT INTO good_jobs (active_job_id, queue_name, job_class, serialized_params, ' \
+         'priority, scheduled_at, created_at, updated_at) SELECT gen_random_uuid(), queue_name, ' \
+         'job_class, serialized_params, priority, now(), now(), now() FROM good_jobs LIMIT 1 ' \
+         'RETURNING id').first
+end
+is(values("SELECT otel_context::text FROM good_jobs WHERE id = '#{id}'"), [context],
+   'a job that SQL inserts')
+context, job = request { Report.perform_later(false, 'x' * 10_000_000) }
+is(stored(job), [context], 'a payload of ten megabytes')
 work
 is(GoodJob::Job.where(finished_at: nil).count, 0, 'a worker that knows the column does the jobs')
 
-contexts = Array.new(5) { request { Report.set(queue: 'items').perform_later(false) } }
-is(linked_traces, contexts.map { |context, _| context[3, 32] }.sort,
-   'the batch span is linked to each request')
+test_batch { Report.set(queue: 'items').perform_later(false) }
 execute("SELECT otel.remove_capture('good_jobs', 'otel_context')")
 _, job = request { Report.perform_later(false) }
 is(stored(job), [nil], 'after remove_capture nothing is recorded')
+execute('ALTER TABLE good_jobs DROP COLUMN otel_context')
+is(shape('good_jobs'), before, 'and without the column the table is as it was')

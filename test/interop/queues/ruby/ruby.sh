@@ -19,5 +19,5 @@ run_ruby()
 		echo "# $1: skipped, the gem $gem is not installed"
 		return
 	fi
-	ruby "$HERE/ruby/$1.rb"
+	in_database "$1" ruby "$HERE/ruby/$1.rb"
 }

@@ -12,7 +12,7 @@ class Report < ActiveJob::Base
   cattr_accessor :seen
   retry_on ArgumentError, wait: 0, attempts: 2
 
-  def perform(problem = nil)
+  def perform(problem = nil, _text = '')
     raise problem.constantize, 'as the test wants it' if problem && executions == 1
   end
 
@@ -42,9 +42,9 @@ def work
   end
 end
 
-library = File.dirname($LOADED_FEATURES.grep(%r{/solid_queue\.rb$}).first)
-load File.join(library, 'generators/solid_queue/install/templates/db/queue_schema.rb')
+load File.join(library('solid_queue'), 'lib/generators/solid_queue/install/templates/db/queue_schema.rb')
 WORKER = SolidQueue::Process.register(kind: 'Worker', pid: Process.pid, hostname: 'h', name: 'w')
+before = shape('solid_queue_jobs')
 6.times { Report.perform_later }
 work
 run_documented('capture')
@@ -74,9 +74,19 @@ worker, = request { work }
 is(stored(job), [context, worker],
    'retry_on makes a new job in the worker, which has the worker\'s context')
 
-contexts = Array.new(5) { request { Report.set(queue: 'items').perform_later } }
-is(linked_traces, contexts.map { |context, _| context[3, 32] }.sort,
-   'the batch span is linked to each request')
+context, = request do
+  execute('INSERT INTO solid_queue_jobs (queue_name, class_name, arguments, created_at, ' \
+          "updated_at) VALUES ('by SQL', 'Report', '{\"arguments\":[]}', now(), now())")
+end
+is(values("SELECT otel.traceparent(otel.extract(arguments)) FROM solid_queue_jobs " \
+          "WHERE queue_name = 'by SQL'"), [context], 'a job that SQL inserts')
+context, job = request { Report.perform_later(nil, 'x' * 10_000_000) }
+is(stored(job), [context], 'a payload of ten megabytes')
+work
+is(SolidQueue::Job.find_by(active_job_id: job.job_id).finished_at.nil?, false, 'which is done')
+
+test_batch { Report.set(queue: 'items').perform_later }
 execute("SELECT otel.remove_capture('solid_queue_jobs', 'arguments')")
 _, job = request { Report.perform_later }
 is(stored(job), [nil], 'after remove_capture nothing is recorded')
+is(shape('solid_queue_jobs'), before, 'and the table is as it was')
