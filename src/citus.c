@@ -1,5 +1,5 @@
 /*
- * citus.c: is Citus there?  It is told by a setting of its library.
+ * citus.c: is Citus loaded?  A setting that its library defines says so.
  */
 #include "postgres.h"
 

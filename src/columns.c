@@ -1,5 +1,5 @@
 /*
- * columns.c: are the columns of a table or composite type those that this library knows?
+ * columns.c: does a table or composite type have the columns that this library expects?
  */
 #include "postgres.h"
 
@@ -18,7 +18,7 @@ type_matches(Form_pg_attribute attribute, const Column *column)
 				  column->own_type) == 0;
 }
 
-/* NOT NULL may be neither added nor taken away: reading relies on it, in PostgreSQL and here. */
+/* NOT NULL may be neither added nor dropped: reading rows relies on it, in PostgreSQL and here. */
 static char *
 column_mismatch(Form_pg_attribute attribute, const Column *column)
 {
@@ -64,9 +64,9 @@ columns_mismatch(TupleDesc desc, const Column *columns, int ncolumns)
 
 /*
  * The columns of a composite type, pinned; NULL, with the reason in *mismatch, when they are not as
- * expected.  Naming types reads catalogs, which may bring the news of another change.  What was
- * compared is pinned, so it is what the caller gets: looking again until nothing changes might
- * never end, as with debug_discard_caches.
+ * expected.  The names of types are read from catalogs, by which we may learn of another change.
+ * So the description that was compared is pinned and returned.  To look again until nothing changes
+ * might never end, as with debug_discard_caches.
  */
 static TupleDesc
 find_row_type(RowType *expected, Oid type, char **mismatch)

@@ -8,7 +8,7 @@
 #include "storage/proc.h"
 #include "utils/guc.h"
 
-/* PostgreSQL 16 took the macros of variable-length types out of postgres.h. */
+/* PostgreSQL 16 moved the macros for variable-length types out of postgres.h. */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
 #endif
@@ -20,47 +20,47 @@
 #define MyLocalTransactionId() (MyProc->lxid)
 #endif
 
-/* PostgreSQL 17 lets one ask for the mode or any stronger one. */
+/* PostgreSQL 17 added a parameter: does a stronger mode count as well? */
 #if PG_VERSION_NUM >= 170000
 #define lock_held_by_me(tag, mode) LockHeldByMe(tag, mode, false)
 #else
 #define lock_held_by_me(tag, mode) LockHeldByMe(tag, mode)
 #endif
 
-/* Soft errors came with PostgreSQL 16; before, an input function raises. */
+/* Soft errors exist since PostgreSQL 16; before, an input function raises an error. */
 #if PG_VERSION_NUM >= 160000
 #include "nodes/miscnodes.h"
 #else
 #define ereturn(context, dummy_value, ...) ereport(ERROR, __VA_ARGS__)
 #endif
 
-/* From PostgreSQL 16 on, a check hook's strings live in a memory context of their own. */
+/* Since PostgreSQL 16, strings of settings are in a memory context of their own. */
 #if PG_VERSION_NUM < 160000
 #define guc_strdup(elevel, string) strdup(string)
 #define guc_malloc(elevel, size) malloc(size)
 #define guc_free(pointer) free(pointer)
 #endif
 
-/* Early minor releases of 15 to 17 lack it, and give a setting no value in parallel mode. */
+/* Early minor releases of 15 to 17 lack it; they allow no setting to be set in parallel mode. */
 #ifndef GUC_ALLOW_IN_PARALLEL
 #define GUC_ALLOW_IN_PARALLEL 0
 #endif
 
-/* What is of one kind of setting in its entry: PostgreSQL 19 has a union for it. */
+/* The part of a setting's entry that depends on its type; PostgreSQL 19 has a union for it. */
 #if PG_VERSION_NUM >= 190000
 #define guc_as(setting, kind) (&(setting)->_##kind)
 #else
 #define guc_as(setting, kind) ((struct config_##kind *) (setting))
 #endif
 
-/* PostgreSQL 16 asks for the owner of every kind of object in one way. */
+/* PostgreSQL 16 has one function for the owners of all kinds of objects. */
 #if PG_VERSION_NUM >= 160000
 #define owns_relation(relation) object_ownercheck(RelationRelationId, relation, GetUserId())
 #else
 #define owns_relation(relation) pg_class_ownercheck(relation, GetUserId())
 #endif
 
-/* PostgreSQL 18 can copy the first columns of a row's description. */
+/* PostgreSQL 18 added the copy of a tuple descriptor's first columns. */
 #if PG_VERSION_NUM < 180000
 #include "access/tupdesc.h"
 static inline TupleDesc
@@ -87,8 +87,8 @@ CreateTupleDescTruncatedCopy(TupleDesc desc, int natts)
 #endif
 
 /*
- * JSON semantic actions report an error from PostgreSQL 16 on; the lexer may live on the stack
- * since 17.
+ * JSON semantic actions return an error code since PostgreSQL 16; makeJsonLexContextCstringLen()
+ * has another parameter since 17.
  */
 #if PG_VERSION_NUM >= 160000
 #define JSON_ACTION_RESULT JsonParseErrorType
@@ -105,7 +105,7 @@ CreateTupleDescTruncatedCopy(TupleDesc desc, int natts)
 	makeJsonLexContextCstringLen(json, len, encoding, true)
 #endif
 
-/* PostgreSQL 19 knows no other string literals than the standard's. */
+/* PostgreSQL 19 has only standard-conforming string literals. */
 #if PG_VERSION_NUM >= 190000
 #define server_standard_conforming_strings true
 #else
@@ -122,7 +122,7 @@ CreateTupleDescTruncatedCopy(TupleDesc desc, int natts)
 #define EXECUTOR_RUN_ARGUMENTS query, direction, count, execute_once
 #endif
 
-/* PostgreSQL 18 puts this before the declaration. */
+/* PostgreSQL 18 has pg_noreturn, which is written before the declaration. */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()
 #endif
@@ -140,7 +140,7 @@ CreateTupleDescTruncatedCopy(TupleDesc desc, int natts)
 	table_beginscan_tidrange(relation, snapshot, first, last)
 #endif
 
-/* PostgreSQL 19 put what a session says of its replication origin into a struct. */
+/* PostgreSQL 19 put the session's replication origin into a struct. */
 #if PG_VERSION_NUM >= 190000
 #define session_has_replication_origin() \
 	(replorigin_xact_state.origin != InvalidReplOriginId)
@@ -156,7 +156,7 @@ CreateTupleDescTruncatedCopy(TupleDesc desc, int natts)
 #define OTEL_LINKS_MODULE_MAGIC(name_) PG_MODULE_MAGIC
 #endif
 
-/* PostgreSQL 17 has sets of events belong to a resource owner; ours to none. */
+/* In PostgreSQL 17, an event set may belong to a resource owner; ours belongs to none. */
 #if PG_VERSION_NUM >= 170000
 #define CreateSessionWaitEventSet(nevents) CreateWaitEventSet(NULL, nevents)
 #else

@@ -2,16 +2,17 @@
  * environment.c: the OTEL_* variables of the server's environment, and what they mean.
  *
  * The OpenTelemetry variable OTEL_FOO_BAR is the default of the setting otel.foo_bar (GucSource
- * PGC_S_ENV_VAR, so the configuration file wins).  An empty variable is an unset one.  A value
- * that makes no sense is ignored and never keeps a server or a session from starting.  Variables
- * are meant for all SDKs of the machine, so no client hears of those: the exporter reports them.
+ * PGC_S_ENV_VAR, so the configuration file takes precedence).  An empty variable counts as unset.
+ * An invalid value is ignored, and never keeps a server or a session from starting.  Variables are
+ * meant for all SDKs on the machine, so clients get no message about invalid ones; the exporter
+ * reports them.
  *
- * Which settings have a variable is settings.c's to say.  OTEL_EXPORTER_OTLP_HEADERS is not a
- * setting, because settings can be read by others: exporter/headers.c reads it.
+ * settings.c decides which settings have a variable.  OTEL_EXPORTER_OTLP_HEADERS is not a setting,
+ * because settings can be read by others: exporter/headers.c reads it.
  *
- * The library may be loaded in the middle of a query with parallel workers, when PostgreSQL takes
- * no value for a setting without GUC_ALLOW_IN_PARALLEL, not even one given before the library was
- * loaded.
+ * The library may be loaded in the middle of a query with parallel workers.  PostgreSQL then does
+ * not allow a setting without GUC_ALLOW_IN_PARALLEL to be set, not even to a value that was given
+ * before the library was loaded.
  */
 #include "postgres.h"
 
@@ -25,7 +26,7 @@
 #include "environment.h"
 #include "setting_entry.h"
 
-/* Finds the value of a word, in any case, among the options of an enum setting. */
+/* Finds a word, in any case, among the options of an enum setting, and its value. */
 static bool
 find_option_value(const struct config_enum_entry *options, const char *word, int *value)
 {
@@ -41,8 +42,8 @@ find_option_value(const struct config_enum_entry *options, const char *word, int
 }
 
 /*
- * Makes a value the one that remains when the setting's line is removed from the configuration
- * file.  PostgreSQL then reads the variables of its own settings again, but knows nothing of ours.
+ * Makes a value the one that counts again when the setting's line is removed from the configuration
+ * file.  PostgreSQL then rereads the variables of its own settings, but it does not know of ours.
  */
 static void
 set_boot_value(struct config_generic *setting, const char *value)
@@ -84,7 +85,7 @@ variable_name(const char *name, char *out)
 	out[i] = '\0';
 }
 
-/* The value of a setting's variable; NULL where it is unset or empty. */
+/* The value of a setting's variable; NULL when it is unset or empty. */
 static const char *
 environment_value(const char *name)
 {
@@ -96,7 +97,7 @@ environment_value(const char *name)
 	return value && *value ? value : NULL;
 }
 
-/* Does the setting's check hook leave the string as it is? */
+/* Does the setting's check hook accept the string without changing it? */
 static bool
 string_is_valid(struct config_generic *setting, const char *value)
 {

@@ -9,18 +9,18 @@
 #include "postgres.h"
 
 /*
- * Takes the variable as the setting's default.  From _PG_init only, once the setting is defined.
- * Raises nothing; an invalid value is ignored.
+ * Makes the variable's value the setting's default.  Called by _PG_init after the setting is
+ * defined.  Raises nothing; ignores an invalid value.
  */
 extern void environment_apply(const char *name);
 
 /*
- * Reports the variable, as a message for people, where its value is not followed.  Clients never
- * hear of it: the exporter reports it.
+ * Calls report with a message if the variable's value is ignored.  Only the exporter calls this:
+ * clients get no such message.
  */
 extern void environment_report(const char *name, void (*report) (const char *message));
 
-/* Reports variables of OpenTelemetry that are set and never read. */
+/* The same for variables of OpenTelemetry that are set but never read. */
 extern void environment_report_unread(void (*report) (const char *message));
 
 #endif

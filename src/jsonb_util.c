@@ -1,9 +1,9 @@
 /*
- * jsonb_util.c: what PostgreSQL's jsonb functions do not offer.
+ * jsonb_util.c: functions for jsonb that PostgreSQL does not have.
  *
- * A changed value is put together as a tree of JsonbValues, not with pushJsonbValue(): its
- * arguments are others in PostgreSQL 19, and the keys, being some of an object's, are sorted and
- * distinct already.
+ * A changed value is built as a tree of JsonbValues, not with pushJsonbValue(): that has other
+ * parameters in PostgreSQL 19, and the keys, which come from an object, are already sorted and
+ * distinct.
  */
 #include "postgres.h"
 
@@ -12,7 +12,7 @@
 
 #include "jsonb_util.h"
 
-/* A string of fewer bytes has no more characters, which spares counting them. */
+/* A string has no more characters than bytes, so most need not be counted. */
 static bool
 string_exceeds(const JsonbValue *value, int limit)
 {

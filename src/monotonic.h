@@ -1,8 +1,8 @@
 /*
- * monotonic.h: time that only ever moves forward, for deadlines and pauses.
+ * monotonic.h: time that only moves forward, for deadlines and pauses.
  *
- * The wall clock may be set back by hours, and a deadline taken from it then lies hours
- * away.  Timestamps that people read or that are compared with rows stay with the wall clock.
+ * The wall clock may be set back by hours, and a deadline computed from it would then be hours
+ * away.  Timestamps that people read or that are compared with rows use the wall clock.
  */
 #ifndef OTEL_LINKS_MONOTONIC_H
 #define OTEL_LINKS_MONOTONIC_H

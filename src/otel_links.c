@@ -34,7 +34,7 @@ run_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 		standard_ProcessUtility(pstmt, query, read_only_tree, context, params, env, dest, qc);
 }
 
-/* The same where alter_table_enter() changed its state. */
+/* The same, after alter_table_enter() has changed its state. */
 static void
 run_and_leave(bool former, PlannedStmt *pstmt, const char *query, bool read_only_tree,
 			  ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
@@ -53,7 +53,7 @@ run_and_leave(bool former, PlannedStmt *pstmt, const char *query, bool read_only
 	alter_table_leave(former);
 }
 
-/* Rows of the queue that the statement, when it is ROLLBACK PREPARED, is about to take along. */
+/* How many rows of the queue the statement is about to lose, if it is ROLLBACK PREPARED. */
 static int64
 rows_to_lose(const Node *statement)
 {
@@ -69,7 +69,7 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
 				DestReceiver *dest, QueryCompletion *qc)
 {
-	/* the statement may be gone when it has run */
+	/* the statement may be freed when it has run */
 	bool		is_reset = span_scope_is_reset(pstmt->utilityStmt);
 	int64		rows = rows_to_lose(pstmt->utilityStmt);
 	bool		former;

@@ -1,6 +1,6 @@
 /*
- * setting_entry.c: PostgreSQL's own entry of a setting, ours or not: finding it, whether the
- * transaction that is running changed it, and names that look like ours and are not.
+ * setting_entry.c: PostgreSQL's entry for a setting, ours or another: finding it, whether the
+ * running transaction changed it, and names that look like ours but do not exist.
  */
 #include "postgres.h"
 
@@ -10,13 +10,13 @@
 
 #include "setting_entry.h"
 
-/* Name prefixes that nobody else uses. */
+/* The prefixes of our names.  Nobody else uses them. */
 static const char *const families[] = {
 	"otel.attribute_", "otel.bsp_", "otel.context_", "otel.event_", "otel.exporter_", "otel.link_",
 	"otel.pooler_", "otel.queue_", "otel.span_", "otel.traces_"
 };
 
-/* Every setting there is, also those that nobody has defined. */
+/* All settings, including placeholders that nobody has defined. */
 static struct config_generic **
 all_settings(int *count)
 {
@@ -47,9 +47,8 @@ setting_find(const char *name)
 }
 
 /*
- * A setting has a stack of former values as long as the transaction that changed it runs; it goes
- * with the transaction, and it is carried over when the value was set before this library was
- * loaded.
+ * A setting has a stack of former values as long as the transaction that changed it runs.  The
+ * stack is kept when this library, loaded later in the transaction, defines the setting.
  */
 static bool
 set_in_transaction(struct config_generic **setting, const char *name)
@@ -95,7 +94,7 @@ is_in_our_families(const char *name)
 }
 
 /*
- * Silent in background workers: parallel ones start with every query, and the exporter with every
+ * Background workers do not warn: parallel ones start with every query, and the exporter with every
  * job.
  */
 void

@@ -1,18 +1,18 @@
 /*
- * settings.c: defines every setting but those of capture (capture/capture_settings.c).
+ * settings.c: defines all settings but those of capture (capture/capture_settings.c).
  *
- * The rule is that the OpenTelemetry variable OTEL_FOO_BAR is the setting otel.foo_bar, with the
- * same default, units and accepted values, and that the variable is its default (environment.c).
- * Settings without an OpenTelemetry name have no variable.
+ * An OpenTelemetry variable OTEL_FOO_BAR has the setting otel.foo_bar, with the same default, units
+ * and accepted values, and the variable is the setting's default (environment.c).  Settings without
+ * an OpenTelemetry name have no variable.
  *
- * Nothing here keeps a server or a session from starting: an invalid string warns and is replaced
- * by the default, as the OpenTelemetry environment specification asks.  Numbers and choices are
- * PostgreSQL's own integers and enums: nonsense in a configuration file or in ALTER DATABASE … SET
- * warns and is as if it were not set; only an interactive SET of such a value is an error.
- * Choices have hidden words, which pg_settings does not list: the empty string, which is as if not
- * set, and what OpenTelemetry knows and we do not offer.
+ * Nothing here keeps a server or a session from starting.  An invalid string causes a warning and
+ * is replaced by the default, as the OpenTelemetry environment specification asks.  Numbers and
+ * choices are PostgreSQL's integers and enums: an invalid value in a configuration file or in ALTER
+ * DATABASE … SET causes a warning and is ignored; only an interactive SET of such a value is an
+ * error.  Choices have hidden values, which pg_settings does not list: the empty string, which
+ * counts as unset, and values of OpenTelemetry that are not supported here.
  *
- * Only a superuser may change the exporter's settings.
+ * Changing the exporter's settings needs a superuser, or the privilege to SET them.
  */
 #include "postgres.h"
 
@@ -75,7 +75,7 @@ static int	attribute_value_length_limit;
 static int	span_attribute_count_limit;
 static int	span_attribute_value_length_limit;
 
-/* The words of enum settings; hidden are those that nobody is advised to write. */
+/* The values of enum settings; those with true are hidden. */
 static const struct config_enum_entry sampler_options[] = {
 	{"always_on", SAMPLER_ALWAYS_ON, false},
 	{"always_off", SAMPLER_ALWAYS_OFF, false},
@@ -128,8 +128,8 @@ otel_effective_attribute_value_length_limit(void)
 /* ---- check and assign hooks ---- */
 
 /*
- * Warns that a value is ignored and puts the default in its place.  What is wrong with the server's
- * environment, the exporter says.
+ * Replaces an invalid value by the default, with a warning.  The exporter reports those of the
+ * server's environment.
  */
 static bool
 use_default(const char *setting, char **newval, const char *fallback, GucSource source)
@@ -150,8 +150,8 @@ use_default(const char *setting, char **newval, const char *fallback, GucSource 
 }
 
 /*
- * gRPC is OpenTelemetry's default in some languages and not offered here.  Where the server's
- * environment names it, the exporter says so.
+ * gRPC is OpenTelemetry's default in some languages, but not supported here.  The exporter reports
+ * it if it comes from the server's environment.
  */
 static bool
 check_protocol(int *newval, void **extra, GucSource source)
@@ -167,7 +167,7 @@ check_protocol(int *newval, void **extra, GucSource source)
 	return true;
 }
 
-/* A ratio from 0 to 1; the empty string is 1, as OpenTelemetry has it. */
+/* A ratio from 0 to 1; the empty string means 1, as in OpenTelemetry. */
 static bool
 check_sampler_arg(char **newval, void **extra, GucSource source)
 {
@@ -194,8 +194,8 @@ assign_sampler_arg(const char *newval, void *extra)
 }
 
 /*
- * A list of propagators: tracecontext is ours, other known names are somebody else's, none stops
- * all.
+ * A list of propagators: tracecontext turns capture on, none turns everything off, and other names
+ * are ignored.
  */
 static bool
 check_propagators(char **newval, void **extra, GucSource source)
@@ -238,7 +238,7 @@ assign_propagators(const char *newval, void *extra)
 	otel_capture_generation++;
 }
 
-/* Headers carry keys, and what is in a setting can be read by others: they come from elsewhere. */
+/* Headers may contain secrets, and settings can be read by others, so they come from elsewhere. */
 static bool
 check_headers(char **newval, void **extra, GucSource source)
 {
@@ -453,7 +453,7 @@ define_enums(void)
 	{
 		const EnumSetting *s = &enum_settings[i];
 
-		/* the server compares the two where assertions are on */
+		/* a server with assertions checks that the two are equal */
 		*s->variable = s->boot;
 		DefineCustomEnumVariable(s->name, s->description, NULL, s->variable, s->boot, s->options,
 								 s->context, GUC_ALLOW_IN_PARALLEL, s->check, NULL, NULL);

@@ -3,8 +3,8 @@
  * capture/capture_settings.h.  The setting otel.foo_bar is the C variable otel_foo_bar, except
  * where a comment says otherwise.
  *
- * Settings that choose among a few words are enum settings; their variables are ints, as
- * PostgreSQL wants them, and hold one of the values of the enum named beside them.
+ * Settings with a few possible values are enum settings.  Their variables are ints, as PostgreSQL
+ * requires, and hold a value of the enum that is named beside them.
  */
 #ifndef OTEL_LINKS_SETTINGS_H
 #define OTEL_LINKS_SETTINGS_H
@@ -34,13 +34,13 @@ typedef enum TracesExporter
 	TRACES_EXPORTER_NONE
 } TracesExporter;
 
-/* Of the settings for traces, UNSET leaves the choice to the general one. */
+/* In the settings for traces, UNSET means that the general setting counts. */
 typedef enum OtlpProtocol
 {
 	OTLP_PROTOCOL_UNSET,
 	OTLP_PROTOCOL_HTTP_PROTOBUF,
 	OTLP_PROTOCOL_HTTP_JSON,
-	OTLP_PROTOCOL_GRPC			/* never in a variable: it warns and becomes HTTP_PROTOBUF */
+	OTLP_PROTOCOL_GRPC			/* never in a variable: it becomes HTTP_PROTOBUF, with a warning */
 } OtlpProtocol;
 
 typedef enum OtlpCompression
@@ -85,7 +85,7 @@ extern char *otel_exporter_otlp_client_certificate;
 extern char *otel_exporter_otlp_traces_client_certificate;
 extern char *otel_exporter_otlp_client_key;
 extern char *otel_exporter_otlp_traces_client_key;
-extern int	otel_exporter_otlp_timeout; /* ms, as the next three */
+extern int	otel_exporter_otlp_timeout; /* ms, like the next four */
 extern int	otel_exporter_otlp_traces_timeout;	/* -1: as otel_exporter_otlp_timeout */
 extern int	otel_bsp_schedule_delay;
 extern int	otel_bsp_export_timeout;
@@ -96,20 +96,20 @@ extern int	otel_retention;		/* s */
 extern char *otel_service_name;
 extern char *otel_resource_attributes;
 
-/* The span's own limit where it is set, else the general one; -1 is none. */
+/* The limit for spans if it is set, else the general one; -1 means none. */
 extern int	otel_effective_attribute_count_limit(void);
 extern int	otel_effective_attribute_value_length_limit(void);
 
 /*
- * Raised by every change of a setting that current_trace_context() depends on
- * (current_context.h).
+ * Increased by every change of a setting of ours, or of the span stack, that the current context
+ * depends on (capture/context_cache.h).
  */
 extern uint64 otel_capture_generation;
 
-/* Defines them all, and takes their defaults from the environment.  From _PG_init only. */
+/* Defines all settings and takes their defaults from the environment.  Called by _PG_init. */
 extern void settings_define(void);
 
-/* Reports each variable of the environment whose value is not followed. */
+/* Reports each variable of the environment whose value is ignored. */
 extern void settings_report_environment(void (*report) (const char *message));
 
 #endif

@@ -1,16 +1,16 @@
 /*
  * alter_table.c: does ALTER TABLE itself evaluate an expression?
  *
- * ADD COLUMN … DEFAULT otel.current_trace_context() evaluates the default once for all rows that
- * are there (or once for each, when it rewrites the table).  Those rows are not of the migration's
- * making, so they must not be linked to it.  No executor runs then, or only that of a SELECT by
- * which a function in the expression computes its value.  Rows that a function or an event trigger
- * inserts meanwhile are the migration's own: what changes rows is never the ALTER TABLE itself.
+ * ADD COLUMN … DEFAULT otel.current_trace_context() evaluates the default once for all existing
+ * rows (or once for each row, if it rewrites the table).  The migration did not make those rows, so
+ * they must not be linked to it.  No executor runs then, or only for a SELECT by which a function
+ * in the expression computes its value.  Rows that a function or an event trigger inserts meanwhile
+ * are the migration's own: ALTER TABLE itself never changes rows by the executor.
  *
- * In the session of a migration, that default is often what loads the library: none of our hooks
- * saw its ALTER TABLE begin, and none will see it end.  But the portal knows what it runs.  (An
- * ALTER TABLE inside DO or a function has no portal of its own, so the first one of a session is
- * not recognized where it loads the library.)
+ * In the session of a migration, evaluating that default is often what loads the library.  Then
+ * none of our hooks saw the ALTER TABLE begin, and none will see it end; but the portal says what
+ * it runs.  (An ALTER TABLE inside DO or a function has no portal of its own, so it is not
+ * recognized if it is what loads the library.)
  */
 #include "postgres.h"
 
@@ -47,7 +47,7 @@ portal_runs_alter_table(void)
 	return false;
 }
 
-/* After alter_table_evaluating: is that still so?  Only the inline function calls this. */
+/* Is alter_table_evaluating, which is true, still right?  Only the inline function calls this. */
 bool
 alter_table_confirmed(void)
 {
@@ -59,7 +59,7 @@ alter_table_confirmed(void)
 bool
 alter_table_enter(const Node *statement, bool *former)
 {
-	*former = alter_table_is_evaluating();	/* not a leftover of the one that loaded the library */
+	*former = alter_table_is_evaluating();	/* not left over from loading the library */
 	alter_table_evaluating = IsA(statement, AlterTableStmt);
 	return alter_table_evaluating != *former;
 }

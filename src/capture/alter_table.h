@@ -11,9 +11,8 @@ extern bool alter_table_evaluating;
 extern bool alter_table_confirmed(void);
 
 /*
- * True while ALTER TABLE evaluates defaults and USING expressions for rows that are there
- * already.  False in queries and utility statements that it causes, as those of functions and event
- * triggers.
+ * True while ALTER TABLE evaluates defaults and USING expressions for existing rows.  False in
+ * queries and utility statements that it causes, such as those of functions and event triggers.
  */
 static inline bool
 alter_table_is_evaluating(void)
@@ -22,13 +21,13 @@ alter_table_is_evaluating(void)
 }
 
 /*
- * Around every utility statement: enter says whether the state changed; if so, leave must be
- * called with the former state, also after an error.
+ * Called around every utility statement.  enter returns whether the state changed; if so, leave
+ * must be called with the former state, even after an error.
  */
 extern bool alter_table_enter(const Node *statement, bool *former);
 extern void alter_table_leave(bool former);
 
-/* Hooks into ExecutorRun.  From _PG_init only. */
+/* Hooks into ExecutorRun.  Called by _PG_init. */
 extern void alter_table_install(void);
 
 #endif

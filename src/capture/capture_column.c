@@ -74,7 +74,7 @@ capture_column_holds(CaptureColumnKind kind, Datum value, const HeaderPath *path
 	pg_unreachable();
 }
 
-/* Is this text a context itself, and ours to write as a whole? */
+/* Is the whole text a context, so that it may be replaced? */
 static bool
 is_context(const text *value)
 {
@@ -82,8 +82,8 @@ is_context(const text *value)
 }
 
 /*
- * Only values within it are written to a column with a length: a BEFORE trigger's are not checked
- * again.
+ * Does the value fit into the column's length?  PostgreSQL does not check what a BEFORE trigger
+ * returns.
  */
 static bool
 fits(Form_pg_attribute column, const text *value)
@@ -93,7 +93,7 @@ fits(Form_pg_attribute column, const text *value)
 		column->atttypmod - VARHDRSZ;
 }
 
-/* Does a text look like a JSON object?  "null", say, is no JSON in a column of text. */
+/* Does a text look like a JSON object?  In a column of text, "null" is not taken for JSON. */
 static bool
 begins_with_brace(const text *value)
 {
@@ -105,7 +105,7 @@ begins_with_brace(const text *value)
 	return at < end && *at == '{';
 }
 
-/* What a column of text or json becomes; NULL when there is no place for the context. */
+/* The new value of a column of text or json; NULL when there is no place for the context. */
 static text *
 put_into_text(CaptureColumnKind kind, const struct varlena *context, const HeaderPath *path,
 			  const text *old)

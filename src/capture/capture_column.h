@@ -1,7 +1,7 @@
 /*
  * capture_column.h: which columns can take a context, and how one is put into each.
  *
- * The one owner of these rules: the trigger and the functions that install it ask here.
+ * Owns these rules, for the trigger as well as for the functions that install it.
  */
 #ifndef OTEL_LINKS_CAPTURE_COLUMN_H
 #define OTEL_LINKS_CAPTURE_COLUMN_H
@@ -21,26 +21,26 @@ typedef enum CaptureColumnKind
 	CAPTURE_COLUMN_JSONB
 } CaptureColumnKind;
 
-/* The columns that can, for messages. */
+/* The types that can take a context, for messages. */
 #define CAPTURE_COLUMN_TYPES \
 	"otel.trace_context, text, varchar of 55 characters or more, json or jsonb"
 
 /*
- * The kind of a column; NONE also for generated columns and for domains, whose checks we would pass
- * by.
+ * The kind of a column.  NONE also for generated columns, and for domains, because we would bypass
+ * their checks.
  */
 extern CaptureColumnKind capture_column_kind(Form_pg_attribute column);
 
-/* The type otel.trace_context; InvalidOid where the extension is not installed. */
+/* The type otel.trace_context; InvalidOid if the extension is not installed. */
 extern Oid	capture_column_own_type(void);
 
 /* Does a value (not NULL) hold a valid context, at the path? */
 extern bool capture_column_holds(CaptureColumnKind kind, Datum value, const HeaderPath *path);
 
 /*
- * The value with the context in it, in CurrentMemoryContext.  False when it has no place for one,
- * and is to be left alone: text that is neither empty, nor a traceparent, nor a JSON object; JSON
- * that is not an object; a varchar that would become too long.
+ * Replaces *value by one with the context in it, in CurrentMemoryContext.  False when the value
+ * must stay because it has no place for a context: text that is neither empty, nor a traceparent,
+ * nor a JSON object; JSON that is not an object; a varchar that would become too long.
  */
 extern bool capture_column_put(Form_pg_attribute column, CaptureColumnKind kind,
 							   const struct varlena *context, const HeaderPath *path,

@@ -4,7 +4,7 @@
  * Owns otel.traceparent, otel.tracestate, otel.context_sources and otel.pooler_statement_names.
  * otel.propagators, which turns everything off, and the generation are in settings.c.
  *
- * The assign hooks run also at the end of a transaction, when a SET LOCAL is undone, so they do
+ * The assign hooks also run at the end of a transaction, when a SET LOCAL is undone, so they do
  * nothing that can fail.
  */
 #include "postgres.h"
@@ -22,8 +22,8 @@
 #define DEFAULT_SOURCES "transaction, comment, session, postgrest, pg_tracing"
 
 /*
- * What poolers call the statements that they prepare on a server for their clients: PgBouncer,
- * PgCat, PgDog, PgDoorman, Odyssey, and Supavisor, which changed its mind.
+ * The names that poolers give to the statements that they prepare on a server for their clients:
+ * PgBouncer, PgCat, PgDog, PgDoorman, Odyssey, and Supavisor (older and newer versions).
  */
 #define DEFAULT_POOLER_NAMES \
 	"PGBOUNCER\\_%, PGCAT\\_%, \\_\\_pgdog\\_%, DOORMAN\\_%, odyssey\\_pstmt\\_%, " \
@@ -102,8 +102,8 @@ assign_context_sources(const char *newval, void *extra)
 /* ---- otel.pooler_statement_names ---- */
 
 /*
- * LIKE refuses a pattern that ends with its escape character; a row's INSERT must not be the one
- * to see that.
+ * LIKE raises an error for a pattern that ends with its escape character; that must not happen
+ * while a row is inserted.
  */
 static bool
 ends_with_escape(const char *pattern)
@@ -161,8 +161,8 @@ assign_pooler_statement_names(const char *newval, void *extra)
 }
 
 /*
- * LIKE, byte by byte up to the first wildcard.  Every execution of a named statement asks for all
- * patterns, and nearly all differ there.
+ * LIKE, but byte by byte up to the first wildcard.  Every execution of a named statement tries all
+ * patterns, and nearly all of them differ before the wildcard.
  */
 static bool
 name_is_like(const char *name, const char *pattern)

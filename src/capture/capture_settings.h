@@ -6,7 +6,7 @@
 
 #include "postgres.h"
 
-/* The sources of a context, in their order. */
+/* The sources of a context, in the order in which they are asked. */
 typedef enum ContextSource
 {
 	CONTEXT_FROM_SPAN,			/* cannot be turned off */
@@ -30,7 +30,7 @@ context_source_is_used(ContextSource source)
 	return (otel_context_sources_used & (1 << source)) != 0;
 }
 
-/* As in otel.context_sources. */
+/* Their names, as in otel.context_sources. */
 extern const char *const context_source_names[CONTEXT_SOURCE_COUNT];
 
 /*
@@ -39,7 +39,7 @@ extern const char *const context_source_names[CONTEXT_SOURCE_COUNT];
  */
 extern const char *pooler_statement_pattern(const char *name);
 
-/* From _PG_init only. */
+/* Called by _PG_init. */
 extern void capture_settings_define(void);
 
 #endif

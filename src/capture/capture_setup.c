@@ -2,10 +2,10 @@
  * capture_setup.c: otel.add_trace_context(), otel.capture_into() and otel.remove_capture(), which
  * put capture on a table and take it off again.
  *
- * Owns the checks that come before, so that nothing is installed that would fail or do harm when a
- * row comes.  The changes themselves are ordinary DDL, run as the caller: locks, privileges, event
- * triggers and dependencies are PostgreSQL's.  Every call may be repeated, and then mends what is
- * missing: a partition that was attached without the default, say.
+ * Owns the checks that come first, so that nothing is installed that would fail or do harm when a
+ * row is inserted.  The changes are ordinary DDL, run as the caller, so PostgreSQL takes care of
+ * locks, privileges, event triggers and dependencies.  A call may be repeated: it then adds what is
+ * missing, such as the default of a partition that was attached later.
  */
 #include "postgres.h"
 
@@ -45,7 +45,7 @@ check_not_null(FunctionCallInfo fcinfo, int arguments)
 					 errmsg("table and column must not be null")));
 }
 
-/* A table that rows can be inserted into, and the caller's. */
+/* Raises unless it is a table that rows can be inserted into and that the caller owns. */
 static void
 check_table(Oid table)
 {
@@ -97,7 +97,7 @@ check_exists(Oid table, const char *column)
 	return attribute;
 }
 
-/* The column that is to be captured into, and what it can take. */
+/* Returns the column to capture into, and what it can take; raises if that is nothing. */
 static Form_pg_attribute
 check_column(Oid table, const char *column, CaptureColumnKind *kind)
 {
@@ -132,7 +132,7 @@ qualified_name(Oid table)
 	return quote_qualified_identifier(schema, name);
 }
 
-/* Runs one statement of DDL, which raises what it raises. */
+/* Runs one DDL statement; raises whatever it raises. */
 static void
 run_ddl(const char *format,...) pg_attribute_printf(1, 2);
 
@@ -162,8 +162,8 @@ run_ddl(const char *format,...)
 }
 
 /*
- * The first column of a query's first row; NULL when there is none.  Not read-only, so that it sees
- * what we have just changed.
+ * The first column of a query's first row; NULL when there is none.  The query is not run as
+ * read-only, so that it sees what we have just changed.
  */
 static char *
 query_text(const char *query, Oid table, const char *column)
@@ -181,7 +181,7 @@ query_text(const char *query, Oid table, const char *column)
  * Defaults
  */
 
-/* The default of a column of this type; NULL for a type that is not offered. */
+/* The default for a column of this type; NULL if the type is not supported. */
 static const char *
 default_expression(Oid type)
 {
@@ -199,7 +199,7 @@ default_expression(Oid type)
 	}
 }
 
-/* The default that a column has, as text, unless it calls our function; NULL when it is ours. */
+/* The column's default, as text; NULL when it is ours, that is, when it calls our function. */
 static char *
 foreign_default(Oid table, const char *column)
 {
@@ -218,8 +218,8 @@ foreign_default(Oid table, const char *column)
 }
 
 /*
- * Gives a table and all that inherit from it the default, each by itself: a default that is there
- * already stays, and partitions that were attached may lack theirs.
+ * Gives a table and all that inherit from it the default.  Each is looked at by itself, because an
+ * existing default stays, and a partition that was attached may lack one.
  */
 static void
 set_defaults(Oid table, const char *column, const char *expression)
@@ -269,7 +269,7 @@ drop_defaults(Oid table, const char *column, int *dropped)
 	}
 }
 
-/* Adds the column without its default, which a table's existing rows would get as well. */
+/* Adds the column without its default, which the table's existing rows would get as well. */
 static void
 add_column(Oid table, const char *column, Oid type)
 {
@@ -340,8 +340,8 @@ otel_add_trace_context(PG_FUNCTION_ARGS)
  */
 
 /*
- * Our triggers on a table that fill the column $2.  The operators are pg_catalog's because the
- * functions that ask this have their search_path pinned.
+ * Our triggers on table $1 that fill the column $2.  The operators are those of pg_catalog, because
+ * the functions that run this have a fixed search_path.
  */
 #define OUR_TRIGGERS \
 	" FROM pg_catalog.pg_trigger t," \
@@ -351,11 +351,11 @@ otel_add_trace_context(PG_FUNCTION_ARGS)
 	"       ELSE pg_catalog.substr(t.tgargs, 1, pg_catalog.length(c.name) + 1)" \
 	"            = c.name || '\\x00'::pg_catalog.bytea END"
 
-/* Those that a partition has because its partitioned table has them are the latter's. */
+/* A partition's trigger that comes from its partitioned table belongs to that. */
 #define OF_ITS_OWN " AND t.tgparentid = 0"
 #define OF_ITS_PARENT " AND t.tgparentid <> 0"
 
-/* The name for a new trigger, within the length of a name. */
+/* The name for a new trigger, cut to the maximum length of a name. */
 static char *
 new_trigger_name(const char *column)
 {
@@ -398,7 +398,7 @@ check_path(FunctionCallInfo fcinfo, int argument, CaptureColumnKind kind)
 	return OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(path));
 }
 
-/* " OR UPDATE OF a, b" for the columns whose change counts as a new request, else nothing. */
+/* " OR UPDATE OF a, b" for the columns whose change counts as a new request, or "". */
 static char *
 update_clause(FunctionCallInfo fcinfo, int argument)
 {
@@ -424,7 +424,7 @@ update_clause(FunctionCallInfo fcinfo, int argument)
 	return clause.data;
 }
 
-/* Makes the trigger, or puts it in the place of the one that is there. */
+/* Creates the trigger, or replaces ours if there is one. */
 static void
 make_trigger(Oid table, const char *column, const char *events, const char *arguments)
 {
@@ -437,14 +437,14 @@ make_trigger(Oid table, const char *column, const char *events, const char *argu
 			events, qualified_name(table), arguments);
 }
 
-/* On the table and on those that inherit from it; PostgreSQL itself sees to partitions. */
+/* Likewise for the table and all that inherit from it; PostgreSQL itself handles partitions. */
 static void
 make_triggers(Oid table, const char *column, const char *events, const char *arguments)
 {
 	List	   *tables;
 	ListCell   *cell;
 
-	/* what CREATE TRIGGER takes; meanwhile none is dropped, and none begins to inherit */
+	/* CREATE TRIGGER's lock: meanwhile no table is dropped, and none begins to inherit */
 	LockRelationOid(table, ShareRowExclusiveLock);
 	tables = find_all_inheritors(table, ShareRowExclusiveLock, NULL);
 	foreach(cell, tables)
@@ -524,7 +524,7 @@ otel_remove_capture(PG_FUNCTION_ARGS)
 	column = NameStr(*PG_GETARG_NAME(1));
 	check_table(table);
 
-	/* a trigger may be all that is left: of a column that was dropped or has another type now */
+	/* a trigger may be left over from a column that was dropped or has another type now */
 	SPI_connect();
 	drop_triggers(table, column, &dropped);
 	drop_defaults(table, column, &dropped);

@@ -1,15 +1,15 @@
 /*
  * capture_trigger.c: otel.capture_trace_context(), the trigger for rows that a column default does
- * not reach: of clients that name every column, of UPDATE and upserts, and of tables that belong to
- * a library.
+ * not reach: from clients that name every column, from UPDATE and upserts, and in tables that
+ * belong to a library.
  *
  * Its arguments are the column (by default trace_context), "keep" (the default) or "replace", and
  * the path of the carrier's object in a column of JSON.  With keep, a value that holds a valid
- * context stays; with replace, the current context takes its place.  Where there is no current
- * context the row stays as it is.  What a column can take, and how a context is put into it, is
- * capture_column.c's.
+ * context stays; with replace, the current context takes its place.  If there is no current
+ * context, the row stays as it is.  capture_column.c decides what a column can take, and how.
  *
- * A trigger that can never work raises, and says why; what a row holds never makes it raise.
+ * A trigger that can never work raises an error that says why; the content of a row never makes it
+ * raise one.
  */
 #include "postgres.h"
 
@@ -68,8 +68,8 @@ replaces(const Trigger *trigger)
 }
 
 /*
- * The third argument, text[] as text.  It is read once for each query that fires the trigger, and
- * kept with the function's other data.
+ * The third argument, a text[] in text form.  It is read once for each query that fires the
+ * trigger, and kept in fn_extra.
  */
 static const HeaderPath *
 find_path(FunctionCallInfo fcinfo, const Trigger *trigger)

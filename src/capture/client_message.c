@@ -2,15 +2,15 @@
  * client_message.c: the client's message that is running, its statement, and whether that
  * statement's comment may be trusted.
  *
- * A message is known by the address of its text until its memory context is reset, which happens
- * when the next one is read; neither the address nor the clock, which may tick coarsely, would
- * tell two messages apart.
+ * A message is identified by the address of its text, until its memory context is reset when the
+ * next one is read.  The address alone would not tell two messages apart, nor would the clock,
+ * which may be coarse.
  *
  * The client's statement is that of the top-level portal: inside FOR … IN, FETCH and SQL EXECUTE,
  * ActivePortal is another one.
  *
- * A comment was written when its statement was parsed, so it is trusted when parsing and execution
- * belong to one request; judge() has the rules.
+ * A comment was written when its statement was parsed, so it is trusted if the same request parses
+ * and executes the statement; judge() has the rules.
  */
 #include "postgres.h"
 
@@ -28,9 +28,7 @@
 /* The first execution counts as part of the request that prepared the statement for this long. */
 #define FIRST_EXECUTION_MS 1000
 
-/*
- * When more statements than this were trusted, forget them; those of this transaction lose little.
- */
+/* Above this many trusted statements, forget all; those of this transaction lose little by it. */
 #define MAX_TRUSTED_STATEMENTS 1000
 
 ClientMessage client_message_state = {.ending = {-1, -1}};
@@ -65,8 +63,8 @@ message_ended(void *arg)
 }
 
 /*
- * Background workers have no MessageContext; there the portal's context is the
- * statement's.  Without either, nothing can be kept from one call to the next.
+ * Background workers have no MessageContext; there the portal's context lives as long as the
+ * statement.  Without either, nothing can be kept from one call to the next.
  */
 void
 client_message_begin(void)
@@ -119,8 +117,8 @@ notice_drop(Portal portal)
 }
 
 /*
- * The portal whose memory context this is: its name is the context's, with a stand-in for the
- * empty one.
+ * The portal that has this memory context, or NULL.  The context's identifier is the portal's name,
+ * with a substitute for the empty name.
  */
 static Portal
 portal_of_context(MemoryContext context)
@@ -139,9 +137,9 @@ portal_of_context(MemoryContext context)
 }
 
 /*
- * Of the active portals, the client's is the one with the message's own string (simple protocol);
- * only when there is none, the one with a copy of it (Execute): in "DECLARE c …; FETCH c" the
- * cursor has one as well.
+ * Of the active portals, the client's is the one with the message's own string (simple protocol).
+ * Only if there is none, it is the one with a copy of it (Execute): in "DECLARE c …; FETCH c", the
+ * cursor has a copy as well.
  */
 static Portal
 find_client_portal(void)
@@ -166,8 +164,8 @@ find_client_portal(void)
 }
 
 /*
- * The search looks at every open portal and compares texts, which may be long, so what it finds,
- * or that it finds nothing, is kept for as long as the portal lives.
+ * The search looks at every open portal and compares texts, which may be long.  So its result, even
+ * if it found nothing, is kept for as long as the portal lives.
  */
 Portal
 client_message_search_portal(void)
@@ -221,12 +219,12 @@ note_trusted(CachedPlanSource *source)
 }
 
 /*
- * Does one request prepare and execute the statement?  Yes when it was prepared in this
- * transaction (so that executemany keeps all its rows); when it is executed for the first time,
- * shortly after it was prepared; and when it was trusted before in this transaction.
+ * Did the request that executes the statement also prepare it?  Yes if it was prepared in this
+ * transaction (so that all rows of an executemany count), if this is its first execution, shortly
+ * after it was prepared, or if it was trusted before in this transaction.
  *
- * On a coarse clock a statement of an earlier transaction seems to have been prepared in this one;
- * if so it was usually executed and trusted there.
+ * With a coarse clock, a statement of an earlier transaction may seem to have been prepared in this
+ * one.  But then it was usually executed and trusted in the earlier one, which trusted tells.
  */
 static bool
 same_request_prepared(const PreparedStatement *prepared)
@@ -253,10 +251,7 @@ judge(Portal portal)
 	if (portal == NULL || portal->prepStmtName == NULL || portal->prepStmtName[0] == '\0')
 		return MESSAGE_TRUSTED;
 
-	/*
-	 * A pooler prepares a client's statement again on each server, so the time of that says
-	 * nothing.
-	 */
+	/* A pooler prepares a statement anew on each server, so the time of that means nothing. */
 	if (pooler_statement_pattern(portal->prepStmtName))
 		return MESSAGE_FROM_POOLER;
 	prepared = FetchPreparedStatement(portal->prepStmtName, false);
@@ -276,7 +271,7 @@ client_message_trust(Portal portal)
 	return client_message_state.trust;
 }
 
-/* When deferred triggers run, the COMMIT has no portal any more. */
+/* Notes what a COMMIT's deferred triggers need: when they run, it has no portal any more. */
 void
 client_message_before_utility(const PlannedStmt *statement)
 {

@@ -2,8 +2,8 @@
  * client_message.h: the client's message that is running, its statement, and whether that
  * statement's comment may be trusted.
  *
- * Owns the identity of a message, the portal and the place of the client's statement, and the
- * rules on prepared statements.  Does not own what the comments say (message_comment.h).
+ * Owns the identity of a message, the portal and the place of the client's statement, and the rules
+ * for prepared statements.  Does not own what the comments say (message_comment.h).
  */
 #ifndef OTEL_LINKS_CLIENT_MESSAGE_H
 #define OTEL_LINKS_CLIENT_MESSAGE_H
@@ -15,7 +15,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/portal.h"
 
-/* May the comment of a message be taken for that of the request that is running? */
+/* Does the comment of the message belong to the request that is running? */
 typedef enum MessageTrust
 {
 	MESSAGE_NOT_JUDGED,
@@ -40,7 +40,7 @@ typedef struct ClientMessage
 {
 	const char *text;			/* debug_query_string, or NULL when no message is running */
 	uint64		serial;			/* no two messages of a session have the same */
-	bool		fleeting;		/* its end cannot be noticed, so it counts as over at once */
+	bool		fleeting;		/* its end cannot be noticed, so nothing about it is kept */
 	MessageTrust trust;
 	Portal		portal;			/* the client's, once it had to be searched for */
 	Portal		searched_under; /* the portal that was active when that search found nothing */
@@ -49,10 +49,10 @@ typedef struct ClientMessage
 
 extern ClientMessage client_message_state;
 
-/* Begins to keep state of the message that debug_query_string points to. */
+/* Resets the state, for the message that debug_query_string points to. */
 extern void client_message_begin(void);
 
-/* Searches for the client's portal where ActivePortal, which is valid, is not known to be it. */
+/* Searches for the client's portal, when ActivePortal, which is valid, may be another one. */
 extern Portal client_message_search_portal(void);
 
 /*
@@ -68,8 +68,9 @@ client_message(void)
 }
 
 /*
- * The portal of the client's statement; NULL outside of any, as while a simple statement is
- * planned, in the function call protocol and in background workers.  After client_message().
+ * The portal of the client's statement; NULL when there is none: while a statement of the simple
+ * protocol is planned, in the function call protocol, and in background workers.  Call
+ * client_message() first.
  */
 static inline Portal
 client_message_portal(void)
@@ -83,8 +84,8 @@ client_message_portal(void)
 
 /*
  * The place of the statement that the client's portal runs.  The actions of rules, which may come
- * before it or in its place, have no location.  For NULL, the place of the COMMIT under which
- * deferred triggers run, if it is one.
+ * before it or replace it, have no location.  If portal is NULL, the place of the COMMIT whose
+ * deferred triggers run, if any.
  */
 static inline StatementPlace
 client_message_statement(Portal portal)
@@ -104,13 +105,14 @@ client_message_statement(Portal portal)
 }
 
 /*
- * The verdict on the message, whose portal this is; reached once a message.  After
- * client_message().
+ * Is the message, whose portal this is, to be trusted?  Decided once for each message.  Call
+ * client_message() first.
  */
 extern MessageTrust client_message_trust(Portal portal);
 
 /*
- * Before a utility statement of the client's runs: notes what is gone when deferred triggers run.
+ * Called before a utility statement of the client runs: notes what will be gone when deferred
+ * triggers run.
  */
 extern void client_message_before_utility(const PlannedStmt *statement);
 

@@ -1,5 +1,5 @@
 /*
- * context_cache.c: keeps a current context for as long as it cannot have changed.
+ * context_cache.c: keeps the current context as long as it cannot have changed.
  */
 #include "postgres.h"
 

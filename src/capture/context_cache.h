@@ -1,10 +1,9 @@
 /*
- * context_cache.h: keeps a current context for as long as it cannot have changed.
+ * context_cache.h: keeps the current context as long as it cannot have changed.
  *
- * A column default is evaluated once a row.  Each call site has a cache, which serves the rows of
- * one statement; one more serves the whole session, for the statements that a function runs in a
- * loop. (2,000 INSERTs in a loop under a statement of 10 MB took 1.28 s without it and take 0.008
- * s.)
+ * A column default is evaluated for each row.  Each call site has a cache for the rows of one
+ * statement.  Another cache serves the whole session, for statements that a function runs in a
+ * loop: 2,000 INSERTs in a loop under a statement of 10 MB took 1.28 s without it and take 0.008 s.
  */
 #ifndef OTEL_LINKS_CONTEXT_CACHE_H
 #define OTEL_LINKS_CONTEXT_CACHE_H
@@ -14,19 +13,19 @@
 
 #include "capture/client_message.h"
 
-/* What a kept context depends on.  No key of a session comes back once it has changed. */
+/* What the kept context depends on.  After a change, a key never comes back in the session. */
 typedef struct ContextKey
 {
 	uint64		message;		/* its serial number */
-	uint64		generation;		/* raised by changes of settings and of the span stack */
+	uint64		generation;		/* increased by changes of settings and of the span stack */
 	StatementPlace place;		/* of the statement in the message */
-	LocalTransactionId transaction; /* a procedure may commit, and "in this transaction" is over */
+	LocalTransactionId transaction; /* after a procedure's COMMIT, settings for it are gone */
 } ContextKey;
 
 typedef struct ContextCache
 {
-	ContextKey	key;			/* of all zeros: nothing is kept */
-	struct varlena *context;	/* or NULL, which is an answer too */
+	ContextKey	key;			/* all zeros: nothing is kept */
+	struct varlena *context;	/* NULL: there is no context, which is kept as well */
 } ContextCache;
 
 static inline bool

@@ -1,9 +1,9 @@
 /*
  * context_source.c: the sources of the current context, one by one.
  *
- * What is set for the session may be another client's of a transaction pooler, so it does not
- * count for a statement that a pooler prepared; nor does that statement's comment, which is of the
- * request that prepared it first.
+ * With a transaction pooler, a setting of the session may come from another client.  So it does not
+ * count for a statement that a pooler prepared, and neither does that statement's comment, which
+ * belongs to the request that prepared it first.
  */
 #include "postgres.h"
 
@@ -22,7 +22,7 @@
 #define DATADOG_PREFIX "_DD_"
 
 /*
- * A setting that does not tell us when it changes, and the context that its text held when last
+ * A setting whose changes we are not told of, and the context that its text held when it was last
  * read.
  */
 typedef struct ForeignSetting
@@ -52,8 +52,9 @@ explain(char **why, const char *reason)
 /* ---- otel.traceparent ---- */
 
 /*
- * otel.traceparent, when it was set in this transaction or when it was not.  A tracestate counts
- * only when it was set on the same occasion: it is never paired with another's traceparent.
+ * Reads otel.traceparent if it was set in this transaction (in_transaction), or if it was not.  A
+ * tracestate counts only if the same is true of it: it is never paired with another request's
+ * traceparent.
  */
 static struct varlena *
 read_setting(bool in_transaction, char **why)
@@ -140,7 +141,7 @@ read_application_name(const char *value)
 	return trace_context_from_headers(value, strlen(value), NULL, 0);
 }
 
-/* pg_tracing's setting holds what a comment would: traceparent='…',tracestate='…'. */
+/* pg_tracing's setting is written like a comment: traceparent='…',tracestate='…'. */
 static struct varlena *
 read_pg_tracing(const char *value)
 {
@@ -171,7 +172,7 @@ remember(ForeignSetting *setting, const char *text, const struct varlena *contex
 	setting->context = context ? trace_context_copy(context, TopMemoryContext) : NULL;
 }
 
-/* The text is read again only when it differs from the last one. */
+/* The text is parsed only if it differs from the last one. */
 static struct varlena *
 read_foreign_setting(ContextSource source, char **why)
 {

@@ -1,8 +1,8 @@
 /*
  * context_source.h: the sources of the current context, one by one.
  *
- * Owns what each of them holds and why it holds nothing.  Does not own their order, nor what is
- * kept of them from one call to the next (current_context.c).
+ * Owns what each of them holds, and why it holds nothing.  Does not own their order, nor what is
+ * kept from one call to the next (current_context.c).
  */
 #ifndef OTEL_LINKS_CONTEXT_SOURCE_H
 #define OTEL_LINKS_CONTEXT_SOURCE_H
@@ -20,7 +20,7 @@ typedef struct CaptureSituation
 	StatementPlace place;		/* of its statement */
 } CaptureSituation;
 
-/* Inline because it is made for every row. */
+/* Inline, because it may be called for every row. */
 static inline CaptureSituation
 capture_situation(void)
 {
@@ -33,14 +33,14 @@ capture_situation(void)
 }
 
 /*
- * The context of a source, no matter whether it is in use, or NULL.  It is in CurrentMemoryContext,
- * or belongs to the source and is good until the next call.  Where why is not NULL, it gets the
- * reason for a NULL, in words without a final dot, in CurrentMemoryContext.
+ * The context of a source, whether or not the source is in use, or NULL.  It is in
+ * CurrentMemoryContext, or belongs to the source and is valid until the next call.  If why is not
+ * NULL, it gets the reason for a NULL: a text without a final dot, in CurrentMemoryContext.
  */
 extern const struct varlena *context_source_read(ContextSource source,
 												 const CaptureSituation *situation, char **why);
 
-/* The text that a source holds, for people, or NULL. */
+/* The text that a source holds, to be shown to people, or NULL. */
 extern const char *context_source_text(ContextSource source, const CaptureSituation *situation);
 
 #endif

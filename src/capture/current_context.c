@@ -1,14 +1,14 @@
 /*
  * current_context.c: otel.current_trace_context(), the context that a column default records.
  *
- * The first source that is in use and holds a valid context answers, else the answer is NULL; the
- * sources are in the order of ContextSource.  What depends only on the message, our settings and
- * our spans is kept (context_cache.h).  The settings of others may change without our knowledge, so
- * those are looked at each time, and only when all before them are empty; they compare their text
- * with the last one.
+ * The sources are asked in the order of ContextSource.  The first that is in use and holds a valid
+ * context answers; if none does, the answer is NULL.  What depends only on the message, our
+ * settings and our spans is kept (context_cache.h).  Other settings may change without our
+ * knowledge.  They are looked at each time, but only if no source before them answers, and their
+ * text is parsed only if it has changed.
  *
- * otel.traceparent of the session ranks behind application_name, so it is kept only where that is
- * not in use, which is the default.
+ * The session's otel.traceparent comes after application_name, so it is kept only if that is not in
+ * use, which is the default.
  */
 #include "postgres.h"
 
@@ -26,10 +26,7 @@
 
 static ContextCache session_cache;
 
-/*
- * The context of the first of the sources from first to last that is in use and holds one, or
- * NULL.
- */
+/* The context of the first source, from first to last, that is in use and holds one, or NULL. */
 static const struct varlena *
 first_context(ContextSource first, ContextSource last, const CaptureSituation *situation)
 {
@@ -65,7 +62,7 @@ foreign_context(const CaptureSituation *situation)
 	return first_context(CONTEXT_FROM_POSTGREST, CONTEXT_FROM_PG_TRACING, situation);
 }
 
-/* Brings a cache, which lives in that memory, up to date; from the session's when that one is. */
+/* Brings a cache, whose memory context is given, up to date: if possible, from the session's. */
 static pg_noinline void
 refresh(ContextCache *cache, MemoryContext memory, const ContextKey *key)
 {
@@ -79,7 +76,7 @@ refresh(ContextCache *cache, MemoryContext memory, const ContextKey *key)
 		context_cache_store(cache, key, session_cache.context, memory);
 }
 
-/* Asks the sources of which nothing is kept. */
+/* Asks the sources whose answers are not kept. */
 static pg_noinline const struct varlena *
 ask_foreign(void)
 {
@@ -89,9 +86,9 @@ ask_foreign(void)
 }
 
 /*
- * The answer by way of a cache, which is the session's or a call site's and lives in that memory.
- * The two functions above are not inline, so that the key of a row whose answer is kept stays in
- * registers.
+ * The answer, by means of a cache, which is the session's or a call site's and lives in that memory
+ * context.  The two functions above are not inline, so that the key stays in registers for a row
+ * whose answer is kept.
  */
 static inline const struct varlena *
 current_context(ContextCache *cache, MemoryContext memory)
@@ -138,9 +135,9 @@ otel_current_trace_context(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 
 	/*
-	 * What the call site's cache holds stays until this very call is made again, for another row:
-	 * no need to copy it (100 of 6,000 instructions a row, bench/capture).  A foreign setting's
-	 * does not.
+	 * The context in the call site's cache stays until this call is made again, for another row, so
+	 * it need not be copied (100 of 6,000 instructions a row, bench/capture).  The context of
+	 * another setting does not.
 	 */
 	if (context == cache->context)
 		PG_RETURN_POINTER(context);
@@ -148,8 +145,8 @@ otel_current_trace_context(PG_FUNCTION_ARGS)
 }
 
 /*
- * otel.set_trace_context(traceparent, tracestate, is_local): sets both settings, so that neither
- * is left over from an earlier call.  What is NULL counts as none.
+ * otel.set_trace_context(traceparent, tracestate, is_local): sets both settings, so that neither is
+ * left over from an earlier call.  NULL empties a setting.
  */
 PG_FUNCTION_INFO_V1(otel_set_trace_context);
 Datum

@@ -1,5 +1,5 @@
 /*
- * current_context.h: the context that a row gets.
+ * current_context.h: the context that a new row gets.
  */
 #ifndef OTEL_LINKS_CURRENT_CONTEXT_H
 #define OTEL_LINKS_CURRENT_CONTEXT_H
@@ -7,9 +7,9 @@
 #include "postgres.h"
 
 /*
- * The current context: of the innermost open span, else of the first other source in use that
- * holds a valid one (ContextSource has their order), else NULL.  It belongs to a cache and is good
- * until the next call.
+ * The current context: that of the innermost open span, or else of the first other source in use
+ * that holds a valid one (in the order of ContextSource), or else NULL.  It belongs to a cache or a
+ * source and is valid until the next call.
  */
 extern const struct varlena *capture_current_context(void);
 

@@ -38,7 +38,7 @@ set_text(Datum *values, bool *nulls, SourceColumn column, const char *text)
 	values[column] = PointerGetDatum(cstring_to_text_with_len(text, len));
 }
 
-/* Why a source is not asked, or NULL. */
+/* Why a source is not asked; NULL if it is. */
 static const char *
 turned_off(ContextSource source)
 {

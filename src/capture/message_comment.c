@@ -2,13 +2,13 @@
  * message_comment.c: the context in the comments of the client's statement.
  *
  * Keeps the last answer, and how far the message was read.  Unlike the caches of contexts, this
- * outlives changes of settings and spans; otherwise a function that records spans in a loop would
+ * stays when settings and spans change; otherwise a function that records spans in a loop would
  * read a large message again and again.
  *
- * Where standard_conforming_strings changed in this transaction, it is not known with which value
- * the message was parsed, and text in one reading of its literals may pose as a comment in the
- * other.  A message without a backslash reads the same both ways.  In any other, the same single
- * context must be found both ways.
+ * If standard_conforming_strings changed in this transaction, nobody knows with which value the
+ * message was parsed, and what is text with one value may look like a comment with the other.  A
+ * message without a backslash is the same with both.  In any other message, both must give the same
+ * single context.
  */
 #include "postgres.h"
 
@@ -28,7 +28,7 @@ typedef struct MessageComments
 	int			has_backslash;	/* -1: not looked at yet */
 	int			readings_agree; /* -1: not looked at yet */
 	SqlCommenterMessage text;
-	bool		searched;		/* is what follows the answer for this statement? */
+	bool		searched;		/* are the fields below the answer for place? */
 	StatementPlace place;
 	const char *reason;			/* constant; NULL: an invalid traceparent */
 	struct varlena *context;	/* in TopMemoryContext, or NULL */
@@ -36,7 +36,7 @@ typedef struct MessageComments
 
 static MessageComments comments;
 
-/* Are there two readings of the message? */
+/* Can the message be read in two ways? */
 static bool
 is_ambiguous(const ClientMessage *message)
 {
@@ -57,7 +57,7 @@ comments_open(const ClientMessage *message, bool ambiguous)
 					  server_standard_conforming_strings);
 }
 
-/* Does the other reading of literals find the same context, and either only one? */
+/* Is there only one context with either way of reading literals, and is it the same? */
 static bool
 compare_readings(const SqlCommenterContext *found)
 {
@@ -81,7 +81,7 @@ compare_readings(const SqlCommenterContext *found)
 	return agree;
 }
 
-/* The same, once a message: a single context is found for all of its statements. */
+/* The same, but computed once for a message: a single context is that of all its statements. */
 static bool
 readings_agree(const SqlCommenterContext *found)
 {
@@ -90,7 +90,7 @@ readings_agree(const SqlCommenterContext *found)
 	return comments.readings_agree;
 }
 
-/* Constant words; for an invalid traceparent, see malformed(). */
+/* The reason as a constant; NULL for an invalid traceparent (see malformed_reason()). */
 static const char *
 reason(SqlCommenterResult result)
 {
@@ -112,7 +112,7 @@ reason(SqlCommenterResult result)
 	return NULL;
 }
 
-/* Keeps the answer for the statement at that place. */
+/* Finds, and keeps, the answer for the statement at that place. */
 static void
 comments_search(StatementPlace place)
 {

@@ -11,15 +11,14 @@
 
 /*
  * The context that the comments of the message hold for its statement at that place, or NULL.  It
- * belongs to this file and is good until the next call.  Whether the message is to be trusted is
- * the caller's business.
+ * belongs to this file and is valid until the next call.  The caller decides whether the message is
+ * to be trusted.
  */
 extern const struct varlena *message_comment_context(const ClientMessage *message,
 													 StatementPlace place);
 
 /*
- * Why that is NULL, after a call that returned NULL: words without a final dot, in
- * CurrentMemoryContext.
+ * After a call that returned NULL, the reason: a text without a final dot, in CurrentMemoryContext.
  */
 extern char *message_comment_reason(void);
 

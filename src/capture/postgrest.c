@@ -1,8 +1,8 @@
 /*
- * postgrest.c: a context from the setting request.headers that PostgREST makes.
+ * postgrest.c: the context in PostgREST's setting request.headers.
  *
- * The text is read as json, not jsonb: jsonb keeps only the last of two fields of one name, and two
- * traceparent headers are none (W3C Trace Context, section 3.2.1).
+ * The text is read as json, not jsonb: jsonb keeps only the last of two fields of one name, but two
+ * traceparent headers count as none (W3C Trace Context, section 3.2.1).
  */
 #include "postgres.h"
 
@@ -18,7 +18,7 @@
 typedef struct HeaderReader
 {
 	JsonLexContext *lexer;
-	StringInfoData *field;		/* the header that the value now read belongs to, or NULL */
+	StringInfoData *field;		/* the header whose value is being read, or NULL */
 	StringInfoData traceparent;
 	StringInfoData tracestate;
 	int			traceparents;
@@ -26,7 +26,7 @@ typedef struct HeaderReader
 	bool		tracestate_broken;
 } HeaderReader;
 
-/* The parser is in the outermost object, or in an array directly in it. */
+/* Is the parser at a header's value, or in an array that is one? */
 static bool
 in_header_value(HeaderReader *reader)
 {
@@ -65,7 +65,7 @@ object_start(void *state)
 {
 	HeaderReader *reader = state;
 
-	/* A header that is an object is none; a second traceparent of any kind spoils the first. */
+	/* An object is not a valid header; a second traceparent of any kind makes both invalid. */
 	if (reader->field == &reader->traceparent)
 		reader->traceparents += 2;
 	else if (reader->field == &reader->tracestate)
@@ -97,7 +97,7 @@ scalar(void *state, char *token, JsonTokenType type)
 	JSON_ACTION_DONE();
 }
 
-/* The parser raises when it runs out of stack; a header set nests two deep. */
+/* The parser raises an error when it runs out of stack; headers nest only two levels deep. */
 static bool
 nests_too_deep(const char *json)
 {
@@ -122,8 +122,8 @@ nests_too_deep(const char *json)
 
 /*
  * A copy in which escapes beyond ASCII are question marks, so that nothing need be converted:
- * PostgreSQL 15 raises where the database's encoding lacks a character.  A header that matters is
- * ASCII.
+ * PostgreSQL 15 raises an error if the database's encoding lacks a character.  The headers that we
+ * read are ASCII.
  */
 static char *
 without_unicode_escapes(const char *json)

@@ -2,11 +2,11 @@
  * sql_lexer.c: PostgreSQL's lexical rules, as far as they tell a block comment from everything
  * else.
  *
- * Walks a message as scan.l does, but only tells apart what it must: block comments, semicolons,
- * and code. String literals, dollar quotes and quoted identifiers are code, so nothing inside them
- * can pose as a comment; line comments are nothing at all.  Text that scan.l or the grammar would
- * refuse never reaches a running statement, so it may be read any way that stays inside the
- * buffer.
+ * Walks a message as scan.l does, but distinguishes no more than it must: block comments,
+ * semicolons, and code.  String literals, dollar quotes and quoted identifiers are code, so nothing
+ * inside them is taken for a comment.  Line comments are skipped.  Text that scan.l or the grammar
+ * would refuse is never part of a running statement, so it may be read in any way that stays inside
+ * the buffer.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE				/* memmem */
@@ -73,9 +73,9 @@ sql_block_comment_end(const char *text, size_t len, size_t pos)
 }
 
 /*
- * scan.l's {quotecontinue}: white space with a newline in it, line comments allowed, and another
- * quote carry on the literal that ended at pos, in the same mode.  The place after that quote, or
- * 0.
+ * scan.l's {quotecontinue}: the literal that ended at pos goes on, in the same mode, after white
+ * space with a newline (line comments are allowed) and another quote.  Returns the place after that
+ * quote, or 0.
  */
 static size_t
 literal_continuation(const SqlLexer *lx, size_t pos)
@@ -110,7 +110,7 @@ find_quote(const SqlLexer *lx, size_t pos, bool escapes)
 	return pos;
 }
 
-/* pos is after the opening quote; the answer is after the closing one. */
+/* pos is after the opening quote; returns the place after the closing one. */
 static size_t
 skip_literal(const SqlLexer *lx, size_t pos, bool escapes)
 {
@@ -153,7 +153,7 @@ skip_dollar(const SqlLexer *lx, size_t pos)
 		return pos + 1;
 	end++;
 
-	/* delimiters cannot overlap in a way that scan.l would resolve otherwise than memmem */
+	/* delimiters cannot overlap in a way that scan.l and memmem would treat differently */
 	close = memmem(lx->sql + end, lx->len - end, lx->sql + pos, end - pos);
 	return close ? (size_t) (close - lx->sql) + (end - pos) : lx->len;
 }
@@ -168,7 +168,7 @@ skip_word(const SqlLexer *lx, size_t pos)
 							 lx->sql[end] == '$'))
 		end++;
 
-	/* N'' and U&'' need no case of their own: their quotes are those of plain literals */
+	/* N'' and U&'' need no case of their own: their quotes are like those of plain literals */
 	if (end == pos + 1 && end < lx->len && lx->sql[end] == '\'')
 	{
 		switch (lx->sql[pos])

@@ -2,9 +2,9 @@
  * sql_lexer.h: PostgreSQL's lexical rules, as far as they tell a block comment from everything
  * else.
  *
- * Owns the walk over a message of statements.  No PostgreSQL header, no allocation, and no byte
- * beyond the length is read.  Multi-byte text needs no decoding: in every server encoding the bytes
- * of a character beyond ASCII have the high bit set.
+ * Owns the walk over a message of statements.  Uses no PostgreSQL header, allocates nothing and
+ * reads no byte beyond the length.  Multi-byte text need not be decoded: in every server encoding,
+ * the bytes of a character beyond ASCII have the high bit set.
  */
 #ifndef OTEL_LINKS_SQL_LEXER_H
 #define OTEL_LINKS_SQL_LEXER_H
@@ -31,15 +31,15 @@ typedef enum SqlLexerEvent
 } SqlLexerEvent;
 
 /*
- * Goes on behind the next event, from a place between two tokens.  A comment without an end is no
- * event, and hides what is in it.
+ * Moves on to behind the next event, from a place between two tokens.  A comment without an end is
+ * not an event; what is in it is skipped.
  */
 extern SqlLexerEvent sql_lexer_next(SqlLexer *lx);
 
 /* The end of the block comment that begins at text + pos, or 0 when it is not terminated. */
 extern size_t sql_block_comment_end(const char *text, size_t len, size_t pos);
 
-/* scan.l's {space}; PostgreSQL 15 refuses \v, so it can be read as 16 and later do */
+/* scan.l's {space}.  PostgreSQL 15 refuses \v, so it can be treated as in 16 and later. */
 static inline bool
 sql_is_space(char c)
 {

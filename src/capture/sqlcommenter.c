@@ -1,8 +1,8 @@
 /*
  * sqlcommenter.c: the trace context in the comments of a SQL statement.
  *
- * The lexer finds a statement's comments; a comment's body is a list of key-value pairs.  There, a
- * nested comment is white space, wherever it stands.
+ * The lexer finds a statement's comments.  The body of a comment is a list of key-value pairs; a
+ * nested comment counts as white space, wherever it is.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE				/* memmem */
@@ -19,12 +19,12 @@ static const char tracestate_key[] = "tracestate";
 #define TRACEPARENT_KEY_LEN (sizeof(traceparent_key) - 1)
 #define TRACESTATE_KEY_LEN (sizeof(tracestate_key) - 1)
 
-/* A traceparent is 55 bytes; of a version above 00 it may go on.  Longer than this, it is none. */
+/* A traceparent has 55 bytes, or more in a version above 00.  A longer value is invalid. */
 #define TRACEPARENT_MAX_LEN 256
 
 /*
- * Inside a comment.  Body is its text without the delimiters, so nested comments in it are
- * complete.
+ * The text of a comment without the delimiters (so nested comments in it are complete), and how far
+ * it was read.
  */
 typedef struct Body
 {
@@ -61,8 +61,8 @@ at_separator(const Body *body)
 }
 
 /*
- * The value after "=" or ":", still encoded; goes on behind it.  A quote without its partner takes
- * the rest of the comment, so that nothing in what may be a text is read as a key.
+ * Reads the value after "=" or ":", still encoded.  After a quote that is not closed, the rest of
+ * the comment is skipped, because it may be text, in which no key must be found.
  */
 static Value
 read_value(Body *body)
@@ -92,7 +92,7 @@ read_value(Body *body)
 		value.len = body->text + body->pos - value.text;
 	}
 
-	/* what touches a closing quote belongs to no key */
+	/* text right after a closing quote is not a key */
 	while (body->pos < body->len && !at_separator(body))
 		body->pos++;
 	return value;
@@ -107,8 +107,8 @@ at_percent_code(const char *text, size_t len, size_t pos)
 }
 
 /*
- * Undoes percent-encoding (also with the percent sign doubled, as drivers with %s parameters leave
- * it) and backslashes.  False when the result is longer than max.
+ * Decodes percent-encoding (also with a doubled percent sign, as left by drivers with %s
+ * parameters) and backslashes.  False when the result is longer than max.
  */
 static bool
 decode_value(Value value, char *out, size_t max, size_t *out_len)
@@ -183,7 +183,7 @@ search_add(SqlCommenterSearch *search, const W3cTraceparent *traceparent)
 
 /*
  * Adds the contexts of a comment, whose text comes without the delimiters.  A tracestate belongs to
- * the comment's traceparent where either key is there once; otherwise nobody can say which belong
+ * the comment's traceparent if each key occurs once; otherwise nobody can say which ones belong
  * together.
  */
 static void
@@ -211,7 +211,7 @@ read_comment(SqlCommenterSearch *search, const char *text, size_t len)
 			body.pos++;
 		key_len = text + body.pos - key;
 		if (body.pos == len || at_separator(&body))
-			continue;			/* a word, no key */
+			continue;			/* a word that is not a key */
 		body.pos++;
 		value = read_value(&body);
 
@@ -244,9 +244,9 @@ holds_traceparent(const char *text, size_t len)
 }
 
 /*
- * Is there the beginning of a comment, and the key after it?  These are only bytes, which a
- * literal may hold as well.  Few statements without a comment have a "*", which memchr() looks for
- * in 10 MB in 0.4 ms; memmem() takes 1 to 3 ms for the key (glibc 2.36).
+ * Is there the beginning of a comment, with the key somewhere after it?  They may be in a literal
+ * as well.  Few statements without a comment have a "*", for which memchr() searches 10 MB in 0.4
+ * ms; memmem() takes 1 to 3 ms for the key (glibc 2.36).
  */
 static bool
 may_hold_context(const char *sql, size_t len)
@@ -264,7 +264,7 @@ may_hold_context(const char *sql, size_t len)
 	return false;
 }
 
-/* The comment that is the lexer's last event. */
+/* Adds the contexts of the comment that is the lexer's last event. */
 static void
 search_comment(SqlCommenterSearch *search, const SqlLexer *lx)
 {
@@ -276,8 +276,8 @@ search_comment(SqlCommenterSearch *search, const SqlLexer *lx)
 }
 
 /*
- * The comments up to lx->len of the statement at location, and those between it and the ";" before.
- * The place after that ";" goes to *boundary.
+ * Adds the contexts in the comments of the statement at location, up to lx->len, and in those
+ * between it and the ";" before it.  *boundary becomes the place after that ";".
  */
 static void
 search_statement(SqlCommenterSearch *search, SqlLexer *lx, size_t location, size_t *boundary)
@@ -290,7 +290,7 @@ search_statement(SqlCommenterSearch *search, SqlLexer *lx, size_t location, size
 			search_comment(search, lx);
 		else if (lx->pos <= location)
 		{
-			/* what came before belongs to another statement */
+			/* the comments so far belong to another statement */
 			*search = (SqlCommenterSearch) {false};
 			*boundary = lx->pos;
 		}
@@ -315,7 +315,7 @@ search_tail(SqlCommenterSearch *search, SqlLexer *lx)
 	*search = with_tail;
 }
 
-/* All comments of a message; false when it has several statements. */
+/* Adds the contexts of all comments of a message; false when it has several statements. */
 static bool
 search_only_statement(SqlCommenterSearch *search, SqlLexer *lx)
 {
@@ -337,13 +337,13 @@ search_only_statement(SqlCommenterSearch *search, SqlLexer *lx)
 	return true;
 }
 
-/* The comments of the statement at location, whose text ends at end. */
+/* Adds the contexts in the comments of the statement at location, whose text ends at end. */
 static void
 search_region(SqlCommenterSearch *search, SqlCommenterMessage *message, size_t location, size_t end)
 {
 	SqlLexer	lx = {.sql = message->sql, .plain_escapes = !message->standard_conforming_strings};
 
-	/* a ";" right before the statement is a real one: neither comment nor literal ends with it */
+	/* a ";" right before the statement is a real one, as no comment or literal ends with one */
 	if (location > 0 && message->sql[location - 1] == ';')
 		message->boundary = location;
 	else if (message->boundary > location)
@@ -381,7 +381,7 @@ sqlcommenter_open(SqlCommenterMessage *message, const char *sql, size_t len,
 	} while (event != SQL_LEXER_END && !message->all.several);
 }
 
-/* What a search of the statement's own comments comes to. */
+/* The result of a search of the statement's own comments. */
 static SqlCommenterResult
 judge(SqlCommenterMessage *message, const SqlCommenterSearch *search)
 {
@@ -395,7 +395,7 @@ judge(SqlCommenterMessage *message, const SqlCommenterSearch *search)
 	return message->all.found ? SQLCOMMENTER_OTHER_STATEMENT : SQLCOMMENTER_NONE;
 }
 
-/* Searches the comments of one statement, where the message has several contexts. */
+/* Searches the comments of one statement, when the message has several contexts. */
 static SqlCommenterResult
 find_own(SqlCommenterSearch *search, SqlCommenterMessage *message, int stmt_location, int stmt_len)
 {

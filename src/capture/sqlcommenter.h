@@ -1,9 +1,9 @@
 /*
  * sqlcommenter.h: the trace context in the comments of a SQL statement.
  *
- * Owns which comments speak for which statement of a message, and the key-value grammar inside a
- * comment (SQLCommenter, marginalia); what a comment is, sql_lexer.h knows.  No PostgreSQL header,
- * no allocation, every string comes with its length (none needs a NUL).
+ * Owns which comments belong to which statement of a message, and the key-value grammar inside a
+ * comment (SQLCommenter, marginalia).  sql_lexer.h knows what a comment is.  Uses no PostgreSQL
+ * header and allocates nothing; every string comes with its length (none needs a NUL).
  */
 #ifndef OTEL_LINKS_SQLCOMMENTER_H
 #define OTEL_LINKS_SQLCOMMENTER_H
@@ -25,7 +25,7 @@ typedef enum SqlCommenterResult
 	SQLCOMMENTER_FOUND,
 	SQLCOMMENTER_NONE,			/* no comment has the key traceparent */
 	SQLCOMMENTER_MALFORMED,		/* the traceparent is invalid; see sqlcommenter_error() */
-	SQLCOMMENTER_OTHER_STATEMENT,	/* contexts are those of other statements */
+	SQLCOMMENTER_OTHER_STATEMENT,	/* only other statements have contexts */
 	SQLCOMMENTER_TRACES_DIFFER, /* the statement has contexts of several traces */
 	SQLCOMMENTER_PLACE_UNKNOWN	/* several contexts, and it is not known where the statement is */
 } SqlCommenterResult;
@@ -56,14 +56,14 @@ typedef struct SqlCommenterMessage
 	const char *sql;
 	size_t		len;
 	bool		standard_conforming_strings;
-	size_t		boundary;		/* the place after the last ";" before the statement read last */
+	size_t		boundary;		/* the place after the last ";" before the last statement read */
 	SqlCommenterSearch all;		/* its comments up to the second context, if there are several */
 	W3cError	error;			/* of the last search */
 } SqlCommenterMessage;
 
 /*
- * Begins to read a message as the server parsed it; standard_conforming_strings is the setting
- * with which that was done.  The text must stay as it is while the message is in use.
+ * Begins to read a message.  standard_conforming_strings is the setting with which the server
+ * parsed it.  The text is not copied.
  */
 extern void sqlcommenter_open(SqlCommenterMessage *message, const char *sql, size_t len,
 							  bool standard_conforming_strings);
@@ -72,19 +72,18 @@ extern void sqlcommenter_open(SqlCommenterMessage *message, const char *sql, siz
  * The context that the comments of a message hold for one of its statements; *out is defined only
  * when one is found.
  *
- * A message with one context speaks for all its statements: instrumentation makes one comment for
- * one call.  With several contexts a statement has its own comments, which are those from the ";"
- * before it to its own, and for the last statement also those after its ";".  Of several contexts
- * there, the last counts if all are of one trace, else none does: one of them is stale.  The
- * tracestate is the one in the same comment, or none.
+ * If a message has one context, it is that of all its statements: instrumentation writes one
+ * comment for one call.  If it has several, each statement has its own comments, from the ";"
+ * before it to its own ";"; the last statement also has those after that.  If these have several
+ * contexts, the last one counts if all are of one trace; otherwise none counts, because one of them
+ * is stale.  The tracestate is that of the same comment, or none.
  *
- * stmt_location and stmt_len are those of the statement's PlannedStmt: a location of -1 means
- * unknown, and so does a location of 0 without a length where the message has several statements;
+ * stmt_location and stmt_len are those of the statement's PlannedStmt.  A location of -1 means
+ * unknown, and so does a location of 0 without a length if the message has several statements;
  * otherwise a length of 0 or -1 reaches to the message's end.  PostgreSQL 18 begins a statement at
- * its first token, 15 to 17 right after the ";" before it; both will do.
+ * its first token, 15 to 17 right after the ";" before it; both are fine.
  *
- * The statements of a message should be asked for in their order: it is then read once or twice in
- * all.
+ * If the statements of a message are asked for in their order, it is read only once or twice.
  */
 extern SqlCommenterResult sqlcommenter_find(SqlCommenterMessage *message, int stmt_location,
 											int stmt_len, SqlCommenterContext *out);

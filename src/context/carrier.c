@@ -1,10 +1,10 @@
 /*
  * carrier.c: trace contexts from headers, ids and jsonb carriers, and back into carriers.
  *
- * A carrier is a JSON object of header names and values, as HTTP servers and queue libraries keep
- * them; carriers that are kept as text are carrier_text.c's.  The from_* functions and extract()
- * are lenient: what they cannot use becomes NULL, and a tracestate that they cannot use is left
- * out.  The cast from jsonb is strict: it raises and says why.
+ * A carrier is a JSON object of header names and values, as HTTP servers and queue libraries store
+ * them; carrier_text.c handles carriers that are stored as text.  The from_* functions and
+ * extract() are lenient: they return NULL for what they cannot use, and leave out a tracestate that
+ * they cannot use.  The cast from jsonb is strict: it raises an error that says why.
  */
 #include "postgres.h"
 
@@ -22,16 +22,16 @@
 #define TRACEPARENT "traceparent"
 #define TRACESTATE "tracestate"
 
-/* Of what a jsonb object may take, this much is left free for the keys of a path. */
+/* This much of the maximum size of a jsonb object is left free, for the keys of a path. */
 #define ROOM_FOR_KEYS (1024 * 1024)
 
-/* A header as a carrier holds it. */
+/* A header in a carrier. */
 typedef struct CarrierHeader
 {
 	int			names;			/* how many spellings of its name there are */
 	const char *value;			/* NULL when there is none that can be used; not NUL-terminated */
 	Size		len;
-	const char *problem;		/* a sentence when what is there cannot be used, else NULL */
+	const char *problem;		/* a sentence, when the header cannot be used, else NULL */
 } CarrierHeader;
 
 typedef struct CarrierHeaders
@@ -55,7 +55,7 @@ set_value(CarrierHeader *header, const JsonbValue *string)
 	header->len = string->val.string.len;
 }
 
-/* The first token of an array's iterator that is past its beginning. */
+/* Iterates to the first element of an array, and returns its token. */
 static JsonbIteratorToken
 first_element(const JsonbValue *array, JsonbIterator **it, JsonbValue *element)
 {
@@ -64,7 +64,7 @@ first_element(const JsonbValue *array, JsonbIterator **it, JsonbValue *element)
 	return JsonbIteratorNext(it, element, true);
 }
 
-/* A string, or an array of one string: several traceparents cannot be told apart. */
+/* A string, or an array of one string.  With several, nobody knows which one is right. */
 static void
 read_traceparent(CarrierHeader *header, const JsonbValue *value)
 {
@@ -89,7 +89,8 @@ read_traceparent(CarrierHeader *header, const JsonbValue *value)
 }
 
 /*
- * A string, or an array of strings, which make one list (RFC 9110, section 5.2); JSON null is none.
+ * A string, or an array of strings, which form one list (RFC 9110, section 5.2).  JSON null means
+ * that there is none.
  */
 static void
 read_tracestate(CarrierHeader *header, const JsonbValue *value)
@@ -124,7 +125,7 @@ read_tracestate(CarrierHeader *header, const JsonbValue *value)
 	header->problem = NULL;
 }
 
-/* Two spellings of one name: which was meant, or came first, a jsonb object no longer knows. */
+/* Of two spellings of a name, a jsonb object does not know which came first. */
 static void
 reject_second_spelling(CarrierHeader *header, const char *problem)
 {
@@ -135,7 +136,7 @@ reject_second_spelling(CarrierHeader *header, const char *problem)
 	}
 }
 
-/* One header of a carrier, if it is one. */
+/* Reads a member of a carrier, if it is one of the two headers. */
 static void
 read_header(CarrierHeaders *headers, const JsonbValue *key, const JsonbValue *value)
 {
@@ -168,7 +169,7 @@ read_object(JsonbContainer *object, CarrierHeaders *headers)
 	}
 }
 
-/* A list of pairs, [["traceparent", "..."], ...]; elements that are no pair are skipped. */
+/* A list of pairs, [["traceparent", "..."], ...]; elements that are not pairs are skipped. */
 static void
 read_pairs(JsonbContainer *array, CarrierHeaders *headers)
 {
@@ -186,7 +187,7 @@ read_pairs(JsonbContainer *array, CarrierHeaders *headers)
 	}
 }
 
-/* After the last header. */
+/* Checks the headers after the last one was read. */
 static void
 finish_headers(CarrierHeaders *headers)
 {
@@ -197,7 +198,7 @@ finish_headers(CarrierHeaders *headers)
 						   "The carrier has more than one spelling of tracestate.");
 }
 
-/* The headers of a carrier; strings point into it. */
+/* The headers of a carrier.  Strings point into it or are in CurrentMemoryContext. */
 static void
 read_carrier(JsonbContainer *carrier, CarrierHeaders *headers)
 {
@@ -319,7 +320,7 @@ set_pair(JsonbPair *pair, const char *name, const char *value, Size len)
 	pair->order = 0;
 }
 
-/* The carrier of a context, of an empty object when it is NULL. */
+/* A carrier with a context; an empty object if that is NULL. */
 static Jsonb *
 make_carrier(const struct varlena *value)
 {
@@ -333,7 +334,7 @@ make_carrier(const struct varlena *value)
 	object.val.object.nPairs = 0;
 	if (value != NULL)
 	{
-		/* jsonb wants its keys in order, the shorter first */
+		/* jsonb needs its keys in order, the shorter first */
 		if (TRACE_STATE_LEN(value) > 0)
 			set_pair(&pairs[object.val.object.nPairs++], TRACESTATE,
 					 TRACE_CONTEXT(value)->trace_state, TRACE_STATE_LEN(value));
@@ -343,14 +344,14 @@ make_carrier(const struct varlena *value)
 	return JsonbValueToJsonb(&object);
 }
 
-/* In any of their 3,072 spellings. */
+/* A header may have any of its spellings, which are 3,072 for both. */
 static bool
 is_no_header(JsonbValue *key, void *arg)
 {
 	return !is_name(key, TRACEPARENT) && !is_name(key, TRACESTATE);
 }
 
-/* An object (NULL: an empty one) with the headers of a context in the place of its own. */
+/* An object (NULL: an empty one) whose headers are replaced by those of a context. */
 static Jsonb *
 merge_headers(Jsonb *object, Jsonb *headers)
 {
@@ -375,7 +376,7 @@ put_member(Jsonb *object, const JsonSlice *key, Jsonb *value)
 											  BoolGetDatum(true)));
 }
 
-/* Is there nothing, or JSON null? */
+/* Is it NULL or JSON null? */
 static bool
 is_nothing(const Jsonb *document)
 {
@@ -394,7 +395,7 @@ carrier_put(Jsonb *document, const HeaderPath *path, const struct varlena *conte
 	Jsonb	   *headers = make_carrier(context);
 	Jsonb	   *result;
 
-	/* an object that the headers would make too large stays as it is */
+	/* do not change an object that the headers would make too large */
 	if (document != NULL &&
 		VARSIZE(document) + VARSIZE(headers) > JENTRY_OFFLENMASK - ROOM_FOR_KEYS)
 		return NULL;
@@ -427,7 +428,7 @@ otel_inject(PG_FUNCTION_ARGS)
 	PG_RETURN_JSONB_P(make_carrier(PG_ARGISNULL(0) ? NULL : PG_GETARG_TRACE_CONTEXT_PP(0)));
 }
 
-/* The cast to jsonb: inject(), but that NULL stays NULL. */
+/* The cast to jsonb: like inject(), but strict. */
 PG_FUNCTION_INFO_V1(otel_trace_context_to_jsonb);
 Datum
 otel_trace_context_to_jsonb(PG_FUNCTION_ARGS)
@@ -473,7 +474,7 @@ otel_from_ids(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
-	/* flags that nobody kept are flags that nobody set */
+	/* without flags, none is set */
 	flags = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT32(2);
 	if (!read_id(PG_GETARG_TEXT_PP(0), tp.trace_id, W3C_TRACE_ID_SIZE) ||
 		!read_id(PG_GETARG_TEXT_PP(1), tp.span_id, W3C_SPAN_ID_SIZE) ||
@@ -482,7 +483,7 @@ otel_from_ids(PG_FUNCTION_ARGS)
 	tp.trace_flags = (uint8) flags;
 	trace_state = PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3);
 
-	/* by way of the header, so that there is one reader of a tracestate */
+	/* via a header, so that a tracestate is read in one place only */
 	w3c_format_traceparent(&tp, traceparent);
 	PG_RETURN_POINTER(trace_context_from_headers(traceparent, W3C_TRACEPARENT_LEN,
 												 trace_state ? VARDATA_ANY(trace_state) : NULL,

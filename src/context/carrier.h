@@ -1,7 +1,7 @@
 /*
  * carrier.h: contexts in carriers, objects of header names and values, for C code.
  *
- * None of these functions raises, but out of memory.  Results are in CurrentMemoryContext.
+ * These functions raise only out_of_memory.  Results are in CurrentMemoryContext.
  */
 #ifndef OTEL_LINKS_CARRIER_H
 #define OTEL_LINKS_CARRIER_H
@@ -19,23 +19,23 @@ extern struct varlena *carrier_extract(JsonbContainer *carrier);
 extern JsonbContainer *carrier_find(JsonbContainer *document, const HeaderPath *path);
 
 /*
- * A copy of a document (NULL: none) with the headers of a context in the object at a path, in the
- * place of all that it has under these names, in whatever spelling.  Objects that are missing on
- * the way are made; JSON null counts as missing.  NULL when there is no place: the way leads
- * through something else.
+ * A copy of a document (NULL: none) in which the object at a path has the headers of a context.
+ * They replace all members of these names, in whatever spelling.  Objects that are missing on the
+ * path are added; JSON null counts as missing.  NULL when there is no place: something on the path
+ * is not an object, or the document would become too large.
  */
 extern Jsonb *carrier_put(Jsonb *document, const HeaderPath *path, const struct varlena *context);
 
-/* A path from text[]; false when an element is NULL.  The path points into the array. */
+/* Reads a path from a text[]; false when an element is NULL.  The path points into the array. */
 extern bool carrier_path_read(ArrayType *array, HeaderPath *path);
 
 /*
- * The same as carrier_extract() for a text: a JSON object or list of pairs (with a path: the one at
- * it), and without a path also a traceparent, the type's text form, or java.util.Properties.
+ * Like carrier_extract(), for a text: a JSON object or list of pairs (the one at the path, if there
+ * is a path) or, without a path, a traceparent, the type's text form, or java.util.Properties.
  */
 extern struct varlena *carrier_text_extract(const char *value, Size len, const HeaderPath *path);
 
-/* The same as carrier_put() for JSON text; the rest of the text stays byte for byte. */
+/* Like carrier_put(), for JSON text; the rest of the text stays the same byte for byte. */
 extern text *carrier_text_put(const char *value, Size len, const HeaderPath *path,
 							  const struct varlena *context);
 

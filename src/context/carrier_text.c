@@ -1,8 +1,8 @@
 /*
- * carrier_text.c: trace contexts in what applications keep as text or json, and into JSON that is
- * kept so.
+ * carrier_text.c: reads trace contexts from text and json columns, and puts them into such JSON.
  *
- * The bytes are header_text.c's and json_text.c's; here are the functions of SQL, and memory.
+ * header_text.c and json_text.c handle the bytes; this file has the SQL functions and allocates
+ * memory.
  */
 #include "postgres.h"
 
@@ -26,7 +26,7 @@ carrier_path_read(ArrayType *array, HeaderPath *path)
 	JsonSlice  *keys;
 	JsonSlice  *quoted;
 
-	/* nearly always there is none */
+	/* the usual case: no path */
 	path->depth = 0;
 	if (ARR_NDIM(array) == 0)
 		return true;
@@ -129,7 +129,7 @@ carrier_text_put(const char *value, Size len, const HeaderPath *path,
 	write_headers(&headers, context);
 	members.start = headers.data;
 	members.len = headers.len;
-	/* white space around the value stays too */
+	/* white space around the value stays as well */
 	before = json.start - value;
 	after = len - before - json.len;
 	size = VARHDRSZ + before + after + header_text_put_size(json, path, members);
@@ -146,7 +146,7 @@ carrier_text_put(const char *value, Size len, const HeaderPath *path,
 	return result;
 }
 
-/* Of text and of json, which is stored as text. */
+/* For text as well as for json, which is stored as text. */
 PG_FUNCTION_INFO_V1(otel_extract_text);
 Datum
 otel_extract_text(PG_FUNCTION_ARGS)

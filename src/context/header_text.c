@@ -8,7 +8,7 @@
 #define TRACEPARENT "traceparent"
 #define TRACESTATE "tracestate"
 
-/* What was found of a header so far. */
+/* What has been found of a header so far. */
 typedef struct Found
 {
 	int			names;
@@ -23,7 +23,7 @@ typedef struct Reading
 	Found		tracestate;
 } Reading;
 
-/* A cursor that writes. */
+/* Where the next byte is written. */
 typedef struct Output
 {
 	char	   *at;
@@ -36,7 +36,7 @@ is_header(JsonSlice key)
 		json_text_equals(key, TRACESTATE, strlen(TRACESTATE), true);
 }
 
-/* How many members of an object have this key; the value of the last. */
+/* Returns how many members of an object have this key; *value is that of the last. */
 static int
 find_key(JsonSlice object, JsonSlice key, JsonSlice *value)
 {
@@ -67,7 +67,7 @@ header_text_find(JsonSlice value, const HeaderPath *path, JsonSlice *found)
  * Reading
  */
 
-/* A string, or an array of strings, which are joined by commas; *count is how many there are. */
+/* Decodes a string, or an array of strings, joined by commas; *count is their number. */
 static bool
 decode_strings(JsonSlice value, char *out, size_t *len, int *count)
 {
@@ -123,7 +123,7 @@ read_member(Reading *reading, JsonSlice key, JsonSlice value)
 	}
 }
 
-/* A header that is there twice is none: nothing says which of them was meant. */
+/* A header that occurs twice is not used, because nobody knows which one is right. */
 static void
 finish_reading(const Reading *reading, HeaderPair *headers)
 {
@@ -134,7 +134,7 @@ finish_reading(const Reading *reading, HeaderPair *headers)
 		headers->tracestate = reading->tracestate.value;
 }
 
-/* [name, value]: both of them strings. */
+/* Reads [name, value]; the name must be a string. */
 static void
 read_pair(Reading *reading, JsonSlice pair)
 {
@@ -172,8 +172,8 @@ header_text_read_json(JsonSlice value, char *room, HeaderPair *headers)
 }
 
 /*
- * java.util.Properties: lines of a key, "=", ":" or white space, and a value.  A backslash takes
- * the meaning from the character after it, and joins a line to the next.
+ * java.util.Properties: lines of a key, "=", ":" or white space, and a value.  A backslash escapes
+ * the character after it; at the end of a line, it joins the next line to it.
  */
 
 static bool
@@ -189,8 +189,8 @@ is_line_end(char c)
 }
 
 /*
- * One character of a key or value, at a place that is not a line's end; false when it stands for
- * nothing.
+ * Reads one character of a key or value, at a place that is not the end of a line.  False when
+ * there is none: a line is continued, or a last backslash escapes nothing.
  */
 static bool
 read_property_char(const char **at, const char *end, char *out, bool *escaped)
@@ -206,7 +206,7 @@ read_property_char(const char **at, const char *end, char *out, bool *escaped)
 	c = *(*at)++;
 	if (is_line_end(c))
 	{
-		/* the line goes on in the next, behind its white space */
+		/* the line goes on after the white space of the next one */
 		if (c == '\r' && *at < end && **at == '\n')
 			(*at)++;
 		while (*at < end && is_property_space(**at))
@@ -215,13 +215,11 @@ read_property_char(const char **at, const char *end, char *out, bool *escaped)
 	}
 	*escaped = true;
 	*out = c == 't' ? '\t' : c == 'n' ? '\n' : c == 'r' ? '\r' : c == 'f' ? '\f' : c;
-	/*
-	 * a header has no characters that Properties would write as \uXXXX: "u" spoils it, as it should
-	 */
+	/* \uXXXX is not decoded: a valid header has no characters that need it */
 	return true;
 }
 
-/* A line's key, up to what separates it from the value, and then the value, decoded into out. */
+/* Decodes a line into out: the key, and right after it the value. */
 static const char *
 read_property(const char *at, const char *end, char *out, size_t *key_len, size_t *len)
 {
@@ -323,7 +321,7 @@ write_char(Output *output, char c)
 	*output->at++ = c;
 }
 
-/* An object that holds the members at the end of the rest of a path. */
+/* Writes new objects for the rest of a path; the innermost one has the members. */
 static void
 write_new(Output *output, const HeaderPath *path, int level, JsonSlice members)
 {
@@ -340,7 +338,8 @@ write_new(Output *output, const HeaderPath *path, int level, JsonSlice members)
 }
 
 /*
- * The object's text up to its last member, and a comma when there is one; returns where that ended.
+ * Writes the object's text up to its last member, and a comma if there is one.  Returns the place
+ * after the last member.
  */
 static const char *
 write_members(Output *output, JsonSlice object)
@@ -357,7 +356,7 @@ write_members(Output *output, JsonSlice object)
 	return last;
 }
 
-/* The object with the members in the place of its headers. */
+/* Writes the object, with its headers replaced by the members. */
 static void
 write_merged(Output *output, JsonSlice object, JsonSlice members)
 {
@@ -390,7 +389,8 @@ write_merged(Output *output, JsonSlice object, JsonSlice members)
 }
 
 /*
- * Everything before a path's innermost value that is there, then what becomes of it, then the rest.
+ * Follows a path as far as it exists.  Writes the text before the value there, the changed value,
+ * and the text after it.
  */
 static bool
 write_along(Output *output, JsonSlice root, const HeaderPath *path, JsonSlice members)
@@ -443,7 +443,9 @@ header_text_put(JsonSlice value, const HeaderPath *path, JsonSlice members, char
 size_t
 header_text_put_size(JsonSlice value, const HeaderPath *path, JsonSlice members)
 {
-	/* braces and a comma of the innermost object; of each on the way a key, a colon and braces */
+	/*
+	 * for the innermost object, braces and a comma; for each object around it, a key, colon, braces
+	 */
 	size_t		size = value.len + members.len + 3;
 
 	for (int i = 0; i < path->depth; i++)

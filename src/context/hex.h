@@ -1,6 +1,6 @@
 /*
- * hex.h: the value of one hexadecimal digit in either case, for escapes: %XX and \uXXXX.  Ids,
- * whose digits are lower-case only, are w3c.c's.  Knows no PostgreSQL.
+ * hex.h: the value of a hexadecimal digit in either case, for the escapes %XX and \uXXXX.  w3c.c
+ * reads ids, whose digits are lower-case only.  Uses no PostgreSQL header.
  */
 #ifndef OTEL_LINKS_HEX_H
 #define OTEL_LINKS_HEX_H

@@ -9,10 +9,10 @@
 
 #define MAX_DEPTH 1000
 
-/* The longest escape, a surrogate pair, is 12 bytes; what one becomes is 4 at most. */
+/* An escape becomes at most 4 bytes; the longest one, a surrogate pair, has 12. */
 #define MAX_UTF8_LEN 4
 
-/* Where the reader is, and whether each of the values around it is an object or an array. */
+/* Where the reader is, and the kinds of the objects and arrays around that place. */
 typedef struct Reader
 {
 	const char *at;
@@ -43,7 +43,7 @@ skip_digits(const char *at, const char *end)
 	return at;
 }
 
-/* Four hex digits, or -1. */
+/* The value of four hex digits, or -1. */
 static int
 read_code_unit(const char *at, const char *end)
 {
@@ -63,8 +63,8 @@ read_code_unit(const char *at, const char *end)
 }
 
 /*
- * Each skip_* returns the place after what is at a place, or NULL where that is not what it must
- * be.
+ * Each of the following skip_* functions returns the place after what it skips, or NULL if
+ * something else is there.
  */
 
 static const char *
@@ -128,7 +128,7 @@ skip_word(const char *at, const char *end, const char *word)
 	return (size_t) (end - at) >= len && memcmp(at, word, len) == 0 ? at + len : NULL;
 }
 
-/* A value that holds no others. */
+/* Skips a value that is not an object or an array. */
 static const char *
 skip_scalar(const char *at, const char *end)
 {
@@ -149,7 +149,7 @@ skip_scalar(const char *at, const char *end)
 	}
 }
 
-/* Goes into an object or an array that is opened here. */
+/* Enters the object or array that begins here. */
 static bool
 descend(Reader *reader)
 {
@@ -160,7 +160,7 @@ descend(Reader *reader)
 	return true;
 }
 
-/* In an object: a member's key and the colon after it. */
+/* Inside an object, reads a member's key and the colon after it. */
 static bool
 read_key(Reader *reader)
 {
@@ -179,7 +179,8 @@ read_key(Reader *reader)
 }
 
 /*
- * After a value: goes out of what ends here, and over a comma.  *done: it was the outermost value.
+ * After a value: leaves the objects and arrays that end here, and skips a comma.  Sets *done when
+ * the outermost value has ended.
  */
 static bool
 ascend(Reader *reader, bool *done)
@@ -206,7 +207,7 @@ ascend(Reader *reader, bool *done)
 	return true;
 }
 
-/* A value of any kind, without recursion. */
+/* Skips a value of any kind, without recursion. */
 static const char *
 skip_value(const char *at, const char *end)
 {
@@ -336,7 +337,7 @@ write_utf8(unsigned code, char *out)
 	return 4;
 }
 
-/* A \u escape whose digits are at this place; moves the place behind all it used. */
+/* Decodes a \u escape whose digits are at *at; moves *at behind all that it used. */
 static size_t
 unescape_code_point(const char **at, const char *end, char *out)
 {
@@ -358,7 +359,7 @@ unescape_code_point(const char **at, const char *end, char *out)
 	return write_utf8(code, out);
 }
 
-/* One character or byte of a string, without its escape; moves the place behind it. */
+/* Decodes one escape, or copies one byte, of a string; moves *at behind it. */
 static size_t
 unescape_one(const char **at, const char *end, char *out)
 {

@@ -1,10 +1,11 @@
 /*
- * json_text.h: JSON as text, read in place: RFC 8259's grammar, and what members an object has.
+ * json_text.h: JSON as text, read in place: RFC 8259's grammar, and the members of an object.
  *
- * Owns the grammar and nothing else: no PostgreSQL header, no allocation, every string comes with
- * its length.  It exists because a payload that is kept as text must come back byte for byte, and
- * because PostgreSQL's own readers raise where this one says no.  Any encoding will do in which the
- * bytes of ASCII mean nothing but ASCII, as in all of PostgreSQL's server encodings.
+ * Owns the grammar and nothing else.  Uses no PostgreSQL header and allocates nothing; every string
+ * comes with its length.  It exists because a payload that is stored as text must stay the same
+ * byte for byte, and because PostgreSQL's own readers raise an error where this one returns false.
+ * It works in every encoding in which ASCII bytes always mean ASCII, as in all of PostgreSQL's
+ * server encodings.
  */
 #ifndef OTEL_LINKS_JSON_TEXT_H
 #define OTEL_LINKS_JSON_TEXT_H
@@ -31,12 +32,12 @@ typedef struct JsonMember
  */
 extern bool json_text_read(const char *text, size_t len, JsonSlice *value);
 
-/* What a value is, by its first byte: '{', '[', '"', 'n', 't', 'f', or '0' for a number. */
+/* The kind of a value, by its first byte: '{', '[', '"', 'n', 't', 'f', or '0' for a number. */
 extern char json_text_kind(JsonSlice value);
 
 /*
- * The members of an object, one a call; false when there are no more.  *position must be NULL at
- * first.  The object must have come from here: it is not checked again.
+ * The members of an object, one for each call; false when there are no more.  *position must be
+ * NULL at first.  The object must be a value that json_text_read() has accepted, or a part of one.
  */
 extern bool json_text_next_member(JsonSlice object, const char **position, JsonMember *member);
 
@@ -44,15 +45,15 @@ extern bool json_text_next_member(JsonSlice object, const char **position, JsonM
 extern bool json_text_next_element(JsonSlice array, const char **position, JsonSlice *element);
 
 /*
- * A string without its quotes and escapes, into out, as much of it as fits into max bytes
+ * Writes a string, without its quotes and escapes, into out, as much of it as fits into max bytes
  * (string.len is always enough); returns the length.  Escapes beyond ASCII become UTF-8; half a
  * surrogate pair, and \u0000, become "?".
  */
 extern size_t json_text_unescape(JsonSlice string, char *out, size_t max);
 
 /*
- * Is a string, without its escapes, this one?  With ignore_case, letters of ASCII match in either
- * case.
+ * Does a string, without its escapes, equal another?  With ignore_case, ASCII letters match in
+ * either case.
  */
 extern bool json_text_equals(JsonSlice string, const char *other, size_t len, bool ignore_case);
 

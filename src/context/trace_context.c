@@ -1,14 +1,14 @@
 /*
  * trace_context.c: the type otel.trace_context.
  *
- * Owns the stored form, text and binary input and output, the one order every operator, index and
- * hash goes by, and the accessors.  What makes a header valid is w3c.c's to say; casts and
- * functions that read headers, carriers and separate ids are in carrier.c.
+ * Owns the stored form, text and binary input and output, the order that all operators, indexes and
+ * hashes use, and the accessors.  w3c.c decides whether a header is valid; casts and functions that
+ * read headers, carriers and separate ids are in carrier.c.
  *
- * The text form is the traceparent as received and, when there is a tracestate, ";" and the
- * tracestate.  The binary form is the stored one: flags (1 byte), trace id (16), span id (8),
- * tracestate (the rest).  pg_upgrade carries stored values over, so that this layout can never
- * change.
+ * The text form is the traceparent (always written as version 00) and, if there is a tracestate,
+ * ";" and the tracestate.  The binary form is the stored one: flags (1 byte), trace id (16), span
+ * id (8), tracestate (the rest).  pg_upgrade keeps stored values as they are, so this layout can
+ * never change.
  */
 #include "postgres.h"
 
@@ -25,11 +25,11 @@
 #include "compat.h"
 #include "context/trace_context.h"
 
-/* A traceparent and some of the tracestate: enough to find the value, too little to fill a log. */
+/* A traceparent and some of the tracestate: enough to find the value, too little to flood a log. */
 #define CLIP_LEN 80
 
 /*
- * trace_context.h's overlay and w3c.h's struct are the same 25 bytes, so one is copied to the
+ * The structs of trace_context.h and w3c.h have the same 25 bytes, so one can be copied to the
  * other.
  */
 StaticAssertDecl(sizeof(W3cTraceparent) == TRACE_CONTEXT_SIZE,
@@ -39,7 +39,7 @@ StaticAssertDecl(sizeof(W3cTraceparent) == TRACE_CONTEXT_SIZE,
 typedef struct AbbrevState
 {
 	int64		input_count;	/* values converted */
-	bool		estimating;		/* false once abbreviation is known to pay */
+	bool		estimating;		/* false once abbreviation is known to be worth while */
 	hyperLogLogState abbr_card; /* how many distinct keys there are */
 } AbbrevState;
 
@@ -51,7 +51,7 @@ static bool abbrev_abort(int memtupcount, SortSupport ssup);
  * Building values
  */
 
-/* Room for a value with a tracestate of this length; the caller fills in the payload. */
+/* Allocates a value with a tracestate of this length; the caller fills in the payload. */
 static struct varlena *
 allocate(Size trace_state_len)
 {
@@ -73,9 +73,7 @@ trace_context_make(const W3cTraceparent *tp, const char *trace_state, Size trace
 	return result;
 }
 
-/*
- * A value of parts of which the tracestate is still as received.  NULL when that is invalid.
- */
+/* Makes a value, normalising the tracestate.  NULL when that is invalid. */
 static struct varlena *
 make_normalized(const W3cTraceparent *tp, const char *tracestate, Size len, W3cError *error)
 {
@@ -145,7 +143,7 @@ trace_context_clip(const char *value, Size len)
 {
 	if (len <= CLIP_LEN)
 		return pnstrdup(value, len);
-	/* the character that straddles the limit needs a few bytes after it to be recognised */
+	/* to recognise a character across the limit, a few bytes after it are needed */
 	len = Min(len, CLIP_LEN + MAX_MULTIBYTE_CHAR_LEN);
 	return psprintf("%.*s...", pg_mbcliplen(value, (int) len, CLIP_LEN), value);
 }
@@ -201,7 +199,7 @@ otel_trace_context_out(PG_FUNCTION_ARGS)
 	PG_RETURN_CSTRING(result);
 }
 
-/* The binary form comes from a client: it is held to what the text form is held to. */
+/* The binary form comes from a client, so it is checked as the text form is. */
 PG_FUNCTION_INFO_V1(otel_trace_context_recv);
 Datum
 otel_trace_context_recv(PG_FUNCTION_ARGS)
@@ -263,7 +261,7 @@ trace_context_compare(const struct varlena *a, const struct varlena *b)
 	Size		y_len = TRACE_STATE_LEN(b);
 	int			result;
 
-	/* the two ids lie side by side */
+	/* both ids at once: the span id follows the trace id */
 	result = memcmp(x->trace_id, y->trace_id, W3C_TRACE_ID_SIZE + W3C_SPAN_ID_SIZE);
 	if (result == 0)
 		result = (int) x->trace_flags - (int) y->trace_flags;
@@ -280,7 +278,7 @@ trace_context_hash_value(const struct varlena *v)
 	return DatumGetUInt32(hash_any((const unsigned char *) VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v)));
 }
 
-/* Compares a function's two arguments; a btree must not leak what it detoasts. */
+/* Compares a function's two arguments; frees detoasted copies, because a btree must not leak. */
 static int
 compare_arguments(FunctionCallInfo fcinfo)
 {
@@ -293,7 +291,7 @@ compare_arguments(FunctionCallInfo fcinfo)
 	return result;
 }
 
-/* Values of unequal length are unequal, which is seen without detoasting them. */
+/* Values of different lengths are unequal, which shows without detoasting them. */
 static bool
 arguments_are_equal(FunctionCallInfo fcinfo)
 {
@@ -374,8 +372,8 @@ otel_trace_context_hash_extended(PG_FUNCTION_ARGS)
 }
 
 /*
- * Sort support: the abbreviated key is the beginning of the trace id, which tells nearly all values
- * apart that belong to different traces.
+ * Sort support: the abbreviated key is the beginning of the trace id, which is different for nearly
+ * all traces.
  */
 
 PG_FUNCTION_INFO_V1(otel_trace_context_sortsupport);
@@ -443,9 +441,9 @@ abbrev_convert(Datum original, SortSupport ssup)
 }
 
 /*
- * Gives abbreviation up where many rows belong to few traces.  The thresholds are those of the
- * built-in uuid: above 100,000 distinct keys it pays whatever follows; below one in 2,000 it does
- * not.
+ * Gives up abbreviation when many rows belong to few traces.  The thresholds are those of the
+ * built-in uuid: with more than 100,000 distinct keys it is worth while whatever follows; with
+ * fewer than one in 2,000 it is not.
  */
 static bool
 abbrev_abort(int memtupcount, SortSupport ssup)
@@ -461,7 +459,7 @@ abbrev_abort(int memtupcount, SortSupport ssup)
 		state->estimating = false;
 		return false;
 	}
-	/* half a key in favour of giving up early when there was one key only */
+	/* the half is there to give up early if there has been only one key */
 	return distinct < state->input_count / 2000.0 + 0.5;
 }
 

@@ -1,10 +1,10 @@
 /*
  * trace_context.h: the layout of otel.trace_context and what C code does with it.
  *
- * A value is a varlena: 25 bytes and, when there is one, the normalised tracestate.  Every value is
- * valid by construction: neither id is all zero, the tracestate fits the grammar.  The payload has
- * no alignment, so that it is read in place from a short-header datum: TraceContext is an overlay
- * for VARDATA_ANY.
+ * A value is a varlena: 25 bytes and, if there is one, the normalised tracestate.  Every value is
+ * valid: neither id is all zero, and the tracestate conforms to the grammar.  The payload needs no
+ * alignment, so it can be read in place from a short-header datum: VARDATA_ANY points to a
+ * TraceContext.
  */
 #ifndef OTEL_LINKS_TRACE_CONTEXT_H
 #define OTEL_LINKS_TRACE_CONTEXT_H
@@ -34,16 +34,16 @@ StaticAssertDecl(offsetof(TraceContext, trace_state) == TRACE_CONTEXT_SIZE,
 #define PG_GETARG_TRACE_CONTEXT_PP(n) DatumGetTraceContextPP(PG_GETARG_DATUM(n))
 
 /*
- * A new value in CurrentMemoryContext (4-byte header) from ids and flags that are valid and a
- * tracestate that is normalised (trace_state_len may be 0).
+ * A new value in CurrentMemoryContext (with a 4-byte header) from valid ids and flags and a
+ * normalised tracestate (trace_state_len may be 0).
  */
 extern struct varlena *trace_context_make(const W3cTraceparent *tp,
 										  const char *trace_state, Size trace_state_len);
 
 /*
- * The lenient reader every from_* function and capture source calls: NULL when the traceparent is
- * invalid; an invalid tracestate is dropped.  tracestate may be NULL.  Never raises (but out of
- * memory).
+ * The lenient reader that every from_* function and capture source calls: NULL when the traceparent
+ * is invalid; an invalid tracestate is dropped.  tracestate may be NULL.  Raises only
+ * out_of_memory.
  */
 extern struct varlena *trace_context_from_headers(const char *traceparent, Size traceparent_len,
 												  const char *tracestate, Size tracestate_len);
@@ -56,9 +56,8 @@ extern struct varlena *trace_context_from_text(const char *value, Size len,
 											   const char *tracestate, Size tracestate_len);
 
 /*
- * The strict reader that input functions and casts call: NULL when either header is invalid, and
- * *error then says what is wrong with which field.  tracestate may be NULL.  Never raises (but out
- * of memory).
+ * The strict reader that input functions and casts call: NULL when either header is invalid; *error
+ * then says what is wrong with which field.  tracestate may be NULL.  Raises only out_of_memory.
  */
 extern struct varlena *trace_context_parse(const char *traceparent, Size traceparent_len,
 										   const char *tracestate, Size tracestate_len,
@@ -70,20 +69,20 @@ extern text *trace_context_traceparent(const struct varlena *value);
 /* An id, or any bytes, as lower-case hexadecimal digits, in CurrentMemoryContext. */
 extern text *trace_context_hex_text(const uint8 *bytes, Size size);
 
-/* A palloc'd copy of a value for an error message, cut to a few dozen bytes between characters. */
+/* A copy of a value for an error message, cut to some 80 bytes, in CurrentMemoryContext. */
 extern char *trace_context_clip(const char *value, Size len);
 
-/* The traceparent to propagate (only the sampled and random flags survive): 55 bytes, no NUL. */
+/* The traceparent to propagate, with the sampled and random flags only: 55 bytes, no NUL. */
 extern void trace_context_propagated(const TraceContext *ctx, char out[W3C_TRACEPARENT_LEN]);
 
-/* Is the sampled flag set?  Detoasted, short header or not. */
+/* Is the sampled flag set?  value is detoasted; its header may be short. */
 static inline bool
 trace_context_is_sampled(const struct varlena *value)
 {
 	return (TRACE_CONTEXT(value)->trace_flags & W3C_FLAG_SAMPLED) != 0;
 }
 
-/* A copy of a detoasted value, short header or not, in that memory context. */
+/* A copy of a detoasted value, whose header may be short, in that memory context. */
 extern struct varlena *trace_context_copy(const struct varlena *value, MemoryContext memory);
 
 /* Total order: trace id, span id, flags, tracestate, bytewise.  Both detoasted. */

@@ -1,8 +1,8 @@
 /*
  * w3c.c: the grammar of the headers traceparent and tracestate, W3C Trace Context Level 2.
  *
- * Section numbers are those of the recommendation.  No byte outside the lengths given is read, so
- * that the same code reads a datum, a piece of a query comment and a message from a client.
+ * Section numbers are those of the recommendation.  No byte outside the given lengths is read, so
+ * the same code can read a datum, a part of a query's comment, and a message from a client.
  */
 #include "context/w3c.h"
 
@@ -131,7 +131,7 @@ w3c_parse_traceparent(const char *value, size_t len, W3cTraceparent *out)
 	if (version == 0)
 		return len == W3C_TRACEPARENT_LEN ? W3C_OK : W3C_TRACEPARENT_LENGTH;
 
-	/* What a later version means by other bits and by what follows is not known (section 3.2.4). */
+	/* The other bits, and what follows, may mean anything in later versions (section 3.2.4). */
 	out->trace_flags &= W3C_FLAGS_KNOWN;
 	if (len > W3C_TRACEPARENT_LEN && value[W3C_TRACEPARENT_LEN] != '-')
 		return W3C_TRACEPARENT_DELIMITER;
@@ -172,10 +172,9 @@ read_key(const char *member, size_t len, size_t *key_len)
 }
 
 /*
- * Reads a value up to the comma or the end.  Spaces before and within it belong to it; spaces and
- * tabs after it do not, so a tab may only be followed by more of them.  *value_len is what
- * belongs to it,
- * *consumed what was read.
+ * Reads a value up to the comma or the end.  Spaces before it and within it are part of it; spaces
+ * and tabs after it are not, so only more of them may follow a tab.  *value_len is the length of
+ * the value, *consumed the length that was read.
  */
 static W3cError
 read_value(const char *value, size_t len, size_t *value_len, size_t *consumed)
@@ -257,7 +256,7 @@ w3c_normalize_tracestate(const char *value, size_t len, char *out, size_t *out_l
 		keys[nkeys].start = written;
 		keys[nkeys].len = key_len;
 		nkeys++;
-		/* out may be value itself, where a member only ever moves towards the front */
+		/* out may be value itself; members only ever move towards the front */
 		member_len = key_len + 1 + value_len;
 		memmove(out + written, member, member_len);
 		written += member_len;

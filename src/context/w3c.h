@@ -1,8 +1,9 @@
 /*
  * w3c.h: the grammar of the headers traceparent and tracestate, W3C Trace Context Level 2.
  *
- * Owns the grammar and nothing else: no PostgreSQL header, no allocation, every string comes with
- * its length (none needs a NUL), one pass.  Everything that reads a traceparent calls it.
+ * Owns the grammar and nothing else.  Uses no PostgreSQL header, allocates nothing and reads in one
+ * pass; every string comes with its length (none needs a NUL).  Everything that reads a traceparent
+ * calls it.
  */
 #ifndef OTEL_LINKS_W3C_H
 #define OTEL_LINKS_W3C_H
@@ -40,7 +41,7 @@ typedef enum W3cError
 	W3C_OK = 0,
 	W3C_TRACEPARENT_LENGTH,		/* too short, or version 00 and not exactly 55 */
 	W3C_TRACEPARENT_DELIMITER,
-	W3C_TRACEPARENT_VERSION,	/* no hex, or ff */
+	W3C_TRACEPARENT_VERSION,	/* not hex, or ff */
 	W3C_TRACEPARENT_TRACE_ID_HEX,
 	W3C_TRACEPARENT_TRACE_ID_ZERO,
 	W3C_TRACEPARENT_SPAN_ID_HEX,
@@ -56,9 +57,8 @@ typedef enum W3cError
 extern const char *w3c_error_detail(W3cError error);
 
 /*
- * Reads a traceparent (section 3.2).  Surrounding spaces and tabs are skipped.  Of a version
- * above 00 only the sampled and random bits of the flags are kept.  *out is defined only with
- * W3C_OK.
+ * Reads a traceparent (section 3.2).  Surrounding spaces and tabs are skipped.  For a version above
+ * 00, only the sampled and random bits of the flags are kept.  *out is valid only with W3C_OK.
  */
 extern W3cError w3c_parse_traceparent(const char *value, size_t len, W3cTraceparent *out);
 
@@ -66,17 +66,18 @@ extern W3cError w3c_parse_traceparent(const char *value, size_t len, W3cTracepar
 extern void w3c_format_traceparent(const W3cTraceparent *tp, char out[W3C_TRACEPARENT_LEN]);
 
 /*
- * Reads a tracestate (section 3.3) and writes it normalised: no white space around members, no
- * empty members, of duplicate keys the first.  out has room for len or W3C_TRACESTATE_MAX_LEN
- * bytes, whichever is less, and may be the value itself (which is spoilt when it is invalid);
- * *out_len is defined only with W3C_OK, and 0 for a list without members.
+ * Reads a tracestate (section 3.3) and writes it normalised: without white space around members,
+ * without empty members, and with the first of duplicate keys only.  out has room for len or
+ * W3C_TRACESTATE_MAX_LEN bytes, whichever is less.  It may be the value itself, which is
+ * overwritten even if it is invalid.  *out_len is valid only with W3C_OK; it is 0 for a list
+ * without members.
  */
 extern W3cError w3c_normalize_tracestate(const char *value, size_t len, char *out, size_t *out_len);
 
-/* Lower-case hex of size bytes into 2 * size characters, without a NUL. */
+/* Writes size bytes as 2 * size lower-case hex digits, without a NUL. */
 extern void w3c_format_hex(const uint8_t *bytes, size_t size, char *out);
 
-/* Reads 2 * size lower-case hex characters; false when one is none. */
+/* Reads 2 * size lower-case hex digits; false when one is not a hex digit. */
 extern bool w3c_parse_hex(const char *hex, size_t size, uint8_t *out);
 
 /* Is every byte zero, as in an invalid id? */

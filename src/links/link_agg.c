@@ -3,7 +3,7 @@
  * otel.span_link[]).
  *
  * Its state is a LinkSet in the aggregate's memory context.  The final function only reads it, so
- * it may be called again and again, as a window does.
+ * it may be called repeatedly, as for a window.
  */
 #include "postgres.h"
 
@@ -115,7 +115,7 @@ otel_link_agg_deserialize(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(link_set_deserialize(PG_GETARG_BYTEA_P(0)));
 }
 
-/* state → otel.span_link[]; NULL when there was no link, as array_agg() */
+/* state → otel.span_link[]; like array_agg(), NULL when there was no link */
 Datum
 otel_link_agg_finalfn(PG_FUNCTION_ARGS)
 {

@@ -1,5 +1,5 @@
 /*
- * link_limit.c: which links stay when a span may have only so many.
+ * link_limit.c: which links stay when there are more than a span may have.
  */
 #include "postgres.h"
 
@@ -8,7 +8,7 @@
 
 #include "links/link_limit.h"
 
-/* The traces that were seen, as the number of the link that stands for each. */
+/* A trace that was seen, identified by the link that represents it. */
 typedef struct TraceEntry
 {
 	uint32		link;
@@ -33,17 +33,19 @@ typedef struct TraceEntry
 #define SH_DEFINE
 #include "lib/simplehash.h"
 
-/* In which round of link_limit_apply() a link is taken. */
+/* The round of link_limit_apply() in which a link is taken. */
 enum
 {
-	ROUND_SAMPLED_TRACE,		/* stands for its trace, sampled */
-	ROUND_UNSAMPLED_TRACE,		/* stands for its trace, of whose links none is sampled */
+	ROUND_SAMPLED_TRACE,		/* represents its trace, and is sampled */
+	ROUND_UNSAMPLED_TRACE,		/* represents its trace, which has no sampled link */
 	ROUND_REST,
 	NROUNDS,
 	KEPT
 };
 
-/* The round of each link: the first sampled link stands for its trace, else the first. */
+/*
+ * The round of each link.  A trace is represented by its first sampled link, or else by its first.
+ */
 static uint8 *
 rank_links(SpanLink *links, int nlinks)
 {

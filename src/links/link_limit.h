@@ -1,5 +1,5 @@
 /*
- * link_limit.h: which links stay when a span may have only so many.
+ * link_limit.h: which links stay when there are more than a span may have.
  */
 #ifndef OTEL_LINKS_LINK_LIMIT_H
 #define OTEL_LINKS_LINK_LIMIT_H
@@ -8,9 +8,9 @@
 #include "links/span_link.h"
 
 /*
- * Which links stay when there may be max of them: first one link per trace, with sampled contexts
- * before unsampled, then the rest in order.  Moves the links kept, in their order, to the front and
- * returns how many they are (nlinks minus that are dropped).
+ * Chooses max links: first one link per trace, sampled ones before unsampled ones, then the rest in
+ * order.  Moves these, in their order, to the front of the array and returns how many they are; the
+ * others are to be dropped.
  */
 extern int	link_limit_apply(SpanLink *links, int nlinks, int max);
 

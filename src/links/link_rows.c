@@ -27,7 +27,7 @@ typedef struct LinkRows
 	int			nlinks;
 } LinkRows;
 
-/* The argument max_links; where it is NULL or left out, otel.span_link_count_limit. */
+/* The argument max_links, or otel.span_link_count_limit if it is NULL. */
 static int
 max_links_arg(FunctionCallInfo fcinfo, int n)
 {
@@ -44,8 +44,8 @@ max_links_arg(FunctionCallInfo fcinfo, int n)
 }
 
 /*
- * One row.  A context that was stored came from elsewhere, so is_remote is true, as an SDK says of
- * every context that it extracts from a carrier.
+ * Makes a row.  A stored context came from elsewhere, so is_remote is true, as it is for every
+ * context that an SDK extracts from a carrier.
  */
 static Datum
 link_row(const SpanLink *link, TupleDesc tupdesc)
@@ -67,7 +67,7 @@ link_row(const SpanLink *link, TupleDesc tupdesc)
 	return HeapTupleGetDatum(heap_form_tuple(tupdesc, values, isnull));
 }
 
-/* The rest of a set-returning function's first call; links is in multi_call_memory_ctx. */
+/* Finishes a set-returning function's first call; links is in multi_call_memory_ctx. */
 static void
 link_rows_begin(FunctionCallInfo fcinfo, SpanLink *links, int nlinks)
 {

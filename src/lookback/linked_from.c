@@ -1,9 +1,9 @@
 /*
  * linked_from.c: which links lead to a trace.
  *
- * Owns otel.links_to(), which otel.linked_from() calls for every span that it reads: so links are
- * compared as bytes here, not as text in SQL.  Which spans are read, and with whose rights, is the
- * SQL functions' business.
+ * Owns otel.links_to(), which otel.linked_from() calls for every span that it reads.  So links are
+ * compared here as bytes, not in SQL as text.  The SQL functions decide which spans are read, and
+ * with whose privileges.
  */
 #include "postgres.h"
 
@@ -16,7 +16,8 @@
 #include "links/span_link.h"
 
 /*
- * Raises invalid_text_representation, as the type does for a traceparent that has such a trace id.
+ * Reads a trace id.  For an invalid one, raises invalid_text_representation, as the type does for a
+ * traceparent with such a trace id.
  */
 static void
 parse_trace_id(const text *value, uint8 *trace_id)

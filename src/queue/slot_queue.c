@@ -71,7 +71,7 @@ slot_queue_serve(void)
 			last_started = monotonic_ms();
 		}
 		if (!run_note_remove(NOTE, database))
-			break;				/* the next look finds it again */
+			break;				/* or this loop would find it again and again */
 	}
 	return false;
 }

@@ -18,7 +18,7 @@ compare_sqlstate(const void *key, const void *entry)
 	return strcmp(key, entry);	/* an entry begins with its SQLSTATE */
 }
 
-/* The condition name of a SQLSTATE ("division_by_zero"), or the SQLSTATE where it has none. */
+/* The condition name of a SQLSTATE ("division_by_zero"), or the SQLSTATE if it has none. */
 static const char *
 condition_name(const char *sqlstate)
 {

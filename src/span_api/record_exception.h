@@ -9,9 +9,9 @@
 #include "spans/span.h"
 
 /*
- * Adds the event "exception" (OpenTelemetry semantic conventions, Exceptions in spans):
- * exception.type, exception.message, exception.stacktrace, each where it is not NULL, and the
- * attributes, which may be NULL and win over them.
+ * Adds the event "exception" (OpenTelemetry semantic conventions, Exceptions in spans) with
+ * exception.type, exception.message and exception.stacktrace, each unless it is NULL.  attributes,
+ * which may be NULL, take precedence over these.
  */
 extern void exception_record(Span *span, const char *sqlstate, const char *message,
 							 const char *stacktrace, Jsonb *attributes);

@@ -1,13 +1,13 @@
 /*
- * record_wait.c: otel.record_wait(), the time that an item waited in its table, as a span in the
- * item's trace.
+ * record_wait.c: otel.record_wait() records the time that an item waited in its table, as a span in
+ * the item's trace.
  *
- * The span is a child of the item's context and linked to the innermost open span, which processes
- * the item: so the trace of a request shows where the request was, and leads to the batch that
- * took it.
+ * The span is a child of the item's context and has a link to the innermost open span, which
+ * processes the item.  So the trace of a request shows how long it waited, and leads to the batch
+ * that took it.
  *
- * A function for SELECT … FROM claimed, called once for each item: what it cannot use it skips,
- * and it warns at most once in a statement.
+ * The function is called once for each item, in SELECT … FROM claimed.  So it skips items that it
+ * cannot use, and gives each warning at most once in a statement.
  */
 #include "postgres.h"
 
@@ -20,7 +20,7 @@
 #include "spans/span.h"
 #include "spans/span_flush.h"
 
-/* Has this statement warned before?  For a function that is called for every row of one. */
+/* Is this the first call in the running statement?  *statement remembers the statement. */
 static bool
 first_of_statement(TimestampTz *statement)
 {
@@ -31,7 +31,7 @@ first_of_statement(TimestampTz *statement)
 	return first;
 }
 
-/* The span that processes the item; NULL where the wait has nothing to link to. */
+/* The span that processes the item; NULL when the wait has nothing to link to. */
 static const Span *
 processing_span(void)
 {
@@ -46,7 +46,8 @@ processing_span(void)
 }
 
 /*
- * When the wait began, but not after its end: an application's clock may be ahead of the server's.
+ * When the wait began.  That is never after its end, even if an application's clock is ahead of the
+ * server's.
  */
 static TimestampTz
 wait_start(FunctionCallInfo fcinfo, int n, TimestampTz end)

@@ -15,7 +15,8 @@
 #include "spans/span_flush.h"
 
 /*
- * OTLP has times as unsigned nanoseconds since 1970; signed ones, which readers use, end in 2262.
+ * OTLP's times are unsigned nanoseconds since 1970.  Many readers use signed ones, which end in
+ * 2262.
  */
 #define SPAN_MIN_TIME \
 	((TimestampTz) ((UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY))
@@ -124,7 +125,7 @@ span_arg_time(FunctionCallInfo fcinfo, int n)
 	return GetCurrentTimestamp();
 }
 
-/* The index of the argument in words; 0 when it is NULL or, after a warning, none of them. */
+/* The index of the argument in words; 0 when it is NULL or, after a warning, unknown. */
 static int
 word_argument(FunctionCallInfo fcinfo, int n, const char *what, const char *const *words)
 {
@@ -164,7 +165,7 @@ span_arg_status(FunctionCallInfo fcinfo, int n)
 	return (SpanStatus) word_argument(fcinfo, n, "span status", status_words);
 }
 
-/* What to do where there is no such span, or none at all. */
+/* A hint for a span that was not found, or when no span is open. */
 static const char *
 no_span_hint(bool is_named)
 {

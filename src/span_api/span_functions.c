@@ -2,8 +2,8 @@
  * span_functions.c: the SQL functions for spans.
  *
  * Each reads its arguments (span_args.c) and then changes one span (span.c).  None is strict: a
- * NULL argument means its default.  While spans are being written to the queue, when only the
- * expression of an index on it can call them, they do nothing.
+ * NULL argument means its default.  They do nothing while spans are being written to the queue,
+ * when only an expression of an index on the queue can call them.
  */
 #include "postgres.h"
 
@@ -16,7 +16,7 @@
 #include "spans/span_flush.h"
 #include "span_api/span_args.h"
 
-/* A span that cannot start as asked records nothing, so that starts and ends stay paired. */
+/* A span without a name is started as a no-op, so that starts and ends stay paired. */
 static void
 set_name(SpanStart *start, const char *name)
 {
@@ -182,7 +182,8 @@ otel_update_name(PG_FUNCTION_ARGS)
 }
 
 /*
- * discard_span(span): as if it had never been started; what was started in it keeps its parent id.
+ * discard_span(span): as if it had never been started.  Spans that were started in it keep its id
+ * as their parent's.
  */
 PG_FUNCTION_INFO_V1(otel_discard_span);
 Datum

@@ -1,10 +1,10 @@
 /*
- * trace_job.c: CALL otel.trace_job(name, statement, …), a job within a span of its own.
+ * trace_job.c: CALL otel.trace_job(name, statement, …) runs a job within a span of its own.
  *
- * For pg_cron and other schedulers that send one string to the server.  There is no
+ * It is for pg_cron and other schedulers that send one string to the server.  There is no
  * subtransaction, so that the job may CALL a procedure that commits.  When the job fails, the error
  * is noted in the span, in memory that the rollback does not touch, and re-thrown unchanged;
- * span_flush.c makes the span a row.
+ * span_flush.c writes the span to the queue later.
  */
 #include "postgres.h"
 
@@ -25,12 +25,12 @@
 #include "spans/span_flush.h"
 #include "span_api/span_args.h"
 
-/* At most this many bytes of an error's message, and of its context, go into a span. */
+/* Maximum bytes of an error's message, and of its context, in a span. */
 #define ERROR_TEXT_LIMIT (64 * 1024)
 
 /* ---- the job ---- */
 
-/* A syntax error's position is one in the job, not in the CALL of trace_job. */
+/* Has the position of a syntax error refer to the job, not to the CALL of trace_job. */
 static void
 show_position_in_job(void *job)
 {
@@ -43,7 +43,7 @@ show_position_in_job(void *job)
 	internalerrquery(job);
 }
 
-/* The job's statements, in CurrentMemoryContext. */
+/* Parses the job into statements, in CurrentMemoryContext. */
 static List *
 parse(const char *job)
 {
@@ -118,8 +118,8 @@ end_span(Span *span)
 
 /*
  * An error's text, cut to a length that a span can hold: it may quote the whole statement, and
- * jsonb takes no string of 256 MB.  Invalid bytes end it, because the texts of an error need not
- * be in the database's encoding.
+ * jsonb allows no string of 256 MB.  It also ends before invalid bytes, because the texts of an
+ * error need not be in the database's encoding.
  */
 static const char *
 clipped(const char *text)
@@ -141,9 +141,9 @@ record_error(Span *span, const ErrorData *error)
 }
 
 /*
- * Records the error that is being raised in the span, unless the job has ended the span itself.
- * Should that fail, because the span's attributes are as large as jsonb can be, the job's own
- * error is raised.  No subtransaction would clean up here, so nothing but memory may be touched.
+ * Records in the span the error that is being raised, unless the job has ended the span itself.  If
+ * that fails, because the span's attributes are as large as jsonb can be, the job's own error is
+ * raised.  There is no subtransaction to clean up here, so nothing but memory may be touched.
  */
 static void
 end_with_error(uint64 serial, MemoryContext memory)
@@ -184,7 +184,7 @@ otel_trace_job(PG_FUNCTION_ARGS)
 	SpanStart	start = {0};
 	const char *name = span_arg_name(fcinfo, 0);
 	const char *job = span_arg_text(fcinfo, 1);
-	uint64		serial = 0;		/* no span's */
+	uint64		serial = 0;		/* no span has this number */
 	Span	   *span;
 
 	if (job == NULL)

@@ -17,8 +17,8 @@
 #include "spans/unsampled.h"
 
 /*
- * Spans a session may have open.  A job nests a handful; a session that never ends what it starts
- * would grow without end, so the oldest is then ended for it.
+ * Maximum spans a session may have open.  A job nests a handful.  A session that never ends its
+ * spans would grow for ever, so the oldest is then ended for it.
  */
 #define SPAN_MAX_OPEN 1000
 
@@ -31,7 +31,7 @@ static int	open_count = 0;
 static uint64 last_serial = 0;
 static MemoryContext span_memory = NULL;
 
-/* Is the span id that of an open span of this session, or one that it made lately? */
+/* Is it the id of an open span of this session, or one that the session made lately? */
 static bool
 is_own(const uint8 *span_id)
 {
@@ -40,7 +40,7 @@ is_own(const uint8 *span_id)
 	if (span_ids_made(span_id))
 		return true;
 
-	/* A job's own span is older than the thousands that it starts within it. */
+	/* A job's own span may be older than the thousands that it starts within it. */
 	dlist_foreach(iter, &span_open)
 	{
 		Span	   *span = dlist_container(Span, node, iter.cur);
@@ -54,7 +54,7 @@ is_own(const uint8 *span_id)
 
 /* ---- the lists ---- */
 
-/* What the first span of a session needs. */
+/* Sets up what the first span of a session needs; later calls do nothing. */
 static void
 ensure_session(void)
 {
@@ -110,7 +110,7 @@ span_find(const struct varlena *context)
 	{
 		dlist_iter	iter;
 
-		/* A no-op has its parent's context: the latest of those that share one is meant. */
+		/* A no-op has its parent's context; of spans that share one, the latest is meant. */
 		dlist_reverse_foreach(iter, lists[i])
 		{
 			Span	   *span = dlist_container(Span, node, iter.cur);
@@ -219,7 +219,7 @@ make_context(Span *span, const SpanStart *start)
 		span_ids_remember(own.span_id);
 }
 
-/* Gives up the oldest open span, to make room for the newest.  One warning a session is enough. */
+/* Ends the oldest open span, to make room for a new one.  Warns once in a session. */
 static void
 end_oldest(void)
 {
@@ -251,7 +251,7 @@ span_start(const SpanStart *start, bool push)
 	if (push && open_count >= SPAN_MAX_OPEN)
 		end_oldest();
 
-	/* Until it is complete it belongs to the caller, so that an error leaves nothing behind. */
+	/* Until the span is complete, its memory is the caller's, so that an error frees it. */
 	memory = AllocSetContextCreate(CurrentMemoryContext, "otel span", ALLOCSET_SMALL_SIZES);
 	caller = MemoryContextSwitchTo(memory);
 	span = palloc0(sizeof(Span));
@@ -284,7 +284,10 @@ span_start(const SpanStart *start, bool push)
 	return span;
 }
 
-/* From the open spans to the waiting ones.  Cannot fail. */
+/*
+ * Moves a span from the open ones to the waiting ones; frees one that is not recorded.  Cannot
+ * fail.
+ */
 static void
 start_waiting(Span *span, TimestampTz end_time)
 {
@@ -336,8 +339,8 @@ span_end_by_scope(Span *span, TimestampTz now)
 /* ---- changes ---- */
 
 /*
- * A span can live as long as its session, so nothing but what it keeps is put into its memory:
- * values are computed in the caller's and then copied.
+ * A span can live as long as its session, so its memory gets only what it keeps: values are
+ * computed in the caller's context and then copied.
  */
 static Jsonb *
 copy_jsonb(Span *span, const Jsonb *value)
@@ -363,7 +366,7 @@ span_set_attributes(Span *span, Jsonb *attributes)
 		pfree(old);
 }
 
-/* Makes room for so many more links. */
+/* Makes room for this many more links. */
 static void
 enlarge_links(Span *span, int nmore)
 {
@@ -379,8 +382,8 @@ enlarge_links(Span *span, int nmore)
 }
 
 /*
- * The contexts and attributes of all links go into one piece of memory.  Which of them lead to the
- * session's own spans is known now; later their ids may have been forgotten.
+ * The contexts and attributes of all links go into one piece of memory.  Which links lead to the
+ * session's own spans is decided now, because their ids may be forgotten later.
  */
 void
 span_add_links(Span *span, const SpanLink *links, int nlinks)
@@ -417,7 +420,7 @@ span_add_links(Span *span, const SpanLink *links, int nlinks)
 	span->nlinks += nlinks;
 }
 
-/* Makes room for one more event, at the cost of the oldest when there may be no more. */
+/* Makes room for one more event; at the limit, the oldest is dropped. */
 static void
 enlarge_events(Span *span)
 {
@@ -442,7 +445,8 @@ enlarge_events(Span *span)
 }
 
 /*
- * Above the limit the oldest event goes, as in most SDKs: the last one tells how the span ended.
+ * Above the limit the oldest event is dropped, as in most SDKs: the last one tells how the span
+ * ended.
  */
 void
 span_add_event(Span *span, const char *name, TimestampTz time, Jsonb *attributes)
@@ -468,8 +472,8 @@ span_add_event(Span *span, const char *name, TimestampTz time, Jsonb *attributes
 }
 
 /*
- * OpenTelemetry, Set Status: Ok is final, Unset is ignored, a description counts only with Error.
- * After Error only another Error or Ok may come.
+ * OpenTelemetry, Set Status: Ok is final, Unset is ignored, and a description counts only with
+ * Error.  So after Error only another Error, or Ok, has an effect.
  */
 void
 span_set_status(Span *span, SpanStatus status, const char *message)

@@ -1,17 +1,19 @@
 /*
  * span.h: the spans of a session, in its memory.
  *
- * A span is in exactly one of two lists.  *Open* ones have not been ended; those of them that are
- * on the stack can be the current context, innermost last.  *Waiting* ones are over and become rows
+ * A span is in exactly one of two lists.  *Open* spans have not ended; those of them that are on
+ * the stack can be the current context, innermost last.  *Waiting* spans have ended and become rows
  * of the queue when a transaction commits (span_scope.c).  Every span owns a memory context, a
  * child of one that lives as long as the session.
  *
  *	span.c				the lists, and what can be done to one span
  *	span_ids.c			ids
  *	span_scope.c		transactions and scopes
- *	span_flush.c		the way into the queue, late_interrupts.c what may not disturb it
+ *	span_flush.c		writes waiting spans into the queue.  guarded.c: catches its errors;
+ *						late_interrupts.c: interrupts that arrive meanwhile
  *	span_row.c			a row of the queue
  *	span_exit.c			what becomes of spans when their session ends
+ *	prepared_spans.c	what ROLLBACK PREPARED loses
  *	sampler.c			is it recorded?  unsampled.c: how many were not
  *	attribute_limits.c	attributes and values that are too many or too long
  *
@@ -62,17 +64,17 @@ typedef struct Span
 {
 	dlist_node	node;			/* in the open or the waiting list */
 	MemoryContext memory;		/* owns the span and all it points to */
-	Size		size;			/* of that memory, once the span is over */
-	uint64		serial;			/* which of the session's spans it is: no two have the same */
+	Size		size;			/* of that memory, once the span is waiting */
+	uint64		serial;			/* a number that no other span of the session has */
 	struct varlena *context;	/* otel.trace_context; NULL only for a no-op without a parent */
 	bool		no_op;			/* it has its parent's context, not one of its own */
-	bool		recording;		/* sampled, and so queued when it is over */
+	bool		recording;		/* sampled, so it will be queued */
 	bool		on_stack;		/* open, and a candidate for the current context */
 	bool		ended;			/* in the waiting list */
-	bool		ended_by_scope; /* ... by its scope's end: end_span() may still complete it */
+	bool		ended_by_scope; /* its scope's end ended it: end_span() may still complete it */
 	SpanScope	scope;
 
-	/* What OTLP sends of it */
+	/* What is sent by OTLP */
 	char	   *name;
 	SpanKind	kind;
 	bool		has_parent;
@@ -93,10 +95,10 @@ typedef struct Span
 	char	   *status_message;
 
 	/* Its part in transactions (span_scope.c) */
-	SubTransactionId start_subid;	/* Invalid once that transaction is over */
-	SubTransactionId end_subid; /* the same of the end */
-	bool		rolled_back;	/* began or ended in what was rolled back: its status is Error */
-	bool		queued;			/* its row is in a transaction that has not committed yet */
+	SubTransactionId start_subid;	/* where it started; Invalid once that transaction is over */
+	SubTransactionId end_subid; /* where it ended; likewise */
+	bool		rolled_back;	/* where it started or ended was rolled back: its status is Error */
+	bool		queued;			/* its row is written, but the transaction has not committed yet */
 	int			failures;		/* how often it could not be queued */
 } Span;
 
@@ -111,8 +113,8 @@ typedef struct SpanStart
 	const SpanLink *links;
 	int			nlinks;
 	Jsonb	   *attributes;		/* an object, or NULL */
-	bool		no_op;			/* nothing is to be recorded, whatever the sampler says */
-	bool		anonymous;		/* nobody learns its id, so it need not be remembered */
+	bool		no_op;			/* do not record it, whatever the sampler says */
+	bool		anonymous;		/* the caller does not get its id, so it need not be remembered */
 } SpanStart;
 
 extern dlist_head span_open;	/* in order of their start */
@@ -126,35 +128,43 @@ extern const struct varlena *span_stack_current_context(void);
 /* The innermost span on the stack, or NULL. */
 extern Span *span_stack_top(void);
 
-/* The open or waiting span with that context (its ids count), or NULL. */
+/* The open or waiting span with the ids of that context, or NULL. */
 extern Span *span_find(const struct varlena *context);
 
-/* May it be changed and ended?  One that its scope ended may, until it is queued. */
+/* May it be changed and ended?  A span that its scope ended may, until it is queued. */
 extern bool span_can_end(const Span *span);
 
-/* The span of that serial number that can be ended, or NULL. */
+/* The span with that serial number, if it can be ended, or NULL. */
 extern Span *span_find_serial(uint64 serial);
 
-/* Starts a span and appends it to the open ones; push says whether it goes on the stack. */
+/*
+ * Starts a span and appends it to the open ones; push says whether it goes on the stack.  What
+ * start points to is copied.  Raises only when memory is short; warns when too many spans are open.
+ */
 extern Span *span_start(const SpanStart *start, bool push);
 
 /*
- * Ends a span: off the stack, with what is above it, and on to the waiting ones.  One that is not
- * recorded is gone afterwards.  One that its scope ended gets another end.  Warns when it ends
- * before it starts.
+ * Ends a span: takes it off the stack, with what is above it, and moves it to the waiting ones.  A
+ * span that is not recorded is freed.  One that its scope ended gets a new end time.  Warns when it
+ * would end before it starts.
  */
 extern void span_end(Span *span, TimestampTz end_time);
 
-/* Ends an open span whose scope is over; what is above it stays.  Cannot fail: aborts call it. */
+/*
+ * Ends an open span whose scope is over; what is above it stays.  Cannot fail, as aborts call it.
+ */
 extern void span_end_by_scope(Span *span, TimestampTz now);
 
 /* Takes an open span off the stack, with what is above it. */
 extern void span_pop(Span *span);
 
-/* Forgets a span that is off the stack and frees it. */
+/* Frees a span that is off the stack, and removes it from its list. */
 extern void span_forget(Span *span);
 
-/* Changes to a span that is not queued yet; all copy into the span's memory. */
+/*
+ * Changes to a span that is not queued yet.  All copy what they are given into the span's memory,
+ * and raise only when memory is short or a value becomes too large for jsonb.
+ */
 extern void span_set_attributes(Span *span, Jsonb *attributes);
 extern void span_add_links(Span *span, const SpanLink *links, int nlinks);
 extern void span_add_event(Span *span, const char *name, TimestampTz time, Jsonb *attributes);

@@ -1,34 +1,35 @@
 /*
  * span_exit.c: what becomes of a session's spans when the session ends.
  *
- * A client's backend queues what still waits, in a transaction of its own: failed psql -c,
- * terminated and vanished clients, fast shutdown.  It waits for nobody: for no lock, not for a
- * client to read a warning, nor for a synchronous standby to confirm the commit.
+ * A client's backend queues the spans that still wait in a transaction of its own: after a failed
+ * psql -c, a terminated or vanished client, or a fast shutdown.  It waits no longer than a second
+ * for locks, and not at all for a client to read a warning or for a synchronous standby to confirm
+ * the commit.
  *
- * At FATAL, nothing of what PG_CATCH() restores has been restored.  So this transaction is one of
- * our own only if it inherits nothing of the session's that belongs to the user's work:
+ * After a FATAL error, nothing that PG_CATCH() restores has been restored.  So our transaction must
+ * not inherit anything that belongs to the user's work:
  *
  *	kind of process			regular client backends only.  Replication workers (apply, table
  *							synchronization, parallel apply), walsenders, autovacuum and background
- *							workers, pg_cron's and pglogical's among them, have their own ideas of
- *							what a transaction is, and end without one.
- *	replication origin		where one is set up there is no transaction: its commit, and from 16 on
+ *							workers, such as pg_cron's and pglogical's, handle transactions in their
+ *							own way; they exit without ours.
+ *	replication origin		if one is set up, there is no transaction: its commit, and from 16 on
  *							its abort, would move the origin beyond a remote transaction that was
  *							never applied.
- *	historic snapshot		of logical decoding: no transaction, catalogs look as they once did.
- *	isolation, read only,	set, whatever the defaults are: read committed, read write, not
- *	deferrable				deferrable.
+ *	historic snapshot		of logical decoding: no transaction, as catalogs look as they once did.
+ *	isolation, read only,	set to read committed, read write and not deferrable, whatever the
+ *	deferrable				defaults are.
  *	synchronous_commit		off.
- *	user, security context,	irrelevant: rows go in below the executor, without permissions, triggers
- *	session_replication_role	or functions that look at them.
+ *	user, security context,	irrelevant: rows are written below the executor, without permission
+ *	session_replication_role	checks, triggers or functions that depend on them.
  *	search_path				irrelevant: nothing is looked up by it.
  *	timeouts, cancels		interrupts are held while a process exits.
  *	the session's other		aborted before, with its savepoints, SET LOCAL, temporary tables,
  *	transaction				notifications and parallel mode.
  *	output					none: the client is gone, or reads the error that ended the session.
  *
- * What cannot be queued is counted in the queue's count of dropped spans or, where there may be no
- * transaction, in the server's log only.
+ * Spans that cannot be queued are counted in the queue's count of dropped spans, and logged;
+ * without a transaction, they are only logged.
  */
 #include "postgres.h"
 
@@ -49,7 +50,7 @@
 #include "spans/span_scope.h"
 #include "spans/unsampled.h"
 
-/* How long an exiting backend tries to get the queue's locks, in steps of 100 ms. */
+/* How often an exiting backend tries to lock the queue, every 100 ms. */
 #define SPAN_EXIT_TRIES 10
 
 bool		span_exiting = false;
@@ -67,7 +68,7 @@ reason_against_transaction(void)
 	return NULL;
 }
 
-/* Spans that are recorded and have not been ended. */
+/* How many recorded spans are open. */
 static int
 open_count(void)
 {
@@ -102,8 +103,8 @@ begin_own_transaction(void)
 }
 
 /*
- * What the exiting backend could not queue is lost, and counted.  This runs after queue_at_exit(),
- * also where that ended by an error, which in a process that exits nothing can catch.
+ * Counts the spans that the exiting backend could not queue: they are lost.  This runs after
+ * queue_at_exit(), even if that raised an error, which nothing can catch in a process that exits.
  */
 static void
 count_lost_at_exit(int code, Datum arg)
@@ -170,7 +171,7 @@ span_exit_init(void)
 {
 	static bool registered = false;
 
-	/* Not in _PG_init: a preloaded library's would be registered in the postmaster, and lost. */
+	/* Not from _PG_init: with a preloaded library, that is in the postmaster, and would be lost. */
 	if (!registered)
 		before_shmem_exit(at_exit, (Datum) 0);
 	registered = true;

@@ -9,7 +9,10 @@
 /* Has the process begun to exit? */
 extern bool span_exiting;
 
-/* Before the first span of a session. */
+/*
+ * Registers the callback for the session's exit.  Called before a span exists or is counted; more
+ * than one call does no harm.
+ */
 extern void span_exit_init(void);
 
 #endif

@@ -1,24 +1,23 @@
 /*
- * span_flush.c: the way of the waiting spans into the queue.
+ * span_flush.c: writing the waiting spans into the queue.
  *
- * Owns appending what waits, the bound on what may wait, and the count of what is lost.  When that
- * happens is up to span_scope.c (a transaction commits) and span_exit.c (a session ends).
+ * Owns appending the waiting spans, the limit on how many may wait, and the count of lost ones.
+ * span_scope.c (a transaction commits) and span_exit.c (a session ends) decide when that is done.
  *
- * Telemetry never costs a user a transaction, so a flush within a COMMIT raises nothing, waits for
- * no lock, acts on no interrupt (late_interrupts.h), and is bounded: SPAN_FLUSH_MAX_SPANS spans or
- * SPAN_FLUSH_MAX_SIZE bytes.
+ * Telemetry must never abort a user's transaction.  So a flush within a COMMIT raises nothing,
+ * waits for no lock longer than a millisecond, does not act on interrupts (late_interrupts.h), and
+ * appends at most SPAN_FLUSH_MAX_SPANS spans or SPAN_FLUSH_MAX_SIZE bytes.
  *
- * The rows are written in a subtransaction: nothing less cleans up after an error of the storage,
- * such as a full disk.  Two other ways were weighed.  Queuing before the COMMIT, by hooks,
- * misses what deferred triggers, procedures and replication workers record, and errors would
- * still have to be caught.  Catching them without a subtransaction would need a copy of
- * AbortSubTransaction(), another one for each major version.  The subtransaction costs a second
- * transaction id and 0.6 µs.
+ * The rows are written in a subtransaction, because nothing less cleans up after an error of the
+ * storage, such as a full disk.  Two alternatives are worse.  Hooks that queue before the COMMIT
+ * miss what deferred triggers, procedures and replication workers record, and would still have to
+ * catch errors.  Catching errors without a subtransaction needs a copy of AbortSubTransaction(),
+ * another one for each major version.  The subtransaction costs a second transaction id and 0.6 µs.
  *
- * Citus sends a SAVEPOINT for it to every worker that took part, two round trips with its RELEASE,
- * and raises where one of them was lost since, though a transaction that only read there commits.
- * So with Citus there is no subtransaction, unless an error of ours has cost this session a
- * transaction before.
+ * With Citus, it would cost two round trips, SAVEPOINT and RELEASE, to every worker that took part,
+ * and an error if one of these has been lost since, even though a transaction that only read there
+ * can commit.  So with Citus there is no subtransaction, and an error fails the COMMIT; after that
+ * has happened once in a session, there is one.
  */
 #include "postgres.h"
 
@@ -42,25 +41,25 @@
 #include "spans/unsampled.h"
 
 /*
- * Above so many waiting spans, or bytes of them, a transaction appends before its end, to bound the
- * session's memory.  Should it roll back, these are lost, and counted.  Where it cannot append
- * (read-only, or a lock on the queue), the oldest above twice as much are dropped.
+ * Above this many waiting spans, or bytes of them, a transaction appends before its end, to limit
+ * the session's memory.  If it rolls back, these spans are lost, and counted.  If it cannot append
+ * (it is read-only, or the queue is locked), the oldest above twice this limit are dropped.
  */
 #define SPAN_MAX_WAITING 10000
 #define SPAN_MAX_WAITING_SIZE ((Size) 64 * 1024 * 1024)
 
-/* What one flush appends at most: all that waits, unless appending early was not possible. */
+/* The most that one flush appends: all that waits, unless appending early was not possible. */
 #define SPAN_FLUSH_MAX_SPANS SPAN_MAX_WAITING
 #define SPAN_FLUSH_MAX_SIZE SPAN_MAX_WAITING_SIZE
 
-/* After an attempt to append early in vain, the next one waits for so many spans or bytes more. */
+/* After an early attempt that failed, the next one is made after this many more spans or bytes. */
 #define SPAN_EARLY_STEP 1000
 #define SPAN_EARLY_STEP_SIZE ((Size) 6 * 1024 * 1024)
 
-/* A span that could not be queued this often is dropped, so that it does not hold up the others. */
+/* A span that fails to be queued this many times is dropped, so that it does not hold up others. */
 #define SPAN_MAX_FAILURES 3
 
-/* Rows that a (sub)transaction appended early: they are lost when it rolls back. */
+/* Rows that a (sub)transaction appended early; they are lost if it rolls back. */
 typedef struct EarlyRows
 {
 	SubTransactionId subid;
@@ -69,7 +68,7 @@ typedef struct EarlyRows
 
 bool		span_flushing = false;
 
-/* Is append_all() at work without a subtransaction around it?  Did that cost a transaction? */
+/* Is append_all() running without a subtransaction?  Has that ever aborted a transaction? */
 static bool unguarded = false;
 static bool unguarded_failed = false;
 
@@ -83,7 +82,7 @@ static int	max_early = 0;
 /* Rows that this session put into the queue since it last woke the exporter. */
 static int	queued_since_wake = 0;
 
-/* The span whose row is being written, to know whose fault an error is. */
+/* The span whose row is being written: an error may be its fault. */
 static Span *appending = NULL;
 
 /* For the values of one row; it lives as long as the session. */
@@ -143,9 +142,9 @@ needs_queue(void)
 }
 
 /*
- * Appends the oldest of what waits, in a subtransaction that the caller began, and marks it
- * queued.  Anybody may say ROLLBACK PREPARED, so a transaction that is prepared takes along no
- * span of those that committed before it.
+ * Appends the oldest waiting spans and marks them queued.  A transaction that is prepared appends
+ * only its own spans, not those of transactions that committed before it, because somebody may say
+ * ROLLBACK PREPARED.
  */
 static FlushResult
 append_waiting(FlushOccasion occasion)
@@ -167,15 +166,15 @@ append_waiting(FlushOccasion occasion)
 			return FLUSH_DONE;
 		case QUEUE_MISSING:
 			span_flush_drop_waiting();
-			dropped = 0;		/* there is nobody to tell */
+			dropped = 0;		/* there is no count that could be added to */
 			return FLUSH_DONE;
 		case QUEUE_OPENED:
 			break;
 	}
-	if (push_snapshot)			/* what is stored out of line wants one */
+	if (push_snapshot)			/* storing values out of line needs one */
 		PushActiveSnapshot(GetTransactionSnapshot());
 	if (queue_is_full(queue) && !exporter_start_if_needed(extension))
-		span_flush_drop_waiting();	/* an exporter would make room */
+		span_flush_drop_waiting();	/* there is no exporter that could make room */
 	(void) span_flush_count_dropped();
 	dlist_foreach(iter, &span_waiting)
 	{
@@ -203,7 +202,7 @@ append_waiting(FlushOccasion occasion)
 	return FLUSH_DONE;
 }
 
-/* All that there is to be written. */
+/* Writes all that there is to write. */
 static FlushResult
 append_all(FlushOccasion occasion)
 {
@@ -212,16 +211,13 @@ append_all(FlushOccasion occasion)
 	return needs_queue() ? append_waiting(occasion) : FLUSH_DONE;
 }
 
-/*
- * Is the error the fault of the transaction, the server or its administrator, whatever span it
- * came upon?
- */
+/* Is the transaction, the server or its administrator at fault, rather than the span? */
 static bool
 is_no_spans_fault(const ErrorData *error)
 {
 	switch (ERRCODE_TO_CATEGORY(error->sqlerrcode))
 	{
-		case ERRCODE_INTERNAL_ERROR:	/* so PostgreSQL calls a disk quota that is exceeded */
+		case ERRCODE_INTERNAL_ERROR:	/* PostgreSQL's code for an exceeded disk quota */
 			return error->saved_errno == EDQUOT || error->saved_errno == EFBIG;
 		case ERRCODE_TRANSACTION_ROLLBACK:
 		case ERRCODE_INSUFFICIENT_RESOURCES:
@@ -235,8 +231,8 @@ is_no_spans_fault(const ErrorData *error)
 }
 
 /*
- * Says what went wrong.  Of a serialization failure or a deadlock nothing: PostgreSQL itself tells
- * the user, if it comes to that.  A span that was the reason often enough is given up.
+ * Warns of the error, unless it is a serialization failure or a deadlock, which PostgreSQL itself
+ * reports to the user if it matters.  Drops a span that has been at fault often enough.
  */
 static void
 flush_failed(ErrorData *error)
@@ -274,7 +270,7 @@ attempt(void *arg)
 	a->result = append_all(a->occasion);
 }
 
-/* append_all() where an error cannot do harm. */
+/* append_all() in a subtransaction, where an error does no harm. */
 static FlushResult
 append_guarded(FlushOccasion occasion)
 {
@@ -289,7 +285,7 @@ append_guarded(FlushOccasion occasion)
 	return FLUSH_FAILED;
 }
 
-/* append_all() where a subtransaction would do harm.  An error fails the COMMIT. */
+/* append_all() without a subtransaction: an error fails the COMMIT. */
 static FlushResult
 append_unguarded(FlushOccasion occasion)
 {
@@ -303,7 +299,7 @@ append_unguarded(FlushOccasion occasion)
 	return result;
 }
 
-/* In the middle of a transaction, the user may catch an error, and find half a flush. */
+/* Early, a subtransaction is always needed: the user might catch the error of half a flush. */
 static bool
 does_without_guard(FlushOccasion occasion)
 {
@@ -352,7 +348,7 @@ span_flush(FlushOccasion occasion)
 	return result;
 }
 
-/* The rows are as certain as the transaction: their spans need not be kept. */
+/* Frees the queued spans, whose rows are now as safe as the transaction; returns how many. */
 static int
 forget_queued(void)
 {
@@ -371,7 +367,7 @@ forget_queued(void)
 	return count;
 }
 
-/* ---- the bound on what waits ---- */
+/* ---- the limit on what waits ---- */
 
 static bool
 waiting_exceeds(int times)
@@ -380,7 +376,7 @@ waiting_exceeds(int times)
 		span_waiting_size > times * SPAN_MAX_WAITING_SIZE;
 }
 
-/* Room for one more subtransaction that appends early. */
+/* Makes room for one more subtransaction that appends early. */
 static void
 enlarge_early(void)
 {
@@ -401,7 +397,7 @@ append_early(void)
 	SubTransactionId subid = GetCurrentSubTransactionId();
 	int			count;
 
-	/* The last attempt may have been in vain a moment ago. */
+	/* An attempt may have failed a moment ago. */
 	if (span_waiting_count >= failed_count && span_waiting_size >= failed_size &&
 		span_waiting_count < failed_count + SPAN_EARLY_STEP &&
 		span_waiting_size < failed_size + SPAN_EARLY_STEP_SIZE &&

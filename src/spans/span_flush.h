@@ -1,5 +1,5 @@
 /*
- * span_flush.h: the way of the waiting spans into the queue, and the count of those that are lost.
+ * span_flush.h: writing the waiting spans into the queue, and the count of lost ones.
  */
 #ifndef OTEL_LINKS_SPAN_FLUSH_H
 #define OTEL_LINKS_SPAN_FLUSH_H
@@ -10,46 +10,53 @@ typedef enum FlushResult
 {
 	FLUSH_NOTHING,				/* nothing waits, or this transaction may not write */
 	FLUSH_DONE,
-	FLUSH_BUSY,					/* a lock was not to be had: try at the next commit */
-	FLUSH_FAILED				/* with a warning */
+	FLUSH_BUSY,					/* somebody holds a lock: try at the next commit */
+	FLUSH_FAILED				/* an error was caught; there may have been a warning */
 } FlushResult;
 
 typedef enum FlushOccasion
 {
-	FLUSH_EARLY,				/* the transaction goes on */
+	FLUSH_EARLY,				/* the transaction goes on, or the session exits */
 	FLUSH_AT_COMMIT,			/* interrupts are put off until the transaction is over */
-	FLUSH_AT_PREPARE			/* ... and only what ended in this transaction is appended */
+	FLUSH_AT_PREPARE			/* likewise, and only spans that ended in it are appended */
 } FlushOccasion;
 
 /*
- * Is a flush under way?  The callbacks of its own subtransaction are then none of the spans', and
- * the span functions do nothing: an administrator's index on the queue may call them.
+ * Is a flush under way?  Then callbacks for its own subtransaction are ignored, and the span
+ * functions do nothing: an administrator's index on the queue may call them.
  */
 extern bool span_flushing;
 
 /*
- * Appends what waits to the queue, within the current transaction, and marks it queued: the
- * oldest SPAN_FLUSH_MAX_SPANS or SPAN_FLUSH_MAX_SIZE bytes of it, the rest at the next commit.
- * Waits for no lock, acts on no interrupt, and what goes wrong becomes a warning.
+ * Appends waiting spans to the queue, within the current transaction, and marks them queued: the
+ * oldest SPAN_FLUSH_MAX_SPANS or SPAN_FLUSH_MAX_SIZE bytes, the rest at the next commit.  Waits for
+ * no lock longer than a millisecond and does not act on interrupts.  An error becomes a warning;
+ * only with Citus is it raised (span_flush.c).
  */
 extern FlushResult span_flush(FlushOccasion occasion);
 
-/* Queues early when too many spans wait.  After a span was started or ended. */
+/*
+ * Appends early when too many spans wait, and drops some when that fails.  Call it after a span was
+ * started or ended.
+ */
 extern void span_flush_bound_waiting(void);
 
-/* Forgets all that waits; it counts as dropped. */
+/* Frees all waiting spans and counts them as dropped. */
 extern void span_flush_drop_waiting(void);
 
-/* Spans given up that the queue's count does not know of yet. */
+/* How many dropped spans have not been added to the queue's count yet. */
 extern int64 span_flush_dropped(void);
 
-/* So many more, which were lost elsewhere.  The end of the current transaction counts them. */
+/* Adds spans that were lost elsewhere; they are counted at the end of the current transaction. */
 extern void span_flush_add_dropped(int64 spans);
 
-/* Rows that the current transaction appended early, and takes along when it rolls back. */
+/* How many rows the current transaction appended early; they are lost if it rolls back. */
 extern int64 span_flush_early_rows(void);
 
-/* Tells the queue's count of them, in the current transaction.  False when it could not. */
+/*
+ * Adds the dropped spans to the queue's count, in the current transaction.  False when somebody
+ * holds a lock.
+ */
 extern bool span_flush_count_dropped(void);
 
 /* The current transaction, or a subtransaction, is over.  These cannot fail. */

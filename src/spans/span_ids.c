@@ -14,8 +14,8 @@
 #include "spans/span_ids.h"
 
 /*
- * How many of its own span ids a session remembers, for the is-remote flag of links and parents.  A
- * job links to what it made itself within as many spans or not at all.
+ * How many of its own span ids a session remembers, for the is-remote flag of links and parents.
+ * If a job links to spans of its own, it does so before it makes this many others.
  */
 #define SPAN_OWN_IDS 2048
 
@@ -24,9 +24,9 @@ static uint64 *own_ring = NULL;
 static int	own_next = 0;
 
 /*
- * Random bytes are taken from the system 512 at a time: one call costs as much as the rest of a
- * span's start.  Where it has none to give, PostgreSQL's own generator serves: telemetry never
- * breaks the work.
+ * Random bytes are taken from the system 512 at a time, because a call costs as much as the rest of
+ * a span's start.  If the system has none to give, PostgreSQL's own generator is used: telemetry
+ * never breaks the work.
  */
 void
 span_ids_random(uint8 *id, Size size)

@@ -6,10 +6,13 @@
 
 #include "postgres.h"
 
-/* size random bytes, not all of them zero. */
+/* Fills id with size random bytes, not all of them zero. */
 extern void span_ids_random(uint8 *id, Size size);
 
-/* Allocates in memory what span_ids_remember() needs.  More than once does no harm. */
+/*
+ * Allocates, in that memory context, what span_ids_remember() needs.  More than one call does no
+ * harm.
+ */
 extern void span_ids_init(MemoryContext memory);
 
 /* Remembers that the session made this span id. */

@@ -1,21 +1,22 @@
 /*
  * span_scope.c: spans and transactions: which spans end with one, and which are rolled back.
  *
- * Owns the callbacks of transactions and the scopes of spans.  How a span becomes a row is up to
- * span_flush.c, what happens when the session ends to span_exit.c.
+ * Owns the callbacks of transactions and the scopes of spans.  span_flush.c turns spans into rows,
+ * and span_exit.c handles the end of the session.
  *
- * A span that is over waits in memory and becomes a row of the queue when its transaction commits,
- * in that very transaction (XACT_EVENT_PRE_COMMIT, PRE_PREPARE).  So it is exported as the job told
- * it only if the job's work commits.  The span stays in memory until the commit is certain.
+ * A span that has ended waits in memory and becomes a row of the queue when its transaction
+ * commits, as part of that transaction (XACT_EVENT_PRE_COMMIT, PRE_PREPARE).  So its status is
+ * exported as the job set it only if the job's work commits.  The span stays in memory until the
+ * commit is certain.
  *
- * Abort callbacks may not fail, so they only mark.  A span that began (with transaction scope) or
- * ended in what is rolled back gets status Error; the session's next writable transaction queues it
- * or, when there is none, a transaction that the backend starts while it exits.
+ * Abort callbacks must not fail, so they only mark spans.  A span that started (with transaction
+ * scope) or ended in a (sub)transaction that is rolled back gets status Error.  The session's next
+ * writable transaction queues it; if there is none, a transaction of the exiting backend does.
  *
- * A span's scope is its transaction or its top-level statement, whichever is longer.  A statement
- * that goes on after its transaction (CALL and DO that commit, VACUUM) is one whose portal is still
- * active.  So the ROLLBACK of a procedure does not mark what is open: how the span ends is still to
- * come.
+ * The scope of a span is its transaction or its top-level statement, whichever is longer.  A
+ * statement that goes on after its transaction (CALL and DO that commit, VACUUM) still has an
+ * active portal.  So a ROLLBACK in a procedure does not mark open spans: nobody knows yet how they
+ * end.
  */
 #include "postgres.h"
 
@@ -33,9 +34,9 @@
 #include "spans/span_scope.h"
 
 /*
- * Does the client's statement go on after the transaction that now ends?  In a process that exits
- * its portal may still be active: others' exit callbacks, such as the one that drops temporary
- * tables, abort the transaction before ours does.
+ * Does the client's statement go on after the transaction that now ends?  In a process that exits,
+ * its portal may still be active, because other exit callbacks, such as the one that drops
+ * temporary tables, abort the transaction before ours does.
  */
 static bool
 statement_goes_on(void)
@@ -87,7 +88,7 @@ before_end(FlushOccasion occasion)
 	(void) span_flush(occasion);
 }
 
-/* What is left after a transaction belongs to none. */
+/* Spans that are left after a transaction belong to none. */
 static void
 after_commit(void)
 {
@@ -105,9 +106,9 @@ after_commit(void)
 }
 
 /*
- * Marks only: an abort callback may not fail.  Open spans first: those that end here are then among
- * the waiting ones, which are marked when they ended in what is rolled back.  Those that stay open,
- * for the session's or the statement's sake, are not: neither is over.
+ * Open spans come first: those that end here are then among the waiting ones, which are marked if
+ * they ended in the transaction.  Spans that stay open, because their session or statement goes on,
+ * are not marked.
  */
 static void
 after_abort(void)
@@ -160,8 +161,8 @@ xact_callback(XactEvent event, void *arg)
 }
 
 /*
- * A subtransaction's spans become its parent's, when it aborts with the mark.  The waiting list is
- * in order of the spans' ends, so those that ended in it are the last ones.
+ * A subtransaction's spans become its parent's, and are marked if it aborts.  The waiting list is
+ * in the order in which spans ended, so those that ended in the subtransaction are the last ones.
  */
 static void
 subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId parent,

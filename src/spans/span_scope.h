@@ -7,16 +7,16 @@
 #include "postgres.h"
 #include "nodes/nodes.h"
 
-/* Callbacks of transactions.  From _PG_init. */
+/* Registers the callbacks of transactions.  Called by _PG_init. */
 extern void span_scope_install(void);
 
 /*
- * Ends the open spans whose scope is over: those with transaction scope or, when the session ends
- * or is reset, all.  No error but a warning: they are exported as they are.
+ * Ends the open spans whose scope is over: those with transaction scope, or all when the session
+ * ends or is reset.  Warns if any of them is recorded; they are exported as they are.
  */
 extern void span_scope_end(bool session);
 
-/* Is the statement DISCARD ALL or RESET ALL?  After it, scopes end as with the session. */
+/* Is the statement DISCARD ALL or RESET ALL?  These end all spans, as the session's end does. */
 extern bool span_scope_is_reset(const Node *statement);
 
 #endif

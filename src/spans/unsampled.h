@@ -1,10 +1,10 @@
 /*
  * unsampled.h: how many spans a sampler left out.
  *
- * Owns the session's count and when it is added to the database's, otel.not_sampled_spans.  An
- * unsampled span writes nothing, so its count must not make it a transaction that does: the session
- * adds up, and reports at most every UNSAMPLED_INTERVAL_MS, in a transaction that commits anyway,
- * and when it ends.
+ * Owns the session's count, and when it is added to the database's, otel.not_sampled_spans.  An
+ * unsampled span writes nothing, and counting each would make every such transaction write.  So the
+ * session adds up, and reports when a transaction commits, at most every UNSAMPLED_INTERVAL_MS, and
+ * when the session ends.
  */
 #ifndef OTEL_LINKS_UNSAMPLED_H
 #define OTEL_LINKS_UNSAMPLED_H
@@ -15,10 +15,13 @@
 
 extern int64 unsampled_spans;	/* not reported yet */
 
-/* Is there something to report, and is it time to?  Any time is for a session that ends. */
+/* Is there something to report, and is it time for it?  For an exiting session it always is. */
 extern bool unsampled_is_due(void);
 
-/* Reports, in a transaction that may write.  Where the sequence is locked, an interval later. */
+/*
+ * Reports.  Needs a transaction that may write; raises as counter_add() does.  If the sequence is
+ * locked, the count is reported an interval later.
+ */
 extern void unsampled_report(void);
 
 #endif
