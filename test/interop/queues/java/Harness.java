@@ -128,6 +128,16 @@ final class Harness {
             + "WHERE tgrelid = c)) FROM CAST('" + table + "' AS regclass) AS c");
     }
 
+    // Inserts a copy of a row in SQL, as somebody does who has no other way in: with another key,
+    // and without our column.
+    static void copy(String table, String key, String value, String row) throws SQLException {
+        String others = sql("SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute "
+            + "WHERE attrelid = '" + table + "'::regclass AND attnum > 0 AND NOT attisdropped "
+            + "AND attname NOT IN ('" + key + "', 'otel_context')");
+        sql(String.format("INSERT INTO %1$s (%2$s, %3$s) SELECT '%4$s', %3$s FROM %1$s WHERE %5$s LIMIT 1",
+            table, key, others, value, row));
+    }
+
     // Takes the column off again, as the page says.
     static void takeOff(String table, String before) throws SQLException {
         sql("SELECT otel.remove_capture('" + table + "', 'otel_context')");

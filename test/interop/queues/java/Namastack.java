@@ -110,6 +110,10 @@ public class Namastack {
         status("bulk 2", "FAILED");
         Harness.row(row("otel_context", "bulk 1"), requests.get(10), "two in a transaction, one");
         Harness.row(row("otel_context", "bulk 2"), requests.get(10), "and the other");
+        requests.add(Harness.request(() ->
+            Harness.copy("outbox_record", "id", "by SQL", "status = 'FAILED'")));
+        Harness.row(Harness.sql("SELECT otel_context::text FROM outbox_record WHERE id = 'by SQL'"),
+            requests.get(11), "a record that SQL adds");
         Harness.batch(requests);
     }
 

@@ -131,6 +131,9 @@ public class Quartz {
             job("bulk 2"), Set.of(trigger("bulk 2", LATER))), false)));
         Harness.row(stored("bulk 1"), requests.get(10), "scheduleJobs, one");
         Harness.row(stored("bulk 2"), requests.get(10), "scheduleJobs, the other");
+        requests.add(Harness.request(() ->
+            Harness.copy("qrtz_triggers", "trigger_name", "by SQL", "trigger_name = 'later 2'")));
+        Harness.row(stored("by SQL"), requests.get(11), "a trigger that SQL adds");
 
         requests.set(0, Harness.request(() -> scheduler.rescheduleJob(
             TriggerKey.triggerKey("later 0"), trigger("later 0", LATER))));

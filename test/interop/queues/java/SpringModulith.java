@@ -150,6 +150,11 @@ public class SpringModulith {
         Harness.row(column("otel_context", "bulk 1"), requests.get(10),
             "two in a transaction, one");
         Harness.row(column("otel_context", "bulk 2"), requests.get(10), "and the other");
+        String copy = "6a9a6c7e-6a5c-4e0e-8f0d-1d3c6d0e5b11";
+        requests.add(Harness.request(() ->
+            Harness.copy("event_publication", "id", copy, "status = 'FAILED'")));
+        Harness.row(Harness.sql("SELECT otel_context::text FROM event_publication WHERE id = '"
+            + copy + "'"), requests.get(11), "a publication that SQL adds");
         Harness.batch(requests);
     }
 
