@@ -9,13 +9,17 @@ from datetime import timedelta
 
 from queue_test import (
     apply,
+    catalog,
+    client_traces,
     documented,
     exporter,
     is_,
     linked_traces,
     new_database,
     plain,
+    prepared_since_now,
     request,
+    row_traces,
     until,
 )
 
@@ -32,10 +36,11 @@ sys.path.insert(0, str(pathlib.Path("documented", "pgqueuer").resolve()))
 from pool import create_pool  # noqa: E402
 
 
+CONTEXT = "SELECT otel.traceparent(otel.extract(headers, '{otel}')) FROM pgqueuer WHERE id = %s"
+
+
 def stored(job):
-    return plain(
-        "SELECT otel.trace_id(otel.extract(headers, '{otel}')) FROM pgqueuer WHERE id = %s", job
-    )[0][0]
+    return row_traces(CONTEXT, job)[0]
 
 
 def status(job):
@@ -49,7 +54,10 @@ async def main():
     subprocess.run([pgq, "install"], env=os.environ | {"PGDSN": URL}, check=True, stdout=sys.stderr)
     producers = await create_pool(URL)
     queries = Queries.from_asyncpg_pool(producers)
+    plain(f"ALTER DATABASE {os.environ['PGDATABASE']} SET log_statement = 'all'")
+    prepared = prepared_since_now()
     worker = PgQueuer.from_asyncpg_connection(await asyncpg.connect(URL))
+    plain(f"ALTER DATABASE {os.environ['PGDATABASE']} RESET log_statement")
     attempts = []
 
     @worker.entrypoint(
@@ -59,7 +67,7 @@ async def main():
         ),
     )
     async def report(job: Job) -> None:
-        attempts.append(await asyncio.to_thread(stored, job.id))
+        attempts.append((await asyncio.to_thread(plain, CONTEXT, job.id))[0][0])
         if job.payload == b"fails" and job.attempts < 1:
             raise ValueError("as the test wants it")
 
@@ -71,6 +79,7 @@ async def main():
     for _ in range(7):
         (job,) = await queries.enqueue("report", b"x")
     await until(lambda: status(job) == "gone")
+    before = catalog("pgqueuer")
     await apply(documented("capture.sql"))
     attempts.clear()
     set_tracing_class(None)
@@ -79,10 +88,20 @@ async def main():
         (job,) = await queries.enqueue("report", b"fails")
     await until(lambda: status(job) == "gone")
     is_(
-        attempts,
+        client_traces(attempts),
         [trace_id] * 2,
         "a producer and a worker that ran before go on; both attempts see the request",
     )
+    is_(prepared("pgqueuer"), True, "though the worker's statements are prepared")
+    attempts.clear()
+    with request() as trace_id:
+        async with producers.acquire() as connection:
+            await connection.execute(
+                "INSERT INTO pgqueuer (priority, status, entrypoint, payload)"
+                " VALUES (0, 'queued', 'report', 'x')"
+            )
+    await until(lambda: attempts and not plain("SELECT FROM pgqueuer"))
+    is_(client_traces(attempts), [trace_id], "a job that SQL inserts")
     with request() as trace_id:
         (job,) = await queries.enqueue("hold", b"x")
     await until(lambda: status(job) == "failed")
@@ -155,6 +174,7 @@ async def main():
         [(None,)],
         "taken off, a job has no headers",
     )
+    is_(catalog("pgqueuer"), before, "and the catalog has the table as it was")
     await producers.close()
 
 
