@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS otel_links;
-SELECT plan(77);
+SELECT plan(79);
 
 \set tp1 '00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01'
 \set tp2 '00-4bf92f3577b34da6a3ce929d0e0e4732-00f067aa0ba902b7-01'
@@ -84,6 +84,26 @@ SELECT lives_ok(format('SELECT otel.capture_into(''long'', %L), otel.capture_int
     repeat('ä', 31)), 'a name that is too long for a trigger''s');
 SELECT is(count(*)::int, 1,
     'a trigger name that is too long is cut') FROM pg_trigger WHERE tgrelid = 'long'::regclass;
+
+-- what is left behind: nothing
+CREATE TABLE plain_jobs (id int PRIMARY KEY, payload jsonb DEFAULT '{}', parent int REFERENCES jobs,
+    CHECK (id > 0));
+CREATE TRIGGER own BEFORE UPDATE ON plain_jobs
+    FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger();
+CREATE FUNCTION pg_temp.catalog_of(name regclass) RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT a::text FROM pg_attribute a WHERE attrelid = $1
+    UNION ALL SELECT d::text FROM pg_attrdef d WHERE adrelid = $1
+    UNION ALL SELECT t::text || pg_get_triggerdef(oid) FROM pg_trigger t WHERE tgrelid = $1
+    UNION ALL SELECT d::text FROM pg_depend d
+               WHERE classid = 'pg_class'::regclass AND objid = $1
+                  OR refclassid = 'pg_class'::regclass AND refobjid = $1 $$;
+CREATE TEMPORARY TABLE catalog_before AS SELECT pg_temp.catalog_of('plain_jobs') AS row;
+SELECT otel.capture_into('plain_jobs', 'payload', 'replace', '{otel}', '{payload}');
+SELECT set_ne($$ SELECT pg_temp.catalog_of('plain_jobs') $$, $$ SELECT row FROM catalog_before $$,
+    'capture_into() is seen in the catalog');
+SELECT otel.remove_capture('plain_jobs', 'payload');
+SELECT bag_eq($$ SELECT pg_temp.catalog_of('plain_jobs') $$, $$ SELECT row FROM catalog_before $$,
+    'remove_capture() leaves the catalog as it was before capture_into()');
 
 -- UPDATE of the columns that make a new request
 CREATE TABLE keyed (key text PRIMARY KEY, payload text, attempts int DEFAULT 0,

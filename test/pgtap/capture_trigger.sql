@@ -5,7 +5,7 @@ SET client_min_messages = warning;
 BEGIN;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS otel_links;
-SELECT plan(219);
+SELECT plan(223);
 
 \set tp1 '00-4bf92f3577b34da6a3ce929d0e0e4731-00f067aa0ba902b7-01'
 \set tp2 '00-4bf92f3577b34da6a3ce929d0e0e4732-00f067aa0ba902b7-01'
@@ -216,6 +216,26 @@ INSERT INTO docs SELECT 2,
 SELECT is((SELECT data - 'traceparent' - 'tracestate' = (SELECT jsonb_object_agg('k' || i,
     md5(i::text)) FROM generate_series(1, 5000) i) AND data @> :'carrier1'::jsonb FROM docs
     WHERE id = 2), true, 'a big document');
+-- a document of 10 MB: in one string, in many keys, and where the context is put below a path
+CREATE FUNCTION pg_temp.captured_beside(document jsonb) RETURNS boolean LANGUAGE sql AS $$
+    INSERT INTO docs VALUES (4, document)
+    RETURNING data - 'traceparent' - 'tracestate' = document
+          AND otel.extract(data) = otel.current_trace_context() $$;
+SELECT is(pg_temp.captured_beside(jsonb_build_object('a', repeat('x', 10000000))), true,
+    'a document of 10 MB in one string gets the context, and loses nothing') :from_1;
+SELECT is(pg_temp.captured_beside((SELECT jsonb_object_agg('key ' || i, repeat(md5(i::text), 3))
+    FROM generate_series(1, 100000) i)), true,
+    'a document of 10 MB in many keys gets the context, and loses nothing') :from_1;
+CREATE TABLE nested_docs (data jsonb);
+CREATE TRIGGER capture BEFORE INSERT ON nested_docs
+    FOR EACH ROW EXECUTE FUNCTION otel.capture_trace_context('data', 'keep', '{b,otel}');
+INSERT INTO nested_docs
+    SELECT jsonb_build_object('a', repeat('x', 10000000), 'b', '{"c": 1}'::jsonb) :from_1;
+SELECT is(data #- '{b,otel}',
+    jsonb_build_object('a', repeat('x', 10000000), 'b', '{"c": 1}'::jsonb),
+    'a document of 10 MB loses nothing beside a path') FROM nested_docs;
+SELECT is(otel.extract(data, '{b,otel}')::text, :'tp1' || ';a=1',
+    'a document of 10 MB has the context at the path') FROM nested_docs;
 UPDATE docs SET id = 3
     WHERE id = 2 /*traceparent='00-4bf92f3577b34da6a3ce929d0e0e4732-00f067aa0ba902b7-01'*/;
 SELECT is((SELECT otel.extract(data)::text FROM docs WHERE id = 3), :'tp2',

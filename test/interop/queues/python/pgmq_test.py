@@ -1,12 +1,22 @@
 """pgmq, with the SQL that its client on PyPI brings: headers of messages.  Prints TAP lines."""
 
+import hashlib
 import pathlib
 import sys
 
 from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
 from pgmq.install import get_embedded_install_sql
 
-from queue_test import documented, is_, linked_traces, new_database, plain, request
+from queue_test import (
+    catalog,
+    documented,
+    is_,
+    linked_traces,
+    new_database,
+    plain,
+    request,
+    row_traces,
+)
 
 ROOT = pathlib.Path(__file__).parents[4]
 sys.path.insert(0, str(ROOT / "test/interop"))
@@ -17,27 +27,55 @@ PsycopgInstrumentor().instrument(enable_commenter=True)
 import psycopg  # noqa: E402
 
 
-def sent(sql):
+def sent(sql, *parameters):
     """Runs SQL of the application's in a request; the request's trace and the first column."""
     with request() as trace_id, psycopg.connect(autocommit=True) as connection:
-        rows = connection.cursor().execute(sql).fetchall()
+        rows = connection.cursor().execute(sql, parameters or None).fetchall()
     return trace_id, [row[0] for row in rows]
 
 
 def stored(table, ids):
-    return [
-        row[0]
-        for row in plain(
-            f"SELECT otel.trace_id(otel.extract(headers)) FROM pgmq.{table}"
-            " WHERE msg_id = ANY (%s) ORDER BY msg_id",
-            ids,
-        )
-    ]
+    return row_traces(
+        f"SELECT otel.traceparent(otel.extract(headers)) FROM pgmq.{table}"
+        " WHERE msg_id = ANY (%s) ORDER BY msg_id",
+        ids,
+    )
+
+
+def big_messages():
+    """A message of 10 MB, and headers of 10 MB: nothing is lost, and the context is there."""
+    text = "x" * 10_000_000
+    digest = hashlib.md5(text.encode()).hexdigest()
+    trace_id, ids = sent("SELECT pgmq.send('items', jsonb_build_object('text', %s::text))", text)
+    is_(
+        (
+            stored("q_items", ids),
+            plain("SELECT md5(message ->> 'text') FROM pgmq.q_items WHERE msg_id = %s", ids[0]),
+        ),
+        ([trace_id], [(digest,)]),
+        "a message of 10 MB",
+    )
+    trace_id, ids = sent(
+        "SELECT pgmq.send('items', '{}', jsonb_build_object('text', %s::text))", text
+    )
+    is_(
+        (
+            stored("q_items", ids),
+            plain(
+                "SELECT md5(headers ->> 'text'), headers - 'text' - 'traceparent' FROM pgmq.q_items"
+                " WHERE msg_id = %s",
+                ids[0],
+            ),
+        ),
+        ([trace_id], [(digest, {})]),
+        "headers of 10 MB get the context, and keep what they have",
+    )
 
 
 plain("CREATE SCHEMA IF NOT EXISTS pgmq")
 plain(get_embedded_install_sql())
 plain("SELECT pgmq.create('items')")
+before = catalog("pgmq.q_items")
 plain(documented("capture.sql"))
 
 trace_id, [first] = sent("""SELECT pgmq.send('items', '{"n": 1}')""")
@@ -62,12 +100,12 @@ is_(
 sent(f"SELECT msg_id FROM pgmq.read('items', 0, 1) WHERE msg_id = {first}")
 sent(f"SELECT msg_id FROM pgmq.set_vt('items', {first}, 0)")
 is_(
-    plain(
-        "SELECT otel.trace_id(otel.extract(headers)) FROM pgmq.read('items', 0, 9)"
+    row_traces(
+        "SELECT otel.traceparent(otel.extract(headers)) FROM pgmq.read('items', 0, 9)"
         " WHERE msg_id = %s",
         first,
     ),
-    [(trace_id,)],
+    [trace_id],
     "a worker that reads a message again gets it with the message",
 )
 sent(f"SELECT pgmq.archive('items', {first}::bigint)")
@@ -75,12 +113,16 @@ is_(stored("a_items", [first]), [trace_id], "the archive has it")
 plain("SELECT pgmq.bind_topic('a.*', 'items')")
 topic, _ = sent("""SELECT pgmq.send_topic('a.b', '{"n": 5}')""")
 is_(
-    plain(
-        "SELECT otel.trace_id(otel.extract(headers)) FROM pgmq.q_items ORDER BY msg_id DESC LIMIT 1"
+    row_traces(
+        "SELECT otel.traceparent(otel.extract(headers)) FROM pgmq.q_items"
+        " ORDER BY msg_id DESC LIMIT 1"
     ),
-    [(topic,)],
+    [topic],
     "send_topic",
 )
+inserted, ids = sent("INSERT INTO pgmq.q_items (vt, message) VALUES (now(), '{}') RETURNING msg_id")
+is_(stored("q_items", ids), [inserted], "a message that SQL inserts")
+big_messages()
 
 plain("SELECT otel.remove_capture('pgmq.q_items', 'headers')")
 _, ids = sent("""SELECT pgmq.send('items', '{"n": 6}')""")
@@ -89,6 +131,7 @@ is_(
     [(None,)],
     "taken off, nothing is captured",
 )
+is_(catalog("pgmq.q_items"), before, "and the catalog has the table as it was")
 
 plain(blocks(ROOT / "docs/queues.md")["tables-that-come-later"])
 for create in ("create", "create_unlogged"):

@@ -2,7 +2,16 @@
 
 from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
 
-from queue_test import documented, is_, linked_traces, new_database, plain, request
+from queue_test import (
+    catalog,
+    documented,
+    is_,
+    linked_traces,
+    new_database,
+    plain,
+    request,
+    row_traces,
+)
 
 new_database()
 PsycopgInstrumentor().instrument(enable_commenter=True)
@@ -30,14 +39,14 @@ def next_batch():
 
 
 def traces(batch):
-    return [
-        row[0]
-        for row in plain(
-            "SELECT otel.trace_id(otel.from_traceparent(ev_extra4))"
-            " FROM pgq.get_batch_events(%s) ORDER BY ev_id",
-            batch,
-        )
-    ]
+    return row_traces("SELECT ev_extra4 FROM pgq.get_batch_events(%s) ORDER BY ev_id", batch)
+
+
+def tables():
+    """What the catalog has of the queue's tables."""
+    names = plain("SELECT inhrelid::regclass::text FROM pg_inherits ORDER BY 1")
+    parents = plain("SELECT queue_data_pfx FROM pgq.queue WHERE queue_name = 'items'")
+    return [catalog(name) for [name] in names + parents]
 
 
 plain(
@@ -47,6 +56,7 @@ plain(
     " CREATE TRIGGER to_queue AFTER INSERT ON orders"
     " FOR EACH ROW EXECUTE FUNCTION pgq.jsontriga('items')"
 )
+before = tables()
 plain(documented("capture.sql"))
 
 single = sent("SELECT pgq.insert_event('items', 'report', '1')")
@@ -73,6 +83,34 @@ is_(
     sorted([single] + [bulk] * 3 + [trigger] * 2),
     "events that are to be tried again keep it, though the maintenance inserts them anew",
 )
+plain("SELECT pgq.batch_retry(%s, 0)", batch)
+plain("SELECT pgq.finish_batch(%s)", batch)
+plain("SELECT pgq.maint_retry_events()")
+batch = next_batch()
+is_(
+    (
+        sorted(traces(batch)),
+        plain("SELECT DISTINCT ev_retry FROM pgq.get_batch_events(%s)", batch),
+    ),
+    (sorted([single] + [bulk] * 3 + [trigger] * 2), [(2,)]),
+    "and so does a batch whose consumer failed again",
+)
+plain("SELECT pgq.finish_batch(%s)", batch)
+
+sent(
+    "SELECT pgq.insert_event('items', 'report', '5', 'a', 'b', 'c',"
+    " '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01')"
+)
+batch = next_batch()
+is_(
+    plain(
+        "SELECT otel.trace_id(ev_extra4::otel.trace_context), ev_extra1"
+        " FROM pgq.get_batch_events(%s)",
+        batch,
+    ),
+    [("4bf92f3577b34da6a3ce929d0e0e4736", "a")],
+    "a traceparent that the producer gives stays",
+)
 plain("SELECT pgq.finish_batch(%s)", batch)
 
 for _ in range(3):
@@ -89,3 +127,4 @@ plain(
 )
 sent("SELECT pgq.insert_event('items', 'report', '6')")
 is_(traces(next_batch()), [None], "taken off, nothing is captured")
+is_(tables(), before, "and the catalog has the tables as they were")
