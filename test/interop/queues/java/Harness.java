@@ -134,8 +134,8 @@ final class Harness {
         String others = sql("SELECT string_agg(quote_ident(attname), ', ') FROM pg_attribute "
             + "WHERE attrelid = '" + table + "'::regclass AND attnum > 0 AND NOT attisdropped "
             + "AND attname NOT IN ('" + key + "', 'otel_context')");
-        sql(String.format("INSERT INTO %1$s (%2$s, %3$s) SELECT '%4$s', %3$s FROM %1$s WHERE %5$s LIMIT 1",
-            table, key, others, value, row));
+        sql(String.format("INSERT INTO %1$s (%2$s, %3$s) SELECT '%4$s', %3$s FROM %1$s "
+            + "WHERE %5$s LIMIT 1", table, key, others, value, row));
     }
 
     // Takes the column off again, as the page says.
