@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""What it costs to turn pending rows into links.
+"""What it costs to make links of pending rows.
 
     links.py [--rows N]
 
-1. otel.link_agg() over N pending rows of which 1, 10 and 100 % are distinct, with and without
-   attributes, against what plain SQL offers: array_agg(DISTINCT …) of the type, and taking a text
-   column apart with split_part() or regexp_match().
+1. otel.link_agg() over N pending rows, of which 1, 10 and 100 % are distinct, with and without
+   attributes, beside what plain SQL offers: array_agg(DISTINCT …) of the type, and splitting a text
+   column with split_part() or regexp_match().
 2. link_agg() over N and N / 10 rows: is the cost linear?
-3. The whole step of a job, claiming 10,000 rows and building their links, in the database against
-   in a client that reads text columns and builds the links with OpenTelemetry's SDK.
+3. The whole step of a job, claiming 10,000 rows and building their links: in the database, and in a
+   client that reads text columns and builds the links with OpenTelemetry's SDK.
 
-All numbers are CPU time, of the server's process and of the client where it does the work, the
-least of five attempts: that is what a job takes from others, and it is nearly the same on a busy
+All numbers are CPU time, of the server's process and, if it does the work, of the client; the least
+of five attempts counts.  That is what a job takes from others, and it is nearly the same on a busy
 machine.  Plans are not parallel.
 """
 

@@ -1,9 +1,9 @@
--- What looking back costs: otel.find_trace() over a million rows without and with its index, what
--- the index costs, and otel.linked_from() over 100,000 kept spans, with and without `since`.
+-- The cost of looking back: of otel.find_trace() over a million rows without and with its index, of
+-- that index, and of otel.linked_from() over 100,000 kept spans, with and without `since`.
 --
 --     scripts/bench look_back
 --
--- CPU time of this process, the best of some rounds; no parallel workers.
+-- Numbers are this process's CPU time in the best of some rounds, without parallel workers.
 \set QUIET on
 \pset footer off
 SET client_min_messages = warning;

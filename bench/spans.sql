@@ -1,17 +1,17 @@
--- What a span costs the session that records it, beside an INSERT of the very row in the same run.
+-- The cost of a span for the session that records it, beside an INSERT of the same row.
 --
 --     scripts/bench spans
 --     scripts/cluster -c otel.traces_exporter=none psql -X -v rounds=9 -f bench/spans.sql
 --
--- A span is otel.start_span(), otel.end_span() and its share of the commit, which writes the row;
--- the INSERT is one by a plpgsql procedure into a table like otel.span_queue, without any index,
--- of a row that a span made (as variables: nothing of it is computed); "narrow" is one of a
--- bigint and a text, together as wide, into a table with a primary key.  Once many in a
--- transaction, and once a transaction each, which a COMMIT does not make wait for the disk.  They
--- take turns, and the best round counts, so it is the same neighbours that disturb all.
+-- A span is otel.start_span(), otel.end_span() and its share of the commit, which writes the row.
+-- "INSERT" is done by a plpgsql procedure into a table like otel.span_queue, which has no index;
+-- the row comes from a span and is in a variable, so nothing is computed.  "narrow" is an INSERT of
+-- a bigint and a text, of the same width, into a table with a primary key.  Each is measured with
+-- many in one transaction, and with one in each transaction, whose COMMIT does not wait for the
+-- disk.  They take turns, and the best round counts, so that other processes disturb all alike.
 --
--- Goals: at most 2 times the INSERT without links, at most 300 µs with 128 links and their
--- attributes.
+-- Goals: without links, at most 2 times the INSERT; with 128 links and their attributes, at most
+-- 300 µs.
 \set QUIET on
 \if :{?rounds}
 \else

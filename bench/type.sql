@@ -1,12 +1,12 @@
--- What otel.trace_context costs, beside the built-in uuid and text in the same run.
+-- The cost of otel.trace_context, beside the built-in types uuid and text.
 --
 --     scripts/cluster psql -X -f bench/type.sql           1,000,000 values
 --     scripts/cluster psql -X -v rows=100000 -f bench/type.sql
 --
--- A context has 25 bytes, a uuid 16: "per byte" is the context's time over the uuid's, each
--- divided by its bytes.  What is compared takes turns, seven times, and the best time of each
--- counts: so it is the same neighbours that disturb both.  Where a table is scanned, a scan that
--- does nothing else is taken off. Needs a superuser: COPY writes a file beside the data.
+-- A context has 25 bytes, a uuid 16: "per byte" is the ratio of their times, each divided by its
+-- bytes.  The types take turns seven times, and the best time of each counts, so that other
+-- processes disturb all alike.  The time of a mere scan is subtracted where a table is scanned.
+-- Needs a superuser, because COPY writes a file beside the data.
 \set QUIET on
 \if :{?rows}
 \else
@@ -32,8 +32,8 @@ CREATE TEMPORARY TABLE copied_contexts (v trace_context);
 CREATE TEMPORARY TABLE copied_uuids (v uuid);
 ANALYZE contexts, uuids, context_texts, context_texts_c, uuid_texts;
 
--- The best time of each statement, in milliseconds; before each execution, untimed, what prepares
--- it.
+-- The best time of each statement, in milliseconds.  Before each execution, the preparation runs
+-- untimed.
 CREATE FUNCTION pg_temp.race(preparation text, VARIADIC statements text[]) RETURNS float8[]
 LANGUAGE plpgsql AS $$
 DECLARE

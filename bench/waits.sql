@@ -1,13 +1,13 @@
--- What a wait costs the job that records it, an item: its CPU time, its share of the commit
--- included, and its bytes in the queue.
+-- The cost of recording an item's wait: the job's CPU time, with a share of the commit, and the
+-- bytes in the queue.
 --
 --     scripts/bench waits
 --     scripts/cluster -c otel.traces_exporter=none psql -X -v rounds=9 -f bench/waits.sql
 --
--- otel.record_wait() is compared with the call of otel.record_span() that makes the same span, and
--- with a SELECT that reads the same columns and records nothing, which is subtracted from both.  A
--- transaction of n items each, repeated, because the process's CPU time counts in steps of some
--- milliseconds.  They take turns, and the best round counts.
+-- otel.record_wait() is compared with a call of otel.record_span() that makes the same span.  From
+-- both, a SELECT is subtracted that reads the same columns and records nothing.  A transaction of n
+-- items is repeated, because the process's CPU time is counted in steps of some milliseconds.  The
+-- ways take turns, and the best round counts.
 --
 -- Goal: at most 1.5 µs and 200 bytes an item.
 \set QUIET on

@@ -80,7 +80,7 @@ class Call:
 
 
 class VendorSampler(Sampler):
-    """Samples everything, and begins every fifth trace with a tracestate, as some vendors do."""
+    """Samples everything, and gives every fifth trace a tracestate, as some vendors do."""
 
     def should_sample(self, parent_context, trace_id, name, kind=None, attributes=None, links=None):
         state = (
@@ -141,7 +141,7 @@ def run(conninfo, endpoint=None):
 
 
 def _work(conninfo, tracer, requests):
-    """One connection's share, one request after the other."""
+    """Makes one connection's requests, one after the other."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
         for i, request in enumerate(requests):
             user = 1000 + 10 * i
@@ -175,7 +175,7 @@ def _traced_insert(connection, tracer, call, user):
 
 
 def _insert(connection, call, user):
-    """The call's transaction, which says what trace it belongs to in the call's way."""
+    """Runs the call's transaction, which says in the call's way to which trace it belongs."""
     insert = "INSERT INTO report_requests (user_id) VALUES (%s) RETURNING id"
     if call.way == "comment":
         headers = {"traceparent": call.traceparent, "tracestate": call.tracestate}

@@ -1,6 +1,6 @@
--- The scheduled job: takes every pending request and makes the reports.  Its trace is a span for
--- the run and, in it, a span for the batch, which is linked to the trace of every request.  And
--- each request's trace gets a span for the time that the request waited, linked to the batch.
+-- The scheduled job: takes every pending request and makes the reports.  Its trace has a span for
+-- the run and, in it, a span for the batch, which has a link to the trace of every request.  Each
+-- request's trace gets a span for the time that the request waited, with a link to the batch.
 
 CREATE FUNCTION generate_daily_reports() RETURNS bigint
 LANGUAGE plpgsql AS $$

@@ -1,7 +1,7 @@
-"""The traces that the receiver got as one static HTML page: waterfalls with links to follow.
+"""Writes the traces that the receiver got as one static HTML page: waterfalls with links to follow.
 
-It needs nothing but itself: no script, no font, no image, no network.  All requests are on it; what
-is not shown appears when a link leads to it.
+The page needs no script, font, image or network.  It has all requests; those that are hidden at
+first appear when a link leads to them.
 """
 
 import datetime
@@ -67,7 +67,7 @@ def first_requests(spans):
 
 
 def page(spans, shown, batch=True):
-    """The page.  shown: the requests (trace ids) to show at first; batch: show the batch, too?"""
+    """The page.  shown: trace ids of the requests to show at first; batch: show it, too?"""
     traces = Traces(spans)
     batch_trace = next(s["trace_id"] for s in spans if s["name"] == prove.BATCH)
     requests = [s["trace_id"] for s in traces.spans if s["name"] == client.REQUEST_SPAN]
@@ -127,7 +127,7 @@ def _header(traces, batch_trace):
 
 
 def _trace(traces, trace_id, title, opened, other=False):
-    """One waterfall.  The first spans that have links are open, as many as opened says."""
+    """One waterfall.  opened: how many of the spans with links are open at first."""
     tree = traces.tree(trace_id)
     start = min(s["start_time_unix_nano"] for _, s in tree)
     length = max(s["end_time_unix_nano"] for _, s in tree) - start
@@ -169,7 +169,7 @@ def _span(traces, span, depth, start, length, is_open):
 
 
 def _time(span, left, width):
-    """How long the span took: beside its bar or, when that has room, in it."""
+    """How long the span took: written beside its bar or, if there is room, in it."""
     if width > 30:
         place, where = f"left:{left:.3f}%", f"inside on-{_kind(span)}"
     elif left + width > 80:
@@ -180,7 +180,7 @@ def _time(span, left, width):
 
 
 def _badges(traces, span):
-    """Where one click leads to the batch and back: shown without opening the span."""
+    """Links to the batch and back that are shown without opening the span."""
     badges = []
     if len(span["links"]) == 1:
         badges.append(("↗ batch", span["links"][0], "links to the batch"))
@@ -236,7 +236,7 @@ def _links(title, links):
 
 
 def _label(attributes, span):
-    """What is on a link, and what it says when one points at it."""
+    """The text of a link, and what is shown when the pointer is on it."""
     name = _name(span) if span else "a span that was not received"
     number = attributes.get("report.request_id")
     if number is None:
@@ -248,7 +248,7 @@ def _label(attributes, span):
 
 
 def _name(span):
-    """The parts of a batch span alike: its own name does not say that it is the first."""
+    """A span's name, with the number of its part: the first part's own name does not have it."""
     index = span["attributes"].get("otel_links.part.index")
     count = span["attributes"].get("otel_links.part.count")
     if count is None:

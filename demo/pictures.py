@@ -12,7 +12,7 @@ sys.path.insert(0, str(HERE.parent / "test" / "browser"))
 import chromium  # noqa: E402
 import page  # noqa: E402
 
-# no margins, and of the batch only one direction
+# no margins, and only one direction of the batch's links
 TIGHT = "body { padding: 0; } section { margin: 0; } .back { display: none; }\n"
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Plays the scenario on the cluster that the environment names, shows what came out, and proves it.
+"""Plays the scenario on the cluster that the environment names, shows the result, and proves it.
 
-play.py [SPANS_FILE [PAGE]]     the receiver's file of spans, and the page to write of them; none
-                                when the collector is somebody else's
+play.py [SPANS_FILE [PAGE]]     the receiver's file of spans, and the page to write from them; none
+                                of them if the spans go to another collector
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Does what came out match what went in?  Every claim of the demo, checked and printed as TAP."""
+"""Does the result match the input?  Checks every claim of the demo and prints TAP."""
 
 import client
 
@@ -32,7 +32,7 @@ class Proof:
 
 
 def prove(calls, connection, spans=None):
-    """True when everything holds.  spans: what the receiver got; None when it is not ours."""
+    """True when everything holds.  spans: what the receiver got; None with another collector."""
     proof = Proof()
     prove_rows(proof, calls, connection)
     if spans is not None:
@@ -63,7 +63,7 @@ def batches(spans):
 
 
 def sent_with(calls):
-    """By id, the call that inserted each row that should have a context."""
+    """The call that inserted each row that should have a context, by the row's id."""
     return {id: call for call in calls if call.valid for id in call.request_ids}
 
 
@@ -284,7 +284,7 @@ def prove_waits(proof, calls, connection, spans):
 
 
 def prove_ways(proof, spans):
-    """Both ways: whoever looks at one end of a link finds the other."""
+    """From each end of a link, the other one can be found."""
     received = {context(s) for s in spans}
     batch = batches(spans)
     proof.none(

@@ -1,5 +1,5 @@
--- The tables of a service that makes reports: requests come in one by one, a scheduled job takes
--- them all at once.  The only thing they do about tracing is the default of one column.
+-- The tables of a service that makes reports: requests arrive one by one, and a scheduled job
+-- processes all of them at once.  All they need for tracing is the default of one column.
 
 CREATE EXTENSION otel_links;
 
@@ -11,7 +11,7 @@ CREATE TABLE report_requests (
     trace_context  otel.trace_context DEFAULT otel.current_trace_context()
 );
 
--- Whoever works on a report later is linked to the job that made it, in the same way.
+-- A later job that processes reports can be linked to the job that made them, in the same way.
 CREATE TABLE reports (
     request_id     bigint PRIMARY KEY REFERENCES report_requests,
     batch_id       uuid NOT NULL,
@@ -19,7 +19,7 @@ CREATE TABLE reports (
     trace_context  otel.trace_context DEFAULT otel.current_trace_context()
 );
 
--- Neither the service nor the job is anything special to the database.
+-- The service and the job are ordinary roles.
 CREATE ROLE report_service LOGIN;
 CREATE ROLE report_job LOGIN;
 GRANT SELECT, INSERT ON report_requests TO report_service;

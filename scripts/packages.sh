@@ -1,10 +1,10 @@
 # packages.sh: installs packages of Debian and Ubuntu that are missing; sourced after lib.sh.
 #
-# Does nothing, and asks for no network, when all of them are there.
+# Does nothing, and needs no network, when all of them are there.
 
 has_package() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
-# Has any package source this package?
+# Does any package source have this package?
 has_candidate()
 {
 	local policy
@@ -12,13 +12,13 @@ has_candidate()
 	[[ $policy == *"Candidate: "[0-9]* ]]
 }
 
-# The first of a package's dependencies that begins with a prefix and goes on with a number.
+# The first of a package's dependencies whose name is a prefix and a number.
 numbered_dependency()
 {
 	apt-cache depends "$1" | sed -n "s/^ *Depends: \($2[0-9]*\)\$/\1/p" | sed 1q
 }
 
-# What apt-get says is of interest only when it fails.
+# Shows what apt-get says only when it fails.
 apt_get()
 {
 	mkdir -p "$BUILD"
@@ -35,7 +35,7 @@ update_lists()
 	updated=yes
 }
 
-# Installs those of the packages that are missing.
+# Installs the packages that are missing.
 install_packages()
 {
 	local package missing=()
@@ -49,8 +49,8 @@ install_packages()
 	fi
 }
 
-# The same, but what no package source has is left out: tests that want it say so.  On a new machine
-# the lists are empty, and know of no package.
+# The same, but leaves out what no package source has; tests that need it say so.  On a new machine,
+# the lists are empty at first.
 install_optional_packages()
 {
 	local package known=()
@@ -68,8 +68,8 @@ install_optional_packages()
 	install_packages "${known[@]}"
 }
 
-# install_programs PROGRAM=PACKAGE…: the packages of those that are missing, wherever the others
-# come from.  Where there is no apt-get, says which programs are missing.
+# install_programs PROGRAM=PACKAGE…: installs the packages of programs that are missing, wherever
+# the others come from.  Without apt-get, says which programs are missing.
 install_programs()
 {
 	local pair packages=() missing=()

@@ -59,7 +59,7 @@ CASTS = """
     FROM pg_cast c WHERE 'otel.trace_context'::regtype IN (castsource, casttarget)
     ORDER BY c.oid"""
 
-# A time in milliseconds, a size in kB: units are told as in postgresql.conf.
+# Units are written as in postgresql.conf: ms for a time, kB for a size.
 SETTINGS = r"""
     SELECT name, CASE vartype WHEN 'bool' THEN 'boolean' ELSE vartype END, coalesce(unit, ''),
            context, boot_val, short_desc
@@ -107,7 +107,7 @@ def cell(text):
 
 
 def first_clause(text):
-    """A comment up to its first full stop, semicolon or colon that is not in parentheses."""
+    """A comment up to the first full stop, semicolon or colon outside parentheses."""
     depth = 0
     for i, c in enumerate(text):
         depth += (c == "(") - (c == ")")
@@ -197,7 +197,7 @@ def sql_block(text):
 
 
 def index(catalog):
-    """What there is, one line each, linked to where it is described."""
+    """The table of contents: a line for each object, with a link to its description."""
     for title, names in catalog.sections:
         rows = []
         for name in names:
@@ -218,7 +218,7 @@ def index(catalog):
 
 
 def signature(name, kind, arguments, result):
-    """As a statement would write it: on one line, or with one argument a line."""
+    """A function's signature as in a statement: on one line, or with one argument on each."""
     before = {"f": "", "p": "CALL ", "a": ""}[kind]
     inward, outward = in_arguments(arguments), columns_returned(arguments, result)
     if kind == "p":

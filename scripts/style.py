@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""style: what a reader and a reviewer may rely on, checked.  Prints TAP.
+"""style: checks what a reader and a reviewer may rely on.  Prints TAP.
 
     scripts/style.py
 
@@ -23,18 +23,18 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 COLUMNS = 100
 SUFFIXES = {".c", ".h", ".sql", ".spec", ".sh", ".pl", ".pm", ".py", ".md", ".js", ".go", ".java",
             ".rs"}
-# output that is compared byte by byte, and what tools write
+# output that is compared byte by byte, and files that tools write
 GENERATED = re.compile(r"^test/expected/|^test/fuzz/corpus/|\.json$|\.sum$|^build/|^debian/")
 
-# From the ground floor up; a file includes what stands on its own floor or below.
+# From the ground floor up: a file includes headers of its own room or of one before it.
 ROOMS = ["", "context", "links", "queue", "spans", "capture", "span_api", "lookback", "http",
          "exporter/otlp", "exporter"]
-# They join the rooms.
+# Files that join the rooms.
 ABOVE_ALL = {"src/otel_links.c"}
 
 
 def files():
-    """Of the checkout, or of a copy without its history."""
+    """The files of the checkout, or of a copy without its history."""
     command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others",
                "--exclude-standard"]
     listed = subprocess.run(command, capture_output=True, check=False)

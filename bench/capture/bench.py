@@ -1,15 +1,14 @@
-"""What recording a context costs an INSERT: a table of ratios, bytes and instructions.
+"""What it costs an INSERT to record a context: a table of ratios, bytes and instructions.
 
     bench.py SECONDS      called by bench/capture/run, on a cluster of its own
 
-Every variant inserts the same rows into a table of its own, in turns, ROUNDS times.  "The same
-bytes, constant" is what the bytes of a context and a default cost before anything is captured: no
-way to keep a context in the row can be cheaper.  Time is what the server's processes spend on a
-processor, by the kernel's count, so that it says something on a machine that has other things to do
-as well.  A ratio is a variant's time over that of the same statement, with a comment or without, on
-the table without a column in the same round; the median counts, the least and the greatest stand
-beside it.  Instructions are callgrind's, of a single-user server: what 20,000 rows need more than
-none, and 1,000 statements more than none.
+Every variant inserts the same rows into a table of its own; they take turns, ROUNDS times.  "The
+same bytes, constant" shows the cost of a context's bytes and of a default without any capture: no
+way to store a context in the row can be cheaper.  Time is the CPU time of the server's processes as
+the kernel counts it, which is meaningful even on a busy machine.  A ratio is a variant's time
+divided by that of the same statement, with or without a comment, on the table without the column in
+the same round.  The median is shown, with the least and the greatest.  Instructions are counted by
+callgrind in a single-user server: those for 20,000 rows, or 1,000 statements, minus those for none.
 """
 
 import os
@@ -97,12 +96,12 @@ VARIANTS = [
 
 
 def base(variant):
-    """The table without a column, of the variant whose statement is the same."""
+    """The table without the column that the same statement is measured with."""
     return "none_commented" if variant.comment else "none"
 
 
 def options(variant):
-    """The context is set for the session where the variant reads a setting."""
+    """Sets the context for the session if the variant reads a setting."""
     return "" if variant.comment or not variant.columns else f"-c otel.traceparent={TRACEPARENT}"
 
 
@@ -138,7 +137,7 @@ def bulk(statement):
 
 
 def backend_time(connection, statement):
-    """Seconds that the connection's process was on a processor for a statement."""
+    """CPU seconds of the connection's process for a statement."""
     schedstat = pathlib.Path(f"/proc/{connection.info.backend_pid}/schedstat")
     before = int(schedstat.read_text().split()[0])
     connection.execute(statement)
@@ -146,7 +145,7 @@ def backend_time(connection, statement):
 
 
 def reaped_time():
-    """Seconds that all processes which the postmaster has seen end were on a processor."""
+    """CPU seconds of all processes of the postmaster that have ended."""
     postmaster = (
         (pathlib.Path(os.environ["CLUSTER_DIR"]) / "data" / "postmaster.pid").read_text().split()[0]
     )
@@ -155,7 +154,7 @@ def reaped_time():
 
 
 def wait_for_backends():
-    """Until the last of pgbench's has ended, so that its time is counted."""
+    """Waits until the last session of pgbench has ended, so that its time is counted."""
     with psycopg.connect("", autocommit=True) as connection:
         while connection.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgbench'"
@@ -277,7 +276,7 @@ def count_instructions(data):
             f"INSERT INTO {variant.table} (id, kind, payload) "
             f"VALUES (1, 'report', 'a payload') {variant.comment}"
         )
-        # one statement before, so that what is done once in a session is not counted
+        # a statement before that, so that work done once in a session is not counted
         nothing = instructions(data, context + [one] * 10)
         result[variant.table] = (
             (instructions(data, context + [one] * 10 + [many]) - nothing) / 20000,

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Measures the way from the queue to a receiver; bench/export/run says how to call it.
+"""Measures the export from the queue to a receiver; bench/export/run says how to call it.
 
 The receiver is nginx: it answers 200 and logs how many bytes came and when.  Time is from the first
 request's arrival to the last one's answer; CPU is the exporter's own, from /proc.  libcurl alone
-then posts as many bodies of the size that the exporter's had.  The SDKs of Node.js and Python make
-their spans in the same process, so that their CPU includes that; what making costs here, in the
-session that records, stands in a line of its own.
+then posts as many bodies of the same size.  The SDKs of Node.js and Python make their spans in the
+same process, so their CPU includes that; what it costs here, in the session that records, has a
+line of its own.
 
-How far away the receiver is: one that answers after 0, 5, 20 and 50 ms, to the exporter and to
-Node.js's SDK in turn.  The SDK sends eight batches of 512 at once.  Here time is that of
-force_flush(), from a queue that is full to one that is empty.
+To show what a distant receiver costs, the exporter and Node.js's SDK in turn send to one that
+answers after 0, 5, 20 and 50 ms.  The SDK sends eight batches of 512 at once.  Here, time is that
+of force_flush(), from a full queue to an empty one.
 """
 
 import contextlib
@@ -26,16 +26,17 @@ import threading
 import time
 
 import psycopg
-from psycopg import sql
 
 HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+from common import pgbench, set_system, slow_collector, value  # noqa: E402
+
 BATCH = 512
 ROUNDS = 5
 TICK = os.sysconf("SC_CLK_TCK")
 DELAYS_MS = (0, 5, 20, 50)
-SLOW_COLLECTOR = HERE.parent / "scale" / "slow_collector.py"
 
-# Spans with that many links, and how many of them are about one second's work.
+# How many spans, with this many links each, take about one second.
 SHAPES = {3: 150_000, 128: 12_000}
 
 NGINX = """
@@ -122,7 +123,7 @@ class Nginx:
 
 
 class Process:
-    """What /proc says of the exporter."""
+    """What /proc says about a process."""
 
     def __init__(self, pid):
         self._proc = pathlib.Path(f"/proc/{pid}")
@@ -156,26 +157,6 @@ class Process:
             self.peak_private = max(self.peak_private, self.status("RssAnon"))
 
 
-def value(connection, query):
-    return connection.execute(query).fetchone()[0]
-
-
-def set_system(connection, **settings):
-    for name, setting in settings.items():
-        connection.execute(
-            sql.SQL("ALTER SYSTEM SET {} = {}").format(
-                sql.Identifier("otel", name), sql.Literal(setting)
-            )
-        )
-    connection.execute("SELECT pg_reload_conf()")
-
-
-def wait_setting(connection, exporter):
-    """Until this session has read what set_system() wrote."""
-    while value(connection, "SHOW otel.traces_exporter") != exporter:
-        pass
-
-
 def record(connection, links, spans):
     """Puts spans into the queue; returns the session's CPU seconds."""
     connection.execute("VACUUM otel.span_queue")
@@ -186,7 +167,7 @@ def record(connection, links, spans):
 
 
 def check_all_exported(connection):
-    """Else the numbers are of fewer spans than they say, or of some that were sent twice."""
+    """Otherwise the numbers are for fewer spans, or for some that were sent twice."""
     left = connection.execute(
         "SELECT pending, failed, dropped, last_error FROM otel.export_status"
     ).fetchone()
@@ -195,7 +176,7 @@ def check_all_exported(connection):
 
 
 def export(connection, nginx, links, spans):
-    """Exports so many spans that wait already."""
+    """Exports this many spans, which are all in the queue at first."""
     set_system(connection, exporter_otlp_traces_endpoint=nginx.url, traces_exporter="otlp")
     connection.execute(RECORD.format(links=links, spans=1))
     connection.execute("SELECT otel.force_flush()")
@@ -204,7 +185,6 @@ def export(connection, nginx, links, spans):
     nginx.requests()
     with Process(value(connection, "SELECT exporter_pid FROM otel.export_status")) as exporter:
         set_system(connection, traces_exporter="otlp")
-        wait_setting(connection, "otlp")
         connection.execute("SELECT otel.force_flush(600000)")
     check_all_exported(connection)
     requests = nginx.requests()
@@ -225,14 +205,12 @@ def export(connection, nginx, links, spans):
 def backlog(connection, nginx, spans):
     """How fast a backlog's first and last tenth leave while an old snapshot keeps deleted rows."""
     set_system(connection, exporter_otlp_traces_endpoint=nginx.url, traces_exporter="none")
-    wait_setting(connection, "none")
     record(connection, 3, spans)
     nginx.requests()
     with psycopg.connect() as old:
         old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         old.execute("SELECT count(*) FROM otel.exporter_state")
         set_system(connection, traces_exporter="otlp")
-        wait_setting(connection, "otlp")
         connection.execute("SELECT otel.force_flush(3600000)")
         check_all_exported(connection)
         with Process(value(connection, "SELECT exporter_pid FROM otel.export_status")) as exporter:
@@ -248,32 +226,17 @@ def backlog(connection, nginx, spans):
     )
 
 
-def pgbench(seconds):
-    """Transactions a second of four sessions that record a span with three links in each."""
-    with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
-        script.write(RECORD.format(links=3, spans=1).replace("\n", " ") + ";\n")
-        script.flush()
-        out = subprocess.run(
-            ["pgbench", "-n", "-c", "4", "-j", "1", "-T", str(seconds), "-f", script.name],
-            check=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        ).stdout
-    return float(next(line for line in out.splitlines() if line.startswith("tps")).split()[2])
-
-
 def load(connection, nginx, seconds):
-    """What an exporter at work costs the sessions that record: with and without it in turn."""
+    """What a working exporter costs the sessions that record: with and without it in turn."""
+    script = RECORD.format(links=3, spans=1).replace("\n", " ") + ";\n"
     rates = {"none": [], "otlp": []}
     set_system(connection, exporter_otlp_traces_endpoint=nginx.url, bsp_schedule_delay="5000")
     for _ in range(ROUNDS):
         for exporter in rates:
             set_system(connection, traces_exporter=exporter)
-            wait_setting(connection, exporter)
             connection.execute("SELECT otel.force_flush(600000)")
             connection.execute("VACUUM otel.span_queue")
-            rates[exporter].append(pgbench(seconds))
+            rates[exporter].append(pgbench(script, seconds))
     connection.execute("SELECT otel.force_flush(600000)")
     check_all_exported(connection)
     ratios = sorted(on / off for off, on in zip(rates["none"], rates["otlp"]))
@@ -331,32 +294,17 @@ def measure(connection, nginx, work, links, seconds):
     )
 
 
-@contextlib.contextmanager
-def slow_collector(delay_ms):
-    with subprocess.Popen(
-        [sys.executable, SLOW_COLLECTOR, str(delay_ms)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}/v1/traces"
-        process.stdin.close()
-
-
 def drain(connection, url, links, spans):
     """Spans a second from the queue to a receiver that answers late; the exporter's memory."""
     set_system(connection, exporter_otlp_traces_endpoint=url, traces_exporter="otlp")
-    wait_setting(connection, "otlp")
     connection.execute(RECORD.format(links=links, spans=1))
     connection.execute("SELECT otel.force_flush()")
     connection.execute("UPDATE otel.exporter_state SET last_error = NULL")  # of the last receiver
     set_system(connection, traces_exporter="none")
-    wait_setting(connection, "none")
     record(connection, links, spans)
     with Process(value(connection, "SELECT exporter_pid FROM otel.export_status")) as exporter:
         start = time.monotonic()
         set_system(connection, traces_exporter="otlp")
-        wait_setting(connection, "otlp")
         connection.execute("SELECT otel.force_flush(600000)")
         seconds = time.monotonic() - start
     check_all_exported(connection)
@@ -372,7 +320,8 @@ def distance(connection, work, links, seconds):
     for delay in DELAYS_MS:
         ours, theirs = [], []
         for _ in range(3):
-            with slow_collector(delay) as url:
+            with slow_collector(delay) as base:
+                url = base + "/v1/traces"
                 rate, memory = drain(connection, url, links, int(SHAPES[links] * seconds))
                 ours.append(rate)
                 private = max(private, memory)

@@ -1,6 +1,6 @@
 /*
- * post.c: libcurl posting ready-made bodies over one connection: what no exporter built on it can
- * beat.
+ * post.c: posts ready-made bodies by libcurl over one connection, as the limit that no exporter
+ * built on libcurl can exceed.
  *
  *	post URL BYTES COUNT
  *

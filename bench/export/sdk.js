@@ -3,8 +3,8 @@
 //
 //     sdk.js ENDPOINT LINKS SECONDS
 //
-// Prints {"spans": …, "seconds": …, "cpu_seconds": …}, a first round, in which the compiler warms
-// up, not counted.
+// Prints {"spans": …, "seconds": …, "cpu_seconds": …}, without a first round, in which the compiler
+// warms up.
 'use strict';
 
 const { OTLPTraceExporter } = require('@opentelemetry/exporter-trace-otlp-proto');

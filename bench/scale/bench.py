@@ -1,30 +1,28 @@
 #!/usr/bin/env python3
-"""Which part of a queue with traces gives first; bench/scale/run says how to call it.
+"""Which part of a queue with traces reaches its limit first; bench/scale/run says how to call it.
 
-First what each part can do alone on this machine: capture, claim and link, export to a collector
-that answers after 0, 5, 20 and 50 ms. From that the table says, for three loads, which part is the
-first to have less than the load's busiest hour needs. Then a day of the first load at 1/100 of its
-rate, in less than a minute, with an outage of the collector in its busiest hour: nothing may be
-lost.
+First, the capacity of each part alone on this machine: capture, claiming and linking, and export to
+a collector that answers after 0, 5, 20 and 50 ms. A table then says, for three loads, which part is
+the first that cannot do what the busiest hour needs. At last, a day of the first load runs at 1/100
+of its rate, in less than a minute, with an outage of the collector in the busiest hour: nothing may
+be lost.
 """
 
-import contextlib
 import math
 import pathlib
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 
 import psycopg
-from psycopg import sql
 
-HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+from common import pgbench, set_system, slow_collector, value  # noqa: E402
+
 DELAYS_MS = (0, 5, 20, 50)
 BATCH = 100
 ROWS_A_DAY = 1_000_000_000
-PEAK = 2.5  # the busiest hour's rate, in times of the day's average
+PEAK = 2.5  # the busiest hour's rate, as a multiple of the day's average
 SCALE = 100
 OUTAGE_S = 3  # five minutes at 1/100
 
@@ -62,71 +60,14 @@ INSERT = (
 )
 
 
-@contextlib.contextmanager
-def collector(delay_ms):
-    process = subprocess.Popen(
-        [sys.executable, HERE / "slow_collector.py", str(delay_ms)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-    finally:
-        process.stdin.close()
-        process.wait()
-
-
-def value(connection, query, *arguments):
-    return connection.execute(query, arguments or None).fetchone()[0]
-
-
-def set_system(connection, **settings):
-    for name, setting in settings.items():
-        connection.execute(
-            sql.SQL("ALTER SYSTEM SET {} = {}").format(
-                sql.Identifier("otel", name), sql.Literal(setting)
-            )
-        )
-    connection.execute("SELECT pg_reload_conf()")
-    for name, setting in settings.items():
-        while value(connection, "SELECT current_setting(%s)", "otel." + name) != setting:
-            time.sleep(0.001)
-
-
 def wal_during(connection, work):
     before = value(connection, "SELECT pg_current_wal_insert_lsn()")
     work()
     return float(value(connection, "SELECT pg_current_wal_insert_lsn() - %s::pg_lsn", before))
 
 
-def pgbench(script, seconds, clients=4):
-    with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
-        file.write(script)
-        file.flush()
-        out = subprocess.run(
-            [
-                "pgbench",
-                "-n",
-                "-c",
-                str(clients),
-                "-j",
-                "1",
-                "-T",
-                str(math.ceil(seconds)),
-                "-f",
-                file.name,
-            ],
-            check=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        ).stdout
-    return float(next(line for line in out.splitlines() if line.startswith("tps")).split()[2])
-
-
 def capture_capacity(connection, seconds):
-    """Rows a second that four sessions insert, a transaction each, and the WAL of one."""
+    """Rows a second that four sessions insert, one in each transaction, and the WAL of a row."""
     script = INSERT.replace(":r", "a3ce929d0e0e4736")
     connection.execute("TRUNCATE jobs")
     rates = []
@@ -135,7 +76,7 @@ def capture_capacity(connection, seconds):
 
 
 def link_capacity(connection, seconds):
-    """Batches of 100 rows a second that one runner works on; WAL and queue bytes of a span."""
+    """Batches of 100 rows a second that one runner processes; WAL and queue bytes of a span."""
     batches = max(int(400 * seconds), 50)
     connection.execute("TRUNCATE jobs, otel.span_queue")
     connection.execute("SELECT fill(%s)", (batches * BATCH,))
@@ -163,7 +104,7 @@ def queue_spans(connection, spans, links):
 
 def export_capacity(connection, delay_ms, links, spans):
     """Spans a second from the queue to a collector that answers after delay_ms."""
-    with collector(delay_ms) as url:
+    with slow_collector(delay_ms) as url:
         set_system(connection, exporter_otlp_endpoint=url, traces_exporter="otlp")
         queue_spans(connection, 1, links)
         connection.execute("SELECT otel.force_flush()")
@@ -214,7 +155,7 @@ def day(connection, seconds):
     connection.execute("TRUNCATE jobs, otel.span_queue")
     exported = value(connection, "SELECT exported FROM otel.export_status")
     most = {"waiting": 0, "bytes": 0, "age": 0.0}
-    with collector(20) as url:
+    with slow_collector(20) as url:
         set_system(
             connection,
             exporter_otlp_endpoint=url,

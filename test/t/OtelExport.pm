@@ -19,8 +19,8 @@ use Time::HiRes qw(sleep time);
 
 my $root = $ENV{TESTDIR} || '.';
 
-# Both programs take --port-file and end when their standard input closes, so with this test at the
-# latest.
+# Both programs take --port-file, and end when their standard input is closed: at the latest, with
+# this test.
 sub start_program
 {
 	my ($class, $program, @options) = @_;
@@ -76,8 +76,8 @@ sub lines
 sub spans    { return lines("$_[0]->{files}/spans") }
 sub requests { return lines("$_[0]->{files}/requests") }
 
-# A member of each span that was taken; there may be too many of them to decode whole lines.  The
-# order of the members is the receiver's, so that the first of a name is the span's own.
+# A member of each span that was received.  Whole lines are not decoded, because there may be too
+# many.  The receiver writes the members in its own order: the first of a name is the span's own.
 sub members
 {
 	my ($self, $member) = @_;
@@ -86,7 +86,7 @@ sub members
 		: () } split /\n/, $text;
 }
 
-# The names of the spans that were taken, each once, sorted.
+# The names of the spans that were received, each once, sorted.
 sub span_names
 {
 	my ($self, $like) = @_;
@@ -95,7 +95,7 @@ sub span_names
 	return @names;
 }
 
-# How many spans were taken more than once.
+# How many spans were received more than once.
 sub duplicates
 {
 	my ($self) = @_;
@@ -123,8 +123,8 @@ sub configure
 			'otel.bsp_schedule_delay = 100', 'autovacuum = off', @settings, ''));
 }
 
-# Changes settings without a restart.  Once it returns, new sessions have them, and those that wait
-# for a command have been told; the exporter sees them between two steps of its own.
+# Changes settings without a restart.  When it returns, new sessions have them, and sessions that
+# wait for a command have been signalled; the exporter reads them before its next step.
 sub set
 {
 	my ($node, @settings) = @_;
@@ -135,7 +135,7 @@ sub set
 	  or die 'the server does not reload';
 }
 
-# Spans in transactions of their own, in one session.
+# Records spans in one session, each in a transaction of its own.
 sub record
 {
 	my ($node, $name, $count, $database) = @_;
@@ -144,7 +144,7 @@ sub record
 	$node->safe_psql($database || 'postgres', $sql);
 }
 
-# Spans in one transaction: one batch.
+# Records spans in one transaction, as one batch.
 sub record_batch
 {
 	my ($node, $name, $count, $database) = @_;
@@ -158,7 +158,7 @@ sub status
 	return $node->safe_psql($database || 'postgres', "SELECT $column FROM otel.export_status");
 }
 
-# Condition: SQL that answers t, whatever warnings the session begins with.
+# Waits until a query returns t; warnings at the session's start do not matter.
 sub wait_sql
 {
 	my ($node, $sql, $database) = @_;

@@ -5,8 +5,8 @@
 #   append_to_file($tree->extension_file('otel_links--1.0--9.9.sql'), …);
 #   $tree->remove_library('otel_links_http');  $tree->restore_library('otel_links_http');
 #
-# A server finds its files relative to its program, so that programs are copied; all else is linked
-# to.  Where they do not run then, the test is skipped.
+# A server finds its files relative to its program, so programs are copied; everything else is a
+# link.  If the copies do not run, the test is skipped.
 package PrivateTree;
 use strict;
 use warnings;
@@ -53,7 +53,7 @@ sub path { return dirname("$_[0]->{root}$_[0]->{bindir}") }
 
 sub extension_file { return "$_[0]->{root}$_[0]->{sharedir}/extension/$_[1]" }
 
-# A library's link in the tree, and what it leads to.
+# A library's link in the tree, and its target.
 sub library
 {
 	my ($self, $name) = @_;
@@ -73,7 +73,7 @@ sub restore_library
 	symlink $file, $link or die "symlink: $!";
 }
 
-# Puts a copy of the library there that has other bytes, as many, in the place of some.
+# Replaces the library by a copy in which some bytes are replaced by as many others.
 sub replace_in_library
 {
 	my ($self, $name, $from, $to) = @_;

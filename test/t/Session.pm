@@ -1,4 +1,4 @@
-# Session: a psql that lives as long as a test needs it, for sessions that interleave, wait or are
+# Session: a psql that runs as long as a test needs it, for sessions that interleave, wait or are
 # killed.
 #
 #   my $session = Session->new($node, 'postgres');
@@ -27,7 +27,7 @@ sub new
 # The server process.
 sub pid { return $_[0]->{pid} }
 
-# What the last answer had on stderr.
+# What psql wrote to stderr with the last answer.
 sub told { return $_[0]->{told} }
 
 sub tell
@@ -57,7 +57,7 @@ sub ask
 	return $self->answer;
 }
 
-# Says goodbye, and waits until psql is gone.  The server process goes on its own.
+# Ends psql, and waits until it has exited.  The server process exits by itself.
 sub quit
 {
 	my ($self) = @_;

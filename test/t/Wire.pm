@@ -1,6 +1,6 @@
 # Wire: a client that sends exactly the protocol messages that a test names (PostgreSQL's
-# documentation, "Message Formats"), which libpq and the drivers above it do not let one choose.
-# Unix sockets, trust.
+# documentation, "Message Formats"); libpq and the drivers above it choose them by themselves.  It
+# connects by Unix sockets, with trust authentication.
 #
 #   my $wire = Wire->connect($node, 'postgres', options => '-c otel.traceparent=…');
 #   $wire->query('SELECT 1');                      # simple protocol

@@ -1,6 +1,6 @@
-"""A collector that answers any request with 200 after a while, with as little work as possible.
+"""A collector that answers any request with 200 after a delay, with as little work as possible.
 
-slow_collector.py DELAY_MS      prints its port, ends when its standard input closes
+slow_collector.py DELAY_MS      prints its port; ends when its standard input is closed
 """
 
 import socket
@@ -20,7 +20,7 @@ def header(head, wanted):
 
 
 def skip_body(stream, head, buffer):
-    """Reads what belongs to the request; Node.js's SDK sends it in chunks."""
+    """Reads the body of the request; Node.js's SDK sends it in chunks."""
     if header(head, b"transfer-encoding").lower() == b"chunked":
         while size := int(stream.readline(), 16):
             stream.read(size + 2)
