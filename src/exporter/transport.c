@@ -32,7 +32,7 @@ load_http(void)
 		loaded->request_size != sizeof(HttpRequest) || loaded->answer_size != sizeof(HttpAnswer))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("library \"%s\" does not fit library \"%s\" of version %s",
+				 errmsg("library \"%s\" does not match library \"%s\" of version %s",
 						HTTP_LIBRARY, "otel_links", OTEL_LINKS_VERSION),
 				 errhint("Install both libraries of one version.")));
 	http = loaded;

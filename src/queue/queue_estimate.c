@@ -165,8 +165,8 @@ open_table(const char *name)
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("no table of spans is called \"%s\"", name),
-			 errhint("There are span_queue, failed_spans and exported_spans.")));
+			 errmsg("\"%s\" is not a table of spans", name),
+			 errhint("The tables of spans are span_queue, failed_spans and exported_spans.")));
 }
 
 /* estimate_spans(name) → (spans, bytes, oldest, max_bytes) */

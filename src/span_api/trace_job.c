@@ -85,7 +85,7 @@ run_statement(const char *job, const RawStmt *statement, bool nonatomic)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("a job cannot contain transaction commands"),
-				 errhint("Put them into a procedure, and give a CALL of it.")));
+				 errhint("Put them into a procedure, and let the job CALL it.")));
 	if (result == SPI_ERROR_COPY)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -251,7 +251,7 @@ flush_failed(ErrorData *error)
 		return;
 	ereport(WARNING,
 			(errcode(error->sqlerrcode),
-			 errmsg("span \"%s\" is dropped, it cannot be queued", span->name)));
+			 errmsg("span \"%s\" is dropped, because it cannot be queued", span->name)));
 	span_forget(span);
 	dropped++;
 }
