@@ -137,6 +137,10 @@ async def main():
         with request() as trace_id:
             references = [r async for batch in app.push_many([held] * 3) for r in batch]
         is_([stored(r) for r in references], [trace_id] * 3, "push_many")
+        with app.sync_pool, request() as trace_id:
+            references = [app.sync_push(held)]
+            references += [r for batch in app.sync_push_many([held] * 2) for r in batch]
+        is_([stored(r) for r in references], [trace_id] * 3, "sync_push and sync_push_many")
         unique = held.with_unique_key("one")
         with request() as trace_id:
             first = await app.push(unique)

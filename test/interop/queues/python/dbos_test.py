@@ -234,6 +234,18 @@ def attributes():
         (trace_id, [trace_id]),
         "so it is when SQL enqueues the workflow",
     )
+    traces = []
+    for _ in range(3):
+        with request() as trace_id:
+            DBOS.enqueue_workflow("items", report)
+        traces.append(trace_id)
+    extracted = "otel.extract(attributes, '{dbos.otelContext}')"
+    plain("DELETE FROM dbos.workflow_status WHERE queue_name = 'items' AND attributes IS NULL")
+    is_(
+        sorted(linked_traces(documented("batch.sql").replace("otel_context", extracted))),
+        sorted(traces),
+        "a batch span is linked by the attributes",
+    )
     plain("SELECT otel.remove_capture('dbos.workflow_status', 'attributes')")
     is_(catalog("dbos.workflow_status"), before, "taken off, the catalog has the table as it was")
 
