@@ -6,6 +6,7 @@
 - No line of C, SQL, shell, Perl, Python or prose has more than 100 columns; a tab goes to the next
   multiple of 4.  Exceptions: rows of Markdown tables, and words that cannot be broken.
 - A C file includes headers of its own room and of those below it, with the room in the path.
+- No includes go round, where a C file and its header count as one.
 - No two headers have one name, and no two C files.
 - No test is ok(1), which cannot fail.
 - test/README.md names every test file beside what it proves.
@@ -13,6 +14,7 @@
 
 import collections
 import fnmatch
+import graphlib
 import os
 import pathlib
 import re
@@ -29,6 +31,8 @@ GENERATED = re.compile(r"^test/expected/|^test/fuzz/corpus/|\.json$|\.sum$|^buil
 # From the ground floor up: a file includes headers of its own room or of one before it.
 ROOMS = ["", "context", "links", "queue", "spans", "capture", "span_api", "lookback", "http",
          "exporter/otlp", "exporter"]
+# Headers that may be included by what their C file builds on; src/README says why.
+BELOW_THEIR_C_FILE = {"src/http/http.h", "src/spans/span_exit.h"}
 # Files that join the rooms.
 ABOVE_ALL = {"src/otel_links.c"}
 
@@ -77,6 +81,14 @@ def room(path):
     return os.path.dirname(os.path.relpath(path, "src"))
 
 
+def includes(path):
+    """(line number, header) of each include that may be of ours."""
+    for number, line in enumerate(lines(path), 1):
+        header = re.match(r'#include "([^"]+)"', line)
+        if header is not None:
+            yield number, header[1]
+
+
 def arrows(sources):
     for path in sources:
         if path in ABOVE_ALL:
@@ -84,16 +96,29 @@ def arrows(sources):
         if room(path) not in ROOMS:
             yield f"{path}: which room is that?"
             continue
-        for number, line in enumerate(lines(path), 1):
-            header = re.match(r'#include "([^"]+)"', line)
-            if header is None:
-                continue
-            target = "src/" + header[1]
+        for number, header in includes(path):
+            target = "src/" + header
             if target not in sources:
-                if os.path.dirname(path) + "/" + header[1] in sources:
-                    yield f'{path}:{number}: "{header[1]}" is written without its room'
+                if os.path.dirname(path) + "/" + header in sources:
+                    yield f'{path}:{number}: "{header}" is written without its room'
             elif ROOMS.index(room(target)) > ROOMS.index(room(path)):
-                yield f'{path}:{number}: "{header[1]}" is above this room'
+                yield f'{path}:{number}: "{header}" is above this room'
+
+
+def circles(sources):
+    """One circle of includes, if there is any."""
+    graph = collections.defaultdict(set)
+    for path in sources:
+        name = os.path.splitext(path)[0]
+        for _, header in includes(path):
+            target = "src/" + header
+            if target in sources and target not in BELOW_THEIR_C_FILE:
+                graph[name].add(os.path.splitext(target)[0])
+        graph[name].discard(name)
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        yield " is included by ".join(error.args[1])
 
 
 def same_names(sources):
@@ -130,6 +155,7 @@ def main():
         (f"no line has more than {COLUMNS} columns",
          [found for path in text for found in long_lines(path)]),
         ("every include stays in its room or goes down", list(arrows(sources))),
+        ("no includes go round", list(circles(sources))),
         ("no two headers and no two C files have one name", same_names(sources)),
         ("every test can fail", list(certain_tests(paths))),
         ("test/README.md says what each test file proves", list(tests_without_a_place(paths)))]

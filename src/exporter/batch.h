@@ -51,7 +51,9 @@ typedef struct Batch
 extern void batch_read(Batch *batch, const ExporterConfig *config, const ItemPointerData *from,
 					   size_t max_bytes, bool idle);
 
-/* From now on batch_read() passes over this row. */
+/*
+ * From now on batch_read() passes over this row.  Raises an error when there are too many such rows.
+ */
 extern void batch_skip(const BatchRow *row);
 
 /*

@@ -31,7 +31,10 @@ extern void exporter_state_change(const ExporterStateChange *change);
 /* How many spans have ever been exported from this database, as the snapshot shows it. */
 extern int64 exporter_state_exported(Snapshot snapshot);
 
-/* A message in any encoding, such as a collector's, as a text in this database's encoding. */
+/*
+ * A message in any encoding, such as a collector's, as a text in this database's encoding, in
+ * CurrentMemoryContext.
+ */
 extern Datum exporter_message_datum(const char *message);
 
 #endif
