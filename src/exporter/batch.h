@@ -52,7 +52,7 @@ extern void batch_read(Batch *batch, const ExporterConfig *config, const ItemPoi
 					   size_t max_bytes, bool idle);
 
 /*
- * From now on batch_read() passes over this row.  Raises an error when there are too many such rows.
+ * From now on batch_read() passes over this row.  Raises an error when there are too many of them.
  */
 extern void batch_skip(const BatchRow *row);
 
