@@ -43,6 +43,7 @@ public class Quartz {
             if (key.getName().equals("retry") && attempts.size() == 1) {
                 throw new JobExecutionException("as the test wants it", true);
             }
+            if (key.getName().equals("fails")) throw new JobExecutionException("for good");
         }
     }
 
@@ -103,6 +104,12 @@ public class Quartz {
         Harness.row(seen.get("retry").get(0), request,
             "a scheduler that runs goes on, and a job sees the context by its trigger's name");
         Harness.row(seen.get("retry").get(1), request, "and again when it is fired anew");
+
+        request = Harness.request(() ->
+            scheduler.scheduleJob(job("fails"), trigger("fails", new Date())));
+        Harness.until(() -> seen.containsKey("fails") && stored("fails") == null, "a failure");
+        Harness.row(seen.get("fails").get(0), request,
+            "so does a job that fails for good, whose trigger is deleted");
 
         request = Harness.request(() -> scheduler.scheduleJob(job("twice"),
             TriggerBuilder.newTrigger().withIdentity("twice").startNow()
