@@ -36,7 +36,7 @@ extern bool lifecycle_settings_changed(bool may_leave);
  */
 extern void lifecycle_abort(void);
 
-/* Exits when a session waits to drop, copy or rename the database.  Outside transactions. */
+/* Exits when a session waits to drop, copy or rename the database.  Called outside transactions. */
 extern void lifecycle_yield_database(void);
 
 /* Exits when the queue is empty; returns when it is not, or when a writer is at work. */

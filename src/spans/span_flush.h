@@ -37,7 +37,7 @@ extern FlushResult span_flush(FlushOccasion occasion);
 
 /*
  * Appends early when too many spans wait, and drops some when that fails.  Call it after a span was
- * started or ended.
+ * started or ended.  Raises only when memory is short.
  */
 extern void span_flush_bound_waiting(void);
 
@@ -55,7 +55,7 @@ extern int64 span_flush_early_rows(void);
 
 /*
  * Adds the dropped spans to the queue's count, in the current transaction.  False when somebody
- * holds a lock.
+ * holds a lock.  Raises as counter_add() does.
  */
 extern bool span_flush_count_dropped(void);
 
