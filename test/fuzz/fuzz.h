@@ -19,7 +19,7 @@
 		} \
 	} while (0)
 
-/* Memory of exactly this size, so that the sanitizer sees the first byte too many. */
+/* Memory of exactly this size, so that the sanitizer notices an access just behind it. */
 static inline char *
 exact_copy(const void *data, size_t size)
 {

@@ -2,10 +2,10 @@
  * fuzz_header_text.c: the readers and the writer of headers in JSON text and Properties, under
  * libFuzzer.
  *
- * Whatever the bytes: nothing outside them is read, nothing beyond the promised room is written.
- * What is taken for JSON is what a slow, recursive reader takes for it.  A text that got a carrier
- * is JSON, holds just that carrier, and all that it held before, in its old order and byte for
- * byte.
+ * Whatever the bytes are, nothing outside them is read, and nothing beyond the promised room is
+ * written.  A text is taken for JSON exactly when a slow, recursive reader takes it for JSON.  A
+ * text into which a carrier was put is JSON, and has just that carrier and all that it had before,
+ * in the same order and byte for byte.
  */
 #include "context/header_text.h"
 #include "fuzz.h"
@@ -211,7 +211,7 @@ check_merged(JsonSlice before, JsonSlice after)
 	REQUIRE(!json_text_next_member(after, &new_position, &new));
 }
 
-/* After a put along a path: every member is as before, but the one that the path names. */
+/* After a put along a path, only the member that the path names has changed. */
 static void
 check_put(JsonSlice before, JsonSlice after, const HeaderPath *path, int level)
 {

@@ -1,8 +1,8 @@
 /*
  * fuzz_pairs.c: the reader of key=value lists, such as the headers file, under libFuzzer.
  *
- * Whatever the bytes: nothing outside them is read or written, keys of headers are tokens, values
- * of headers hold no control character, and reading stops where the callback says so.
+ * Whatever the bytes are, nothing outside them is read or written, keys of headers are tokens,
+ * values of headers have no control characters, and reading stops when the callback says so.
  */
 #include "exporter/pairs.h"
 #include "fuzz.h"

@@ -1,8 +1,8 @@
 /*
  * fuzz_response.c: the readers of a collector's answers under libFuzzer.
  *
- * Whatever the bytes: nothing outside them is read, and what comes out is a printable string that
- * ends within its room.
+ * Whatever the bytes are, nothing outside them is read, and the result is a printable string that
+ * ends within its buffer.
  */
 #include "exporter/response.h"
 #include "fuzz.h"

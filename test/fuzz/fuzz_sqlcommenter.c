@@ -466,7 +466,7 @@ last_between(size_t from, size_t to)
 	return last;
 }
 
-/* What a statement gets whose own comments are between two places. */
+/* The result for a statement whose own comments are between two places. */
 static const Found *
 expected_between(size_t from, size_t to)
 {
@@ -578,7 +578,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static SqlCommenterContext ignored;
 	SqlCommenterMessage any;
 
-	/* the slow scanner is no quicker than its name */
+	/* the slow scanner is too slow for longer inputs */
 	if (size == 0 || size > 2000)
 		return 0;
 	message = malloc(size * 100);
@@ -598,7 +598,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			message[len++] = (char) data[i];
 	}
 
-	/* a block of exactly this size, so that the address sanitizer sees every byte beyond it */
+	/* a block of exactly this size, so that the address sanitizer notices any byte beyond it */
 	exact = malloc(len);
 	memcpy(exact, message, len);
 	free(message);
@@ -608,7 +608,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	list_contexts();
 	check_message((data[0] & 1) != 0);
 
-	/* a location that is none only has to stay inside */
+	/* with an invalid location, reading only has to stay inside */
 	sqlcommenter_open(&any, sql, len, true);
 	sqlcommenter_find(&any, (data[0] >> 2) * 3, data[size - 1], &ignored);
 

@@ -1,8 +1,8 @@
 /*
  * fuzz_w3c.c: the readers of traceparent and tracestate under libFuzzer.
  *
- * Whatever the bytes: nothing outside them is read, nothing beyond the promised room is written,
- * and what was accepted reads back as the same value once it is printed.
+ * Whatever the bytes are, nothing outside them is read, nothing beyond the promised room is
+ * written, and a value that was accepted is the same after it was printed and read again.
  */
 #include "context/w3c.h"
 #include "fuzz.h"
@@ -89,7 +89,7 @@ check_tracestate(const char *value, size_t len)
 }
 
 /*
- * The input is a text form: a traceparent, ";" and a tracestate; each half gets memory of its own.
+ * The input is a text form: a traceparent, ";" and a tracestate.  Each half is in its own memory.
  */
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,4 +1,4 @@
-"""Can the demo's proof fail?  Each claim about links and waits is given spans that break it."""
+"""Can the demo's proof fail?  Each claim about links and waits gets spans that break it."""
 
 import contextlib
 import copy

@@ -1,4 +1,4 @@
-"""Do the scripts keep what they promise, above all when they are interrupted?"""
+"""Do the scripts do what they promise, above all when they are interrupted?"""
 
 import os
 import pathlib
@@ -71,7 +71,7 @@ def start(test, *command):
 
 
 def wait_until(condition, seconds=30):
-    """The condition's value once it is true, or at the end; asked once only, as it may not last."""
+    """Waits for a condition; its value when it is true, or at the end.  It may not stay true."""
     end = time.monotonic() + seconds
     while not (value := condition()) and time.monotonic() < end:
         time.sleep(0.02)
@@ -133,7 +133,7 @@ class Cluster(unittest.TestCase):
         self.assertEqual(result.stdout.split(), ["3", "4"])
 
     def interrupt(self, signum, whole_group):
-        """Interrupts a cluster at work; the script's status, and what stayed alive."""
+        """Interrupts a running cluster; returns the script's status, and what stayed alive."""
         with tempfile.TemporaryDirectory() as work:
             pids = pathlib.Path(work, "pids")
             process = start(

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Does an image that was made as docs/install.md says run, as the official image would run it?
+# Does an image that was built as docs/install.md says run in the way the official image runs?
 # scripts/check-packages runs this in a folder that stands for the image, as root; it speaks TAP.
 #
 #   container.sh MAJOR COLLECTOR

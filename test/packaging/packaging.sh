@@ -1,5 +1,6 @@
 #!/bin/bash
-# What a packager does with the Makefile, on a copy of the sources.  Speaks TAP; wants PG_CONFIG.
+# Does what a packager does with the Makefile, on a copy of the sources.  Prints TAP; needs
+# PG_CONFIG.
 source "$(dirname "$0")/../../scripts/lib.sh"
 find_pg_config
 
@@ -26,7 +27,7 @@ files_in "$work/src" >"$work/sources"
 pkglibdir=$("$PG_CONFIG" --pkglibdir)
 extension_dir=$("$PG_CONFIG" --sharedir)/extension
 
-# What is built and what is for CREATE EXTENSION, whatever its names are.
+# The files that are built and those for CREATE EXTENSION, whatever their names are.
 wanted()
 {
 	{

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Does `pgxn install` take the archive that `make dist` makes?  scripts/check-packages runs this in
-# a Debian system that has the server's headers, as a user with sudo; it speaks TAP.
+# Does `pgxn install` accept the archive that `make dist` makes?  scripts/check-packages runs this
+# in a Debian system that has the server's headers, as a user with sudo; it speaks TAP.
 #
 #   pgxn.sh CHECKOUT MAJOR
 set -u -o pipefail

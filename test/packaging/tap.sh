@@ -1,6 +1,6 @@
 # tap.sh: TAP from bash; sourced by the scripts beside it and by upgrade.sh.
 #
-# Wants $log, the file with the output of the command that is tested.  At the end: done_testing.
+# Needs $log, the file with the output of the command that is tested.  At the end: done_testing.
 tests=0
 
 # ok STATUS NAME

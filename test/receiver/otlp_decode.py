@@ -171,7 +171,7 @@ def _unique_keys(pairs):
 
 
 def _from_otlp_json(node, name=None):
-    """OTLP's JSON turned into protobuf's own: its ids are hex there, not base64.
+    """OTLP's JSON converted to protobuf's own: ids are hex in the former, base64 in the latter.
 
     Also refuses what protobuf's parser would take and OTLP does not allow: names with underscores,
     enums by name, 64-bit integers as JSON numbers (allowed to a receiver, but no sender should

@@ -97,7 +97,7 @@ class Receiver:
             return self._lock.wait_for(lambda: condition(self._spans), timeout)
 
     def next_answer(self, names, size):
-        """The answer for a request of that size with spans of these names, as a dictionary."""
+        """The answer to a request of that size with spans of these names, as a dictionary."""
         with self._lock:
             if self._answers is None or not self._answers.exists():
                 return {}
@@ -141,7 +141,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def server_bind(self):
-        """Without HTTPServer's look-up of our own name, slow where no name server answers."""
+        """Skips HTTPServer's look-up of our own name, which is slow if no name server answers."""
         socketserver.TCPServer.server_bind(self)
 
 
@@ -253,7 +253,7 @@ def main():
         signal.signal(signum, lambda *_: sys.exit(0))
     tls = server_tls(args.certificate, args.key, args.client_ca) if args.certificate else None
     with Receiver(args.port, args.spans, args.requests, args.answers, tls) as receiver:
-        # renamed into place, so that nobody reads half a number
+        # written elsewhere and renamed, so that nobody reads half a number
         new = args.port_file.with_name(args.port_file.name + ".new")
         new.write_text(f"{receiver.port}\n")
         new.rename(args.port_file)

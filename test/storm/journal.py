@@ -1,4 +1,4 @@
-"""What the storm's clients did, and what must be true afterwards.
+"""Records what the storm's clients did, and what must be true afterwards.
 
 A Part is one transaction: its rows, its spans and how it ended as far as its client was told.
 Nothing here asks the server; verdict.py compares a journal with what is there.

@@ -84,7 +84,7 @@ class Session(threading.Thread):
         self.connection = None
 
     def _clean_up(self):
-        """Leaves an idle connection or none, and no span on the stack but those of the session."""
+        """Leaves an idle connection, or none, and only the session's own spans on the stack."""
         connection = self.connection
         for _ in range(3):
             if connection is None or connection.closed:
@@ -135,8 +135,8 @@ class Session(threading.Thread):
         return self.connection.execute(self._commented(sql, comment), parameters, prepare=prepare)
 
     def _commit(self, part, sql="COMMIT", parameters=None):
-        """Runs what commits, alone or at its end.  An error that leaves the connection alive is a
-        rollback."""
+        """Runs something that commits, alone or at its end.  An error that leaves the connection
+        alive is a rollback."""
         part.outcome = UNKNOWN
         try:
             self.connection.execute(sql, parameters)
@@ -303,7 +303,7 @@ class Session(threading.Thread):
         part.end_span(self.spans.pop())
 
     def _savepoint(self, part):
-        """Some work, which is kept, undone, or undone by an error.  Spans stay on the stack."""
+        """Does some work, which is kept, rolled back, or undone by an error.  Spans stay open."""
         place = len(part.effects)
         before = self.transaction_context
         self._savepoints += 1
@@ -413,7 +413,7 @@ class Session(threading.Thread):
         self._call_steps(lambda job, given: f"CALL steps('{job}', {self._literal(given)})")
 
     def _call_steps(self, call, commented=True):
-        """The procedure's three transactions; what the client heard nothing of is unknown."""
+        """The procedure's three transactions; the result of some may be unknown to the client."""
         comment = self._comment() if commented else None
         given = self._expected(comment)
         first = self._part()

@@ -27,7 +27,7 @@ AT_REST_SECONDS = 600
 
 class Disturbance(threading.Thread):
     """Does something to the servers at random moments.  act(random) is called again and again, with
-    pauses of at most so many seconds; errors are part of the storm."""
+    pauses of at most that many seconds; errors are part of the storm."""
 
     def __init__(self, name, options, until, pause, act):
         super().__init__(name=name, daemon=True)
@@ -71,7 +71,7 @@ class Storm:
         key = threading.current_thread().name, server
         connection = self.connections.get(key)
         if connection is None or connection.closed:
-            # a prepared transaction may hold what LOCK TABLE and VACUUM FULL want
+            # a prepared transaction may hold the locks that LOCK TABLE and VACUUM FULL need
             connection = psycopg.connect(getattr(self.options, server), autocommit=True,
                                          options="-c lock_timeout=300ms")
             self.connections[key] = connection
@@ -88,7 +88,7 @@ class Storm:
             self.run_sql("publisher", f"SELECT {function}(%s)", (rng.choice(pids),))
 
     def end_prepared(self, rng):
-        """Transactions that were prepared, and whose session was prevented from ending them."""
+        """Ends prepared transactions whose session could not end them."""
         for (gid,) in self.run_sql("publisher", "SELECT gid FROM pg_prepared_xacts"
                                    " WHERE prepared < clock_timestamp() - interval '1 s'"):
             self.run_sql("publisher", f"{rng.choice(['COMMIT', 'ROLLBACK'])} PREPARED '{gid}'")

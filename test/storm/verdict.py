@@ -10,7 +10,7 @@ from journal import COMMITTED, ROLLED_BACK, UNKNOWN
 
 
 class Spans:
-    """What the receiver took, by name."""
+    """The spans that the receiver got, by name."""
 
     def __init__(self, path):
         self.by_name = collections.defaultdict(list)
@@ -73,7 +73,7 @@ def check_contexts(parts, published, spans):
                 continue
             sent, context = published[row.id]
             if row.expected is not None and row.expected.startswith("span "):
-                # a span that did not arrive is another check's affair
+                # another check reports spans that did not arrive
                 ids = spans.ids(row.expected[5:])
                 right = context is not None and (not ids or context[36:52] in ids)
                 right = right and sent in (row.expected, context)
@@ -95,7 +95,7 @@ def check_spans(parts, spans):
                 if not undone and spans.arrived(span.name, True):
                     told_wrong.append(f"{span.name} of {part}")
             elif spans.arrived(span.name, not undone):
-                # where the queue was locked at PREPARE, the session's next commit queued them
+                # if the queue was locked at PREPARE, the session's next commit queued them
                 if not part.was_prepared:
                     (invented if undone else told_wrong).append(f"{span.name} of {part}")
             elif part.outcome == COMMITTED:

@@ -1,5 +1,5 @@
 /*
- * test_redact.c: what of a collector's words is covered with stars.  Prints TAP.
+ * test_redact.c: which parts of a collector's message are replaced by stars.  Prints TAP.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 static int	ntests = 0;
 static int	nfailed = 0;
 
-/* A copy on the heap of exactly its length, so that the address sanitizer sees a byte too many. */
+/* A copy on the heap of exactly its length, for the address sanitizer. */
 static void
 is_redacted(const char *name, const char *text, const char *const *values, const char *expected)
 {

@@ -22,7 +22,7 @@ ok(bool passed, const char *name)
 	printf("%sok %d - %s\n", passed ? "" : "not ", ntests, name);
 }
 
-/* A copy on the heap of exactly its length, so that the address sanitizer sees a byte too many. */
+/* A copy on the heap of exactly its length, for the address sanitizer. */
 static char *
 expand(const char *text, size_t *len)
 {
@@ -457,7 +457,8 @@ test_sizes(void)
 }
 
 /*
- * Time would prove nothing on a busy machine; reading all of it for each statement takes minutes.
+ * No time is measured, because a busy machine would disturb that: reading the whole message for
+ * each statement would take minutes.
  */
 static void
 test_many_statements(void)

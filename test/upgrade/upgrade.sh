@@ -1,6 +1,6 @@
 #!/bin/bash
-# pg_upgrade from one major to another, both with the extension installed: do tables, indexes,
-# settings and spans that wait come along?  scripts/check-upgrade runs this, as root; it speaks TAP.
+# pg_upgrade from one major to another, both with the extension installed: are tables, indexes,
+# settings and waiting spans kept?  scripts/check-upgrade runs this, as root; it speaks TAP.
 #
 #   upgrade.sh OLD_BINDIR NEW_BINDIR
 set -u -o pipefail
