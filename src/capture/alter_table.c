@@ -5,7 +5,7 @@
  * rows (or once for each row, if it rewrites the table).  The migration did not make those rows, so
  * they must not be linked to it.  No executor runs then, or only for a SELECT by which a function
  * in the expression computes its value.  Rows that a function or an event trigger inserts meanwhile
- * are the migration's own: ALTER TABLE itself never changes rows by the executor.
+ * are the migration's own: ALTER TABLE itself never changes rows through the executor.
  *
  * In the session of a migration, evaluating that default is often what loads the library.  Then
  * none of our hooks saw the ALTER TABLE begin, and none will see it end; but the portal says what

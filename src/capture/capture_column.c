@@ -82,8 +82,8 @@ is_context(const text *value)
 }
 
 /*
- * Does the value fit into the column's length?  PostgreSQL does not check what a BEFORE trigger
- * returns.
+ * Does the value fit into the column's length?  PostgreSQL does not check the lengths of what a
+ * BEFORE trigger returns.
  */
 static bool
 fits(Form_pg_attribute column, const text *value)

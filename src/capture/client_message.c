@@ -224,7 +224,8 @@ note_trusted(CachedPlanSource *source)
  * after it was prepared, or if it was trusted before in this transaction.
  *
  * With a coarse clock, a statement of an earlier transaction may seem to have been prepared in this
- * one.  But then it was usually executed and trusted in the earlier one, which trusted tells.
+ * one.  But then it was usually executed and trusted in the earlier one, so that it is found among
+ * the trusted statements.
  */
 static bool
 same_request_prepared(const PreparedStatement *prepared)

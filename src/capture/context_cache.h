@@ -19,7 +19,7 @@ typedef struct ContextKey
 	uint64		message;		/* its serial number */
 	uint64		generation;		/* increased by changes of settings and of the span stack */
 	StatementPlace place;		/* of the statement in the message */
-	LocalTransactionId transaction; /* after a procedure's COMMIT, settings for it are gone */
+	LocalTransactionId transaction; /* a procedure's COMMIT undoes what was set for one */
 } ContextKey;
 
 typedef struct ContextCache

@@ -21,7 +21,7 @@
 #include "queue/worker_start.h"
 #include "settings.h"
 
-/* How often, at most, a session complains that it found no free worker slot. */
+/* A session logs at most once in this time that it found no free worker slot. */
 #define COMPLAINT_INTERVAL_MS (60 * 1000)
 
 /* How long it waits, before that, for an exporter that another session started. */
