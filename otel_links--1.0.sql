@@ -827,6 +827,65 @@ COMMENT ON TYPE otel.span_event IS
 -- The queue
 ----------------------------------------------------------------------------------------------------
 
+CREATE TYPE otel.packed_links;
+
+CREATE FUNCTION otel.packed_links_in(pg_catalog.cstring) RETURNS otel.packed_links
+AS 'MODULE_PATHNAME', 'otel_packed_links_in' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION otel.packed_links_in(pg_catalog.cstring) IS
+'text input of otel.packed_links: raises feature_not_supported';
+
+CREATE FUNCTION otel.packed_links_out(otel.packed_links) RETURNS pg_catalog.cstring
+AS 'MODULE_PATHNAME', 'otel_packed_links_out' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION otel.packed_links_out(otel.packed_links) IS
+'text output of otel.packed_links: JSON in the form of otel.links_json()';
+
+CREATE FUNCTION otel.packed_links_recv(pg_catalog.internal) RETURNS otel.packed_links
+AS 'MODULE_PATHNAME', 'otel_packed_links_recv' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION otel.packed_links_recv(pg_catalog.internal) IS
+'binary input of otel.packed_links: raises feature_not_supported';
+
+CREATE FUNCTION otel.packed_links_send(otel.packed_links) RETURNS pg_catalog.bytea
+AS 'MODULE_PATHNAME', 'otel_packed_links_send' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION otel.packed_links_send(otel.packed_links) IS
+'binary output of otel.packed_links: its text';
+
+CREATE TYPE otel.packed_links (
+    INPUT = otel.packed_links_in,
+    OUTPUT = otel.packed_links_out,
+    RECEIVE = otel.packed_links_recv,
+    SEND = otel.packed_links_send,
+    INTERNALLENGTH = VARIABLE,
+    ALIGNMENT = pg_catalog.int4,
+    STORAGE = extended
+);
+COMMENT ON TYPE otel.packed_links IS
+'the links of a span in the queue, of 25 bytes each when they are only contexts; it also knows how '
+'many attributes each of them lost and which lead to a span of the recording session itself';
+
+CREATE FUNCTION otel.unpack_links(links otel.packed_links) RETURNS otel.span_link[]
+AS 'MODULE_PATHNAME', 'otel_unpack_links' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION otel.unpack_links(otel.packed_links) IS
+'The links as an array. The cast does the same. NULL for NULL';
+
+CREATE FUNCTION otel.pack_links(links otel.span_link[]) RETURNS otel.packed_links
+AS 'MODULE_PATHNAME', 'otel_pack_links' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION otel.pack_links(otel.span_link[]) IS
+'The links of an array as the queue has them. The cast does the same. All count as remote, and
+NULL elements and links without a context are left out. NULL for NULL; raises
+invalid_parameter_value when attributes are neither NULL nor a JSON object';
+
+-- Implicit, so that otel.span_links() and its like take the column as it is.
+CREATE CAST (otel.packed_links AS otel.span_link[])
+    WITH FUNCTION otel.unpack_links(otel.packed_links) AS IMPLICIT;
+COMMENT ON CAST (otel.packed_links AS otel.span_link[]) IS 'the links as an array';
+CREATE CAST (otel.span_link[] AS otel.packed_links)
+    WITH FUNCTION otel.pack_links(otel.span_link[]) AS ASSIGNMENT;
+COMMENT ON CAST (otel.span_link[] AS otel.packed_links) IS 'the links as the queue has them';
+CREATE CAST (otel.packed_links AS pg_catalog.jsonb) WITH INOUT;
+COMMENT ON CAST (otel.packed_links AS pg_catalog.jsonb) IS
+'the links in the form of otel.links_json(), which says of each whether it is remote, with '
+'droppedAttributesCount where it is not 0';
+
 -- No index on purpose: backends append with heap_insert, the exporter reads by TID
 -- (src/queue/span_queue.c). Columns of fixed width come first, so that reading them needs no walk
 -- over the others.
@@ -847,10 +906,7 @@ CREATE TABLE otel.span_queue (
     status_message                  pg_catalog.text,
     attributes                      pg_catalog.jsonb,
     events                          otel.span_event[],
-    links                           otel.span_link[],
-    link_dropped_attributes_counts  pg_catalog.int4[],
-    local_links                     pg_catalog.int4[],
-    only_link                       otel.trace_context
+    links                           otel.packed_links
 ) USING heap;
 ALTER TABLE otel.span_queue REPLICA IDENTITY NOTHING;
 REVOKE ALL ON otel.span_queue FROM PUBLIC;
@@ -868,14 +924,7 @@ COMMENT ON COLUMN otel.span_queue.context
     IS 'the span''s own context: trace id, span id, flags and tracestate';
 COMMENT ON COLUMN otel.span_queue.parent_is_remote IS
 'whether the parent context came from another process';
-COMMENT ON COLUMN otel.span_queue.link_dropped_attributes_counts IS
-'dropped_attributes_count of each link, in the order of links; NULL when all are 0';
-COMMENT ON COLUMN otel.span_queue.local_links IS
-'positions, from 1, of the links to spans of the recording session itself, which are not remote; '
-'NULL when there are none';
-COMMENT ON COLUMN otel.span_queue.only_link IS
-'used instead of links for a span whose only link goes to a span of the recording session itself '
-'and has no attributes, as a wait''s does; otherwise NULL';
+COMMENT ON COLUMN otel.span_queue.links IS 'casts to otel.span_link[] and to jsonb';
 
 -- A sequence counts without a lock, and no rollback undoes it.
 CREATE SEQUENCE otel.dropped_spans;
@@ -889,7 +938,11 @@ REVOKE ALL ON SEQUENCE otel.not_sampled_spans FROM PUBLIC;
 COMMENT ON SEQUENCE otel.not_sampled_spans IS
 'how many spans otel.traces_sampler left out, as far as sessions have reported';
 
--- Long values are repetitive, links above all: lz4 where the server has it.
+-- The ids of links do not compress, so a row with the 128 links of a span stays in one piece: it is
+-- read as a whole, and once.
+ALTER TABLE otel.span_queue SET (toast_tuple_target = 4080);
+
+-- Long values are repetitive, attributes above all: lz4 where the server has it.
 DO $$
 BEGIN
     ALTER TABLE otel.span_queue
@@ -1179,6 +1232,16 @@ COMMENT ON FUNCTION otel.links_to(otel.span_link[], pg_catalog.text) IS
 links: as from otel.link_agg()
 trace_id: raises invalid_text_representation when it is not a valid trace id';
 
+CREATE FUNCTION otel.links_to(
+    links     otel.packed_links,
+    trace_id  pg_catalog.text
+) RETURNS otel.span_link[]
+AS 'MODULE_PATHNAME', 'otel_packed_links_to' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION otel.links_to(otel.packed_links, pg_catalog.text) IS
+'The same for the links of a span in the queue.
+links: the column of otel.span_queue
+trace_id: raises invalid_text_representation when it is not a valid trace id';
+
 CREATE FUNCTION otel.spans_around(
     trace_id            pg_catalog.text,
     since               pg_catalog.timestamptz  DEFAULT '-infinity',
@@ -1200,13 +1263,12 @@ AS $spans_around$
 DECLARE
     spans text;
 BEGIN
-    PERFORM otel.links_to('{}', $1);            -- raises when it is no trace id
+    PERFORM otel.links_to('{}'::otel.span_link[], $1);  -- raises when it is no trace id
 
     SELECT string_agg(
                format('SELECT %L AS state, context, '
                       'parent_span_id, name, start_time, end_time, status_code, status_message, '
-                      'attributes, CASE WHEN only_link IS NULL THEN links '
-                      'ELSE ARRAY[otel.span_link(only_link)] END AS links FROM otel.%I',
+                      'attributes, links FROM otel.%I',
                       t.state, t.name), ' UNION ALL ')
       INTO spans
       FROM (VALUES ('queued', 'span_queue'), ('failed', 'failed_spans'),
@@ -1215,7 +1277,9 @@ BEGIN
 
     IF spans IS NOT NULL THEN
         RETURN QUERY EXECUTE format(
-            'SELECT s.*, otel.links_to(s.links, $1) FROM (%s) AS s '
+            'SELECT state, context, parent_span_id, name, start_time, end_time, status_code, '
+            'status_message, attributes, s.links::otel.span_link[], otel.links_to(s.links, $1) '
+            'FROM (%s) AS s '
             'WHERE s.end_time >= $2 '
             'AND (otel.trace_id(s.context) = $1 OR otel.links_to(s.links, $1) IS NOT NULL) '
             'ORDER BY s.start_time, otel.span_id(s.context)', spans)
@@ -1250,7 +1314,7 @@ AS $find_trace$
 DECLARE
     source record;
 BEGIN
-    PERFORM otel.links_to('{}', $1);            -- raises when it is no trace id
+    PERFORM otel.links_to('{}'::otel.span_link[], $1);  -- raises when it is no trace id
 
     FOR source IN
         WITH RECURSIVE trigger_column (relation, name, path) AS (
@@ -1537,7 +1601,8 @@ BEGIN
     FOR array_type IN
         SELECT t.typarray FROM pg_catalog.pg_type t
          WHERE t.oid OPERATOR(pg_catalog.=) ANY (ARRAY['otel.trace_context'::pg_catalog.regtype,
-                   'otel.span_link'::pg_catalog.regtype, 'otel.span_event'::pg_catalog.regtype])
+                   'otel.span_link'::pg_catalog.regtype, 'otel.span_event'::pg_catalog.regtype,
+                   'otel.packed_links'::pg_catalog.regtype])
            AND NOT EXISTS (
                SELECT FROM pg_catalog.pg_depend d
                 WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass

@@ -150,12 +150,12 @@ check_not_null(TupleTableSlot *slot)
 
 /* Adds the slot's row.  False, with nothing changed, when the batch would become too large. */
 static bool
-add_row(Batch *batch, const SpanTypes *types, TupleTableSlot *slot, size_t max_bytes)
+add_row(Batch *batch, TupleDesc event_columns, TupleTableSlot *slot, size_t max_bytes)
 {
 	size_t		before = batch->spans.buf.len;
 	BatchRow	row = row_of_slot(slot);
 
-	otlp_append_span(&batch->spans, types, slot->tts_values, slot->tts_isnull);
+	otlp_append_span(&batch->spans, event_columns, slot->tts_values, slot->tts_isnull);
 	if (batch->spans.buf.len > max_bytes && batch->count > 0)
 	{
 		batch->spans.buf.len = before;
@@ -176,12 +176,12 @@ scan_queue(Batch *batch, const ExporterConfig *config, size_t max_bytes)
 													  ALLOCSET_DEFAULT_SIZES);
 	ItemPointerData last;
 	TableScanDesc scan;
-	SpanTypes	types;
+	TupleDesc	event_columns;
 	MemoryContext old;
 	bool		room = true;
 
 	batch->filenode = queue->rd_rel->relfilenode;
-	otlp_lookup_types(&types, RelationGetDescr(queue));
+	event_columns = otlp_event_columns(RelationGetDescr(queue));
 	ItemPointerSet(&last, MaxBlockNumber, MaxOffsetNumber);
 	scan = table_scan_tid_range(queue, GetActiveSnapshot(), &batch->next, &last);
 	old = MemoryContextSwitchTo(row_context);
@@ -201,7 +201,7 @@ scan_queue(Batch *batch, const ExporterConfig *config, size_t max_bytes)
 			if (is_stray(slot))
 				batch->strays[batch->nstrays++] = batch->damaged;
 			else
-				room = add_row(batch, &types, slot, max_bytes);
+				room = add_row(batch, event_columns, slot, max_bytes);
 		}
 		if (room)
 			ItemPointerInc(&batch->next);

@@ -118,6 +118,7 @@ set_request(Transfer *t, const HttpRequest *request, const char *body, size_t le
 {
 	CURL	   *easy = t->easy;
 
+	t->has_client_key = *request->client_key != '\0';
 	RETURN_UNLESS_OK(curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->error));
 	RETURN_UNLESS_OK(curl_easy_setopt(easy, CURLOPT_PRIVATE, t));
 	RETURN_UNLESS_OK(curl_easy_setopt(easy, CURLOPT_URL, request->url));
@@ -239,6 +240,9 @@ end_of(Transfer *t)
 		case CURLE_SSL_CERTPROBLEM:
 			return HTTP_BAD_CLIENT_CERTIFICATE;
 		default:
+			/* So libcurl 8.22 says that a key cannot be read, or is not the certificate's. */
+			if (t->code == CURLE_BAD_FUNCTION_ARGUMENT && t->has_client_key)
+				return HTTP_BAD_CLIENT_CERTIFICATE;
 			if (t->response_too_large)
 				return HTTP_RESPONSE_TOO_LARGE;
 			return was_cut_short(t) ? HTTP_CUT_SHORT : HTTP_FAILED;

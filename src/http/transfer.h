@@ -23,6 +23,7 @@ typedef struct Transfer
 	char	   *compressed;		/* the body, when it was gzipped here */
 	char	   *response;
 	size_t		response_len;
+	bool		has_client_key;
 	bool		response_too_large;
 	bool		finished;
 	CURLcode	code;			/* how it finished */

@@ -118,9 +118,11 @@ span_link_read_array(ArrayType *array, int *nlinks, int *nbad)
 		heap_deform_tuple(&tuple, row.desc, row.values, row.nulls);
 		if (row.nulls[SPAN_LINK_CONTEXT])
 			continue;
-		links[n].context = DatumGetTraceContextPP(row.values[SPAN_LINK_CONTEXT]);
-		links[n].attributes = row.nulls[SPAN_LINK_ATTRIBUTES] ? NULL :
-			DatumGetJsonbP(row.values[SPAN_LINK_ATTRIBUTES]);
+		links[n] = (SpanLink) {
+			.context = DatumGetTraceContextPP(row.values[SPAN_LINK_CONTEXT]),
+			.attributes = row.nulls[SPAN_LINK_ATTRIBUTES] ? NULL :
+				DatumGetJsonbP(row.values[SPAN_LINK_ATTRIBUTES])
+		};
 		if (links[n].attributes != NULL && nbad == NULL)
 			span_link_check_attributes(links[n].attributes);
 		else if (links[n].attributes != NULL && !JB_ROOT_IS_OBJECT(links[n].attributes))

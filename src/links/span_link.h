@@ -26,7 +26,10 @@ typedef struct SpanLink
 {
 	struct varlena *context;	/* otel.trace_context, detoasted, short header or not; never NULL */
 	Jsonb	   *attributes;		/* detoasted object, or NULL */
-	bool		is_local;		/* of a span's links only: it leads to the session's own span */
+
+	/* of the links of a span only */
+	int32		dropped_attributes; /* how many a limit left out, in the row that is made of it */
+	bool		is_local;		/* it leads to a span of the session itself */
 } SpanLink;
 
 /* Raises invalid_parameter_value, naming what it got, when attributes are no JSON object. */

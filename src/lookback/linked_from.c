@@ -13,7 +13,7 @@
 
 #include "context/trace_context.h"
 #include "context/w3c.h"
-#include "links/span_link.h"
+#include "links/packed_links.h"
 
 /*
  * Reads a trace id.  For an invalid one, raises invalid_text_representation, as the type does for a
@@ -33,7 +33,16 @@ parse_trace_id(const text *value, uint8 *trace_id)
 				 errdetail("A trace id is 32 lower-case hexadecimal digits, not all of them 0.")));
 }
 
-/* links_to(links, trace_id) */
+/* The result of both functions. */
+static Datum
+links_or_null(FunctionCallInfo fcinfo, const SpanLink *links, int nlinks)
+{
+	if (nlinks == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_ARRAYTYPE_P(span_link_build_array(links, nlinks));
+}
+
+/* links_to(otel.span_link[], trace_id) */
 PG_FUNCTION_INFO_V1(otel_links_to);
 Datum
 otel_links_to(PG_FUNCTION_ARGS)
@@ -51,7 +60,19 @@ otel_links_to(PG_FUNCTION_ARGS)
 		if (memcmp(TRACE_CONTEXT(links[i].context)->trace_id, trace_id, W3C_TRACE_ID_SIZE) == 0)
 			links[nfound++] = links[i];
 	}
-	if (nfound == 0)
-		PG_RETURN_NULL();
-	PG_RETURN_ARRAYTYPE_P(span_link_build_array(links, nfound));
+	return links_or_null(fcinfo, links, nfound);
+}
+
+/* links_to(otel.packed_links, trace_id) */
+PG_FUNCTION_INFO_V1(otel_packed_links_to);
+Datum
+otel_packed_links_to(PG_FUNCTION_ARGS)
+{
+	uint8		trace_id[W3C_TRACE_ID_SIZE];
+	SpanLink   *links;
+	int			nlinks;
+
+	parse_trace_id(PG_GETARG_TEXT_PP(1), trace_id);
+	links = packed_links_unpack(PG_GETARG_DATUM(0), trace_id, &nlinks);
+	return links_or_null(fcinfo, links, nlinks);
 }

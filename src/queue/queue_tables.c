@@ -36,10 +36,7 @@
 	{"status_message", TEXTOID, NULL, false}, \
 	{"attributes", JSONBOID, NULL, false}, \
 	{"events", InvalidOid, "otel.span_event[]", false}, \
-	{"links", InvalidOid, "otel.span_link[]", false}, \
-	{"link_dropped_attributes_counts", INT4ARRAYOID, NULL, false}, \
-	{"local_links", INT4ARRAYOID, NULL, false}, \
-	{"only_link", InvalidOid, "otel.trace_context", false}
+	{"links", InvalidOid, "otel.packed_links", false}
 
 static const Column queue_columns[] = {SPAN_COLUMNS};
 

@@ -409,6 +409,7 @@ span_add_links(Span *span, const SpanLink *links, int nlinks)
 		memcpy(copy, links[i].context, VARSIZE_ANY(links[i].context));
 		copy += MAXALIGN(VARSIZE_ANY(links[i].context));
 		link->attributes = NULL;
+		link->dropped_attributes = 0;
 		link->is_local = is_own(TRACE_CONTEXT(link->context)->span_id);
 		if (links[i].attributes)
 		{

@@ -16,6 +16,7 @@
 #include "utils/memutils.h"
 
 #include "links/link_limit.h"
+#include "links/packed_links.h"
 #include "monotonic.h"
 #include "queue/queue_tables.h"
 #include "queue/span_queue.h"
@@ -74,73 +75,28 @@ build_events(Relation queue, const Span *span)
 										   TYPALIGN_DOUBLE));
 }
 
-static Datum
-int4_array(Datum *elements, int nelements)
-{
-	return PointerGetDatum(construct_array(elements, nelements, INT4OID, sizeof(int32), true,
-										   TYPALIGN_INT));
-}
-
-/*
- * Links that stay, after their attributes' limits, and the two arrays that go beside them.
- *
- * One link to the session's own span, without attributes, has a column of its own instead: that
- * is all a wait has, and there is one for each item of a batch.  It makes such a row 100 bytes
- * shorter, of 290, and costs the exporter no array to take apart (bench/waits.sql).
- *
- * Other forms for many links were tried, as bytes of WAL for an INSERT of a row with 128 of them,
- * which have 3,072 random bytes (15.20, no full pages): this array 4,450; trace_context[] 4,161,
- * and 3,875 kept in line (toast_tuple_target = 4080); packed bytes, 25 a link, 3,768, and 3,490 in
- * line.  Only the last one would be worth a second column, which every reader of the queue had to
- * know of, and which SQL could not read without a function of ours.
- */
+/* The links that stay, after the limits on their attributes. */
 static void
 set_links(SpanRow *row, const SpanLink *links, int nlinks)
 {
 	SpanLink   *kept;
-	Datum	   *dropped;
-	Datum	   *local;
-	int			nlocal = 0;
-	bool		any_dropped = false;
 
 	row->nulls[QUEUE_LINKS] = nlinks == 0;
-	row->nulls[QUEUE_LINK_DROPPED_ATTRIBUTES_COUNTS] = row->nulls[QUEUE_LOCAL_LINKS] = true;
-	row->nulls[QUEUE_ONLY_LINK] = true;
 	if (nlinks == 0)
 		return;
-	if (nlinks == 1 && links->attributes == NULL && links->is_local)
-	{
-		row->nulls[QUEUE_LINKS] = true;
-		row->nulls[QUEUE_ONLY_LINK] = false;
-		row->values[QUEUE_ONLY_LINK] = PointerGetDatum(links->context);
-		return;
-	}
 
 	kept = palloc(nlinks * sizeof(SpanLink));
-	dropped = palloc(nlinks * sizeof(Datum));
-	local = palloc(nlinks * sizeof(Datum));
 	for (int i = 0; i < nlinks; i++)
 	{
-		int			ndropped = 0;
-
 		kept[i] = links[i];
 		if (kept[i].attributes)
 			kept[i].attributes =
 				attributes_apply_limits(kept[i].attributes, otel_link_attribute_count_limit,
-										otel_effective_attribute_value_length_limit(), &ndropped);
-		dropped[i] = Int32GetDatum(ndropped);
-		any_dropped |= ndropped > 0;
-		row->dropped_link_attributes += ndropped;
-		if (kept[i].is_local)
-			local[nlocal++] = Int32GetDatum(i + 1);
+										otel_effective_attribute_value_length_limit(),
+										&kept[i].dropped_attributes);
+		row->dropped_link_attributes += kept[i].dropped_attributes;
 	}
-	row->values[QUEUE_LINKS] = PointerGetDatum(span_link_build_array(kept, nlinks));
-	row->nulls[QUEUE_LINK_DROPPED_ATTRIBUTES_COUNTS] = !any_dropped;
-	if (any_dropped)
-		row->values[QUEUE_LINK_DROPPED_ATTRIBUTES_COUNTS] = int4_array(dropped, nlinks);
-	row->nulls[QUEUE_LOCAL_LINKS] = nlocal == 0;
-	if (nlocal > 0)
-		row->values[QUEUE_LOCAL_LINKS] = int4_array(local, nlocal);
+	row->values[QUEUE_LINKS] = PointerGetDatum(packed_links_build(kept, nlinks));
 }
 
 /* Everything but the links, and what a part of a split span has of its own. */

@@ -19,8 +19,8 @@ SELECT q.name, coalesce(
              WHERE otel.trace_id(p.context) = otel.trace_id(q.context)
                AND otel.span_id(p.context) = q.parent_span_id), '-') AS parent, q.kind,
                    q.status_code AS status, q.status_message AS message,
-       q.attributes, cardinality(q.links) AS links, cardinality(q.events) AS events,
-       otel.trace_flags(q.context) AS flags,
+       q.attributes, cardinality(q.links::otel.span_link[]) AS links,
+       cardinality(q.events) AS events, otel.trace_flags(q.context) AS flags,
        q.parent_is_remote AS remote
   FROM otel.span_queue q;
 

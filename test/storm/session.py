@@ -511,6 +511,8 @@ class Session(threading.Thread):
                 self._start_span(Part(part.name, part.move), "session")
                 self.session_spans = 1
         except psycopg.Error:
+            # Cut off before the call, the statement ended no span: the end of the session did.
+            part.outcome = UNKNOWN
             self._disconnect()
             raise
 

@@ -84,7 +84,8 @@ is( $node->safe_psql('postgres',
 is( $node->safe_psql(
 		'postgres',
 		"SELECT count(DISTINCT otel.span_id(context)) = count(*),
-		        sum((attributes ->> 'messaging.batch.message_count')::int), sum(cardinality(links))
+		        sum((attributes ->> 'messaging.batch.message_count')::int),
+		        sum(cardinality(links::otel.span_link[]))
 		   FROM otel.span_queue"
 	),
 	sprintf('t|%d|%d', ROWS, ROWS),

@@ -51,13 +51,23 @@ $node->safe_psql('postgres', q{
 	SELECT (SELECT system_identifier FROM pg_control_system()), now(), now(),
 	       (SELECT oid FROM pg_database WHERE datname = current_database()),
 	       0, 0, 0, 1, 0, false, otel.from_ids(md5('a'), left(md5('b'), 16), 1), 'no id', 'damaged';
+	CREATE CAST (bytea AS otel.packed_links) WITHOUT FUNCTION;
+	INSERT INTO otel.span_queue (origin_system, start_time, end_time, origin_database,
+	    dropped_attributes_count, dropped_events_count, dropped_links_count, kind, status_code,
+	    parent_is_remote, context, name, links)
+	SELECT (SELECT system_identifier FROM pg_control_system()), now(), now(),
+	       (SELECT oid FROM pg_database WHERE datname = current_database()),
+	       0, 0, 0, 1, 0, false, otel.from_ids(md5('a'), left(md5('b'), 16), 1), 'cut',
+	       '\x0001'::bytea::otel.packed_links;
 	SELECT otel.record_span('sound-2', now())});
 OtelExport::wait_drained($node);
 is_deeply([ $receiver->span_names(qr/^sound/) ], [ OtelExport::names('sound', 2) ],
 	'spans before and after a damaged row arrive');
-is($node->safe_psql('postgres', 'SELECT name || \': \' || error FROM otel.failed_spans'),
-	'damaged: parentSpanId in the queue has 5 characters instead of 16',
-		'a damaged row is set aside with its error');
+is( $node->safe_psql(
+		'postgres', q{SELECT string_agg(name || ': ' || error, E'\n') FROM otel.failed_spans}),
+	"damaged: parentSpanId in the queue has 5 characters instead of 16\n"
+	  . 'cut: the links of a span in the queue break off',
+	'a damaged row is set aside with its error');
 
 # An old snapshot keeps every deleted row: the exporter walks over them once, not once a batch
 my $old = Session->new($node, 'postgres');

@@ -196,7 +196,9 @@ is($a->ask('SELECT count(*) FROM p WHERE otel.current_trace_context() IS NOT NUL
 is($a->ask('SELECT otel.add_links(otel.link_agg(c)) FROM p'), '',
 	'links that parallel workers aggregate are added');
 $a->ask('SELECT otel.end_span(); COMMIT');
-is($node->safe_psql('postgres', 'SELECT count(*), sum(cardinality(links)) FROM otel.span_queue'),
+is( $node->safe_psql(
+		'postgres',
+		'SELECT count(*), sum(cardinality(links::otel.span_link[])) FROM otel.span_queue'),
 	'8|1000',
 	'the span has the links that parallel workers aggregated');
 is(queued(), join(', ', 'parallel 0', map { "parallel (links, part $_ of 8) 0" } 2 .. 8),

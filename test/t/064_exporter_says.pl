@@ -101,15 +101,19 @@ foreach my $case (
 
 # Files for TLS are read when a connection has been made, before anything is said on it.
 (my $tls = "otel.exporter_otlp_endpoint = '$good'") =~ s/http:/https:/;
-run_log([ 'openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=client',
-	'-keyout', "$dir/key.pem", '-out', "$dir/client.pem" ]);
+foreach my $name (qw(client other))
+{
+	run_log([ 'openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', "/CN=$name",
+		'-keyout', "$dir/$name.key", '-out', "$dir/$name.pem" ]);
+}
 my $certificate = "otel.exporter_otlp_client_certificate = '$dir/client.pem'";
 my $none = "otel.exporter_otlp_client_certificate = ''";
 foreach my $setting (qw(certificate client_certificate client_key))
 {
 	my @needs = $setting eq 'client_key' ? ($certificate) : ();
 	foreach my $case ([ 'missing', "$dir/none.pem" ],
-		[ 'no PEM', file("$setting.pem", "not a certificate\n") ])
+		[ 'no PEM', file("$setting.pem", "not a certificate\n") ],
+		$setting eq 'client_key' ? ([ 'of another certificate', "$dir/other.key" ]) : ())
 	{
 		my ($name, $path) = @$case;
 		mistake("otel.exporter_otlp_$setting: $name",

@@ -132,7 +132,9 @@ DELETE FROM hashed;
 SELECT otel.end_span();
 COMMIT;
 EOSQL
-is(rows('SELECT sum(cardinality(links)), sum(dropped_links_count) FROM otel.span_queue'),
+is( rows(q{
+	SELECT sum(cardinality(links::otel.span_link[])), sum(dropped_links_count)
+	  FROM otel.span_queue}),
 	'3000|0', 'the span of a batch over all partitions is linked to every row');
 
 $node->stop;

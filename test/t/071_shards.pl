@@ -203,7 +203,9 @@ UPDATE jobs SET state = 'done' WHERE state = 'pending';
 SELECT otel.end_span();
 COMMIT;
 EOSQL
-is(rows("SELECT cardinality(links) FROM otel.span_queue WHERE name = 'over both shards'"),
+is( rows(q{
+	SELECT cardinality(links::otel.span_link[]) FROM otel.span_queue
+	 WHERE name = 'over both shards'}),
 	100, 'a job on the coordinating server links rows of both shards in one span of its own queue');
 is( $shards[0]->safe_psql(
 		'postgres', "SELECT count(*) FROM otel.span_queue WHERE name = 'over both shards'"),

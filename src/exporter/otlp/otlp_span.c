@@ -2,7 +2,7 @@
  * otlp_span.c: rows of the queue as OTLP spans (trace.proto).
  *
  * Measured on one core with spans of 128 links, two attributes each (bench/export): nearly all
- * time goes into the links, so they are read from the array in place.
+ * time goes into the links, so their contexts are read in place.
  */
 #include "postgres.h"
 
@@ -23,25 +23,18 @@
 #include "exporter/otlp/utf8.h"
 #include "compat.h"
 #include "context/trace_context.h"
-#include "links/span_link.h"
+#include "links/packed_links.h"
 
-/* The columns that are known here: what a later version added to the end is not read. */
-static TupleDesc
-element_type(TupleDesc queue, int column, RowType *expected)
+TupleDesc
+otlp_event_columns(TupleDesc queue)
 {
-	Oid			type = get_element_type(TupleDescAttr(queue, column)->atttypid);
-	TupleDesc	desc = row_type_open(expected, type);
-	TupleDesc	copy = CreateTupleDescTruncatedCopy(desc, expected->ncolumns);
+	Oid			type = get_element_type(TupleDescAttr(queue, QUEUE_EVENTS)->atttypid);
+	TupleDesc	desc = row_type_open(&span_event_row_type, type);
+	/* What a later version added to the end is not read. */
+	TupleDesc	copy = CreateTupleDescTruncatedCopy(desc, SPAN_EVENT_COLUMNS);
 
 	ReleaseTupleDesc(desc);
 	return copy;
-}
-
-void
-otlp_lookup_types(SpanTypes *types, TupleDesc queue)
-{
-	types->link = element_type(queue, QUEUE_LINKS, &span_link_row_type);
-	types->event = element_type(queue, QUEUE_EVENTS, &span_event_row_type);
 }
 
 /* Nanoseconds since 1970; what lies before that, or beyond the year 2554, is cut off. */
@@ -85,14 +78,13 @@ put_hex_id(Writer *w, Field f, Datum value, int size)
 }
 
 static void
-put_context(Writer *w, struct varlena *context, Field trace_id, Field span_id, Field trace_state)
+put_context(Writer *w, const TraceContext *context, int state_len,
+			Field trace_id, Field span_id, Field trace_state)
 {
-	const TraceContext *fields = TRACE_CONTEXT(context);
-	const char *state = fields->trace_state;
-	int			state_len = TRACE_STATE_LEN(context);
+	const char *state = context->trace_state;
 
-	put_id(w, trace_id, fields->trace_id, W3C_TRACE_ID_SIZE);
-	put_id(w, span_id, fields->span_id, W3C_SPAN_ID_SIZE);
+	put_id(w, trace_id, context->trace_id, W3C_TRACE_ID_SIZE);
+	put_id(w, span_id, context->span_id, W3C_SPAN_ID_SIZE);
 	utf8_convert_lossy(&state, &state_len);
 	put_string(w, trace_state, state, state_len);
 }
@@ -170,83 +162,26 @@ put_events(Writer *w, TupleDesc desc, Datum array)
 	end_list(w);
 }
 
-/* A one-dimensional int4[] without NULLs; none of its elements when it is anything else. */
-static const int32 *
-int_array(Datum array, bool isnull, int *n)
-{
-	ArrayType  *a;
-
-	*n = 0;
-	if (isnull)
-		return NULL;
-	a = DatumGetArrayTypeP(array);
-	if (ARR_HASNULL(a) || ARR_NDIM(a) != 1)
-		return NULL;
-	*n = ARR_DIMS(a)[0];
-	return (const int32 *) ((const char *) a + ARR_OVERHEAD_NONULLS(1));
-}
-
-/* attributes may be NULL */
 static void
-put_link(Writer *w, struct varlena *context, Jsonb *attributes, uint32 dropped, bool is_remote)
+put_links(Writer *w, Datum value)
 {
-	size_t		start = begin_item(w, SPAN_LINKS);
+	PackedLinks links;
+	PackedLink	link;
 
-	put_context(w, context, LINK_TRACE_ID, LINK_SPAN_ID, LINK_TRACE_STATE);
-	if (attributes)
-		put_attributes(w, LINK_ATTRIBUTES, attributes);
-	put_uint32(w, LINK_DROPPED_ATTRIBUTES, dropped);
-	put_fixed32(w, LINK_FLAGS, TRACE_CONTEXT(context)->trace_flags | SPAN_FLAGS_HAS_IS_REMOTE |
-				(is_remote ? SPAN_FLAGS_IS_REMOTE : 0));
-	end_message(w, start);
-}
-
-static void
-put_link_row(Writer *w, TupleDesc desc, Datum row, uint32 dropped, bool is_remote)
-{
-	Datum		values[SPAN_LINK_COLUMNS];
-	bool		nulls[SPAN_LINK_COLUMNS];
-
-	deform_row(row, desc, values, nulls);
-	if (!nulls[SPAN_LINK_CONTEXT])
-		put_link(w, DatumGetTraceContextPP(values[SPAN_LINK_CONTEXT]),
-				 nulls[SPAN_LINK_ATTRIBUTES] ? NULL :
-				 DatumGetJsonbP(values[SPAN_LINK_ATTRIBUTES]), dropped, is_remote);
-}
-
-/* The one link of a span that has no others: to a span of its own session, without attributes. */
-static void
-put_only_link(Writer *w, Datum context)
-{
+	packed_links_begin(&links, value);
 	begin_list(w, SPAN_LINKS);
-	put_link(w, DatumGetTraceContextPP(context), NULL, 0, false);
-	end_list(w);
-}
-
-static void
-put_links(Writer *w, TupleDesc desc, Datum *values, bool *nulls)
-{
-	Datum	   *rows;
-	bool	   *row_nulls;
-	int			n = array_rows(values[QUEUE_LINKS], &rows, &row_nulls);
-	int			ndropped;
-	int			nlocal;
-	const int32 *dropped = int_array(values[QUEUE_LINK_DROPPED_ATTRIBUTES_COUNTS],
-									 nulls[QUEUE_LINK_DROPPED_ATTRIBUTES_COUNTS], &ndropped);
-	const int32 *local = int_array(values[QUEUE_LOCAL_LINKS], nulls[QUEUE_LOCAL_LINKS], &nlocal);
-
-	begin_list(w, SPAN_LINKS);
-	for (int i = 0; i < n; i++)
+	while (packed_links_next(&links, &link))
 	{
-		bool		is_local = nlocal > 0 && *local == i + 1;	/* in ascending order, from 1 */
+		size_t		start = begin_item(w, SPAN_LINKS);
 
-		if (is_local)
-		{
-			local++;
-			nlocal--;
-		}
-		if (!row_nulls[i])
-			put_link_row(w, desc, rows[i], i < ndropped ? dropped[i] : 0, !is_local);
+		put_context(w, link.context, link.trace_state_len,
+					LINK_TRACE_ID, LINK_SPAN_ID, LINK_TRACE_STATE);
+		if (link.attributes_size > 0)
+			put_attributes(w, LINK_ATTRIBUTES, packed_link_attributes(&link));
+		put_uint32(w, LINK_DROPPED_ATTRIBUTES, link.dropped_attributes);
+		put_fixed32(w, LINK_FLAGS, link.context->trace_flags | SPAN_FLAGS_HAS_IS_REMOTE |
+					(link.is_local ? 0 : SPAN_FLAGS_IS_REMOTE));
+		end_message(w, start);
 	}
 	end_list(w);
 }
@@ -257,7 +192,8 @@ put_scalars(Writer *w, Datum *values, bool *nulls)
 {
 	struct varlena *own = DatumGetTraceContextPP(values[QUEUE_CONTEXT]);
 
-	put_context(w, own, SPAN_TRACE_ID, SPAN_SPAN_ID, SPAN_TRACE_STATE);
+	put_context(w, TRACE_CONTEXT(own), TRACE_STATE_LEN(own),
+				SPAN_TRACE_ID, SPAN_SPAN_ID, SPAN_TRACE_STATE);
 	if (!nulls[QUEUE_PARENT_SPAN_ID])
 		put_hex_id(w, SPAN_PARENT_SPAN_ID, values[QUEUE_PARENT_SPAN_ID], W3C_SPAN_ID_SIZE);
 	put_text(w, SPAN_NAME, values[QUEUE_NAME]);
@@ -274,7 +210,7 @@ put_scalars(Writer *w, Datum *values, bool *nulls)
 }
 
 void
-otlp_append_span(Writer *w, const SpanTypes *types, Datum *values, bool *nulls)
+otlp_append_span(Writer *w, TupleDesc event_columns, Datum *values, bool *nulls)
 {
 	size_t		start = 0;
 
@@ -287,11 +223,9 @@ otlp_append_span(Writer *w, const SpanTypes *types, Datum *values, bool *nulls)
 	if (!nulls[QUEUE_ATTRIBUTES])
 		put_attributes(w, SPAN_ATTRIBUTES, DatumGetJsonbP(values[QUEUE_ATTRIBUTES]));
 	if (!nulls[QUEUE_EVENTS])
-		put_events(w, types->event, values[QUEUE_EVENTS]);
+		put_events(w, event_columns, values[QUEUE_EVENTS]);
 	if (!nulls[QUEUE_LINKS])
-		put_links(w, types->link, values, nulls);
-	else if (!nulls[QUEUE_ONLY_LINK])
-		put_only_link(w, values[QUEUE_ONLY_LINK]);
+		put_links(w, values[QUEUE_LINKS]);
 
 	if (w->json)
 		buffer_append(&w->buf, "},", 2);

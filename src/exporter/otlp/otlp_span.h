@@ -8,15 +8,8 @@
 #include "access/tupdesc.h"
 #include "exporter/otlp/writer.h"
 
-/* The composite types in the queue's arrays, looked up once a batch. */
-typedef struct SpanTypes
-{
-	TupleDesc	link;
-	TupleDesc	event;
-} SpanTypes;
-
-/* The types of the queue's columns, copied into CurrentMemoryContext. */
-extern void otlp_lookup_types(SpanTypes *types, TupleDesc queue);
+/* The columns of the queue's events, to be looked up once a batch; in CurrentMemoryContext. */
+extern TupleDesc otlp_event_columns(TupleDesc queue);
 
 /*
  * Appends the span of a row: in protobuf as one item of ScopeSpans.spans, in JSON as an object
@@ -24,6 +17,6 @@ extern void otlp_lookup_types(SpanTypes *types, TupleDesc queue);
  * transaction; memory is left in CurrentMemoryContext.  May raise when the row is damaged or too
  * large.
  */
-extern void otlp_append_span(Writer *w, const SpanTypes *types, Datum *values, bool *nulls);
+extern void otlp_append_span(Writer *w, TupleDesc event_columns, Datum *values, bool *nulls);
 
 #endif
