@@ -7,6 +7,24 @@ const support = require('./boss');
 
 const { fail, stored } = support;
 
+// What writes the data of a waiting job anew.
+async function testUpdate(pool, boss) {
+    const { result: id } = await request(() => boss.send('work', { n: 1 }));
+    await request(() => boss.update('work', { n: 2 }, { id }));
+    is(await stored(pool, [id]), [null], 'update() replaces the data, and the context in it');
+    await pool.query("SELECT otel.capture_into('pgboss.job', 'data', update_of => '{data}')");
+    for (const method of ['update', 'upsert']) {
+        const { traceId } = await request(() => boss[method]('work', { n: 3 }, { id }));
+        is(await stored(pool, [id]), [traceId],
+            `with update_of, ${method}() records the context of its request`);
+    }
+    const { traceId } = await request(() => boss.update('work', { n: 4 }, { id }));
+    await request(() => boss.update('work', undefined, { id, priority: 7 }));
+    is(await stored(pool, [id]), [traceId], 'and one without data keeps it');
+    await pool.query(documented('capture.sql'));
+    await pool.query('DELETE FROM pgboss.job WHERE id = $1', [id]);
+}
+
 async function test(pool, version) {
     const boss = await support.startedAnew(pool, version);
     for (const queue of ['before', 'items', 'dead']) await boss.createQueue(queue);
@@ -18,6 +36,7 @@ async function test(pool, version) {
     await boss.createQueue('part', { partition: true });
     for (const queue of ['before', 'part']) await support.testSends(pool, boss, queue);
 
+    if (boss.update) await testUpdate(pool, boss);
     const { traceId } = await request(() => boss.send('work', { n: 1 }));
     let [job] = await boss.fetch('work');
     is(await traceOf(job.data.traceparent), traceId, `${version}: a worker has it in the data`);

@@ -12,15 +12,17 @@ async function testRetries(pool, boss, how) {
     const stored = async (id) => (await support.stored(pool, [id], 'trace_context'))[0];
     const { traceId, result: id } = await request(() => boss.send('work', { n: 1 }));
     is(await stored(id), traceId, `${how}: send in a request`);
+    await request(() => boss.update('work', { n: 2 }, { id }));
+    is(await stored(id), traceId, `${how}: update() by another request leaves the first one's`);
     let [job] = await boss.fetch('work');
-    is(job.data, { n: 1 }, `${how}: the data is untouched`);
+    is(job.data, { n: 2 }, `${how}: the data is untouched`);
     await request(() => fail(boss, 'work', id));
     [job] = await boss.fetch('work');
     is([job.id, await stored(id)], [id, traceId],
         `${how}: a retry, by another request, keeps the context of the first`);
     await request(() => fail(boss, 'work', id));
     const [dead] = await boss.fetch('dead');
-    is([dead.data, await stored(dead.id)], [{ n: 1 }, traceId],
+    is([dead.data, await stored(dead.id)], [{ n: 2 }, traceId],
         `${how}: the dead letter has the context of its job`);
     const traces = await support.requests(boss, 'items', 10);
     is((await linkedInSdk('links.sql')).sort(), traces,

@@ -90,6 +90,11 @@ async def rows(oban):
             "INSERT INTO oban_jobs (worker, queue) VALUES ('Report', 'hold') RETURNING id"
         ).fetchone()
     is_(stored(job_id), trace_id, "a job that SQL inserts")
+    trace_id, job_id = await enqueue(oban, {}, queue="hold")
+    await oban.update_job(job_id, {"args": {"n": 2}})
+    is_(stored(job_id), trace_id, "update_job of the arguments leaves it")
+    await oban.update_job(job_id, {"meta": {"n": 2}})
+    is_(stored(job_id), None, "update_job of the metadata replaces it")
     _, job_id = await enqueue(oban, {}, queue="hold", meta=SOMEBODY_ELSES)
     is_(
         plain("SELECT meta FROM oban_jobs WHERE id = %s", job_id),
