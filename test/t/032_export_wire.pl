@@ -208,8 +208,15 @@ foreach my $case (
 {
 	my ($name, $content, $problem) = @$case;
 	my $offset = -s $node->logfile;
-	unlink $file;
-	append_to_file($file, $content) if defined $content;
+	if (defined $content)
+	{
+		append_to_file("$file.new", $content);
+		rename "$file.new", $file or die "$file: $!";
+	}
+	else
+	{
+		unlink $file;
+	}
 	ok(OtelExport::wait_until(sub {
 				$node->safe_psql('postgres', 'SELECT otel.force_flush(200)');
 				return OtelExport::status($node, 'last_error') =~ /\Q$problem\E/;

@@ -161,7 +161,7 @@ $node->safe_psql('postgres', q{
 	INSERT INTO otel.exported_spans
 	SELECT 0, now(), now(), 0, 0, 0, 0, 1, 0, false,
 	       otel.from_ids(md5(i::text), left(md5(i::text), 16), 1), NULL, 'many',
-	       NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+	       NULL, NULL, NULL, NULL,
 	       CASE i WHEN 40001 THEN now() - interval '50 min' ELSE now() END
 	FROM generate_series(1, 40001) i});
 my $next = Session->new($node, 'postgres');

@@ -90,8 +90,8 @@ $session->answer;
 cmp_ok(time - $began, '<', 20,
 	'force_flush() returns after its time-out when the clock is set back meanwhile');
 $session->quit;
-OtelExport::set($node, 'otel.exporter_idle_timeout = 100');
 $receiver->answer();
+OtelExport::set($node, 'otel.exporter_idle_timeout = 100');
 arrived('never', 'a reload ends the back-off after the clock was set back');
 ok(OtelExport::wait_sql($node, 'SELECT NOT exporter_running FROM otel.export_status'),
 	'the exporter leaves when it is idle after the clock was set back');
