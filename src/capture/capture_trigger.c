@@ -20,6 +20,7 @@
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/fmgroids.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "capture/capture_column.h"
@@ -28,6 +29,9 @@
 #include "settings.h"
 
 #define DEFAULT_COLUMN "trace_context"
+
+/* what a row needs besides its values, and what must be left to read it again */
+#define ROOM_IN_ROW (1024 * 1024)
 
 static void
 check_trigger(FunctionCallInfo fcinfo)
@@ -134,6 +138,20 @@ find_kind(const TriggerData *trigger, int number)
 	return kind;
 }
 
+/*
+ * Can a row have this value instead of the one before?  A row is limited to 1 GB like each of its
+ * values, so there may be room in the value for a context, and none in the row.
+ */
+static bool
+row_fits(HeapTuple row, Datum before, bool isnull, Datum value)
+{
+	Size		size = row->t_len + VARSIZE_ANY(DatumGetPointer(value)) + ROOM_IN_ROW;
+
+	if (!isnull)
+		size -= VARSIZE_ANY(DatumGetPointer(before));
+	return AllocSizeIsValid(size);
+}
+
 PG_FUNCTION_INFO_V1(otel_capture_trace_context);
 Datum
 otel_capture_trace_context(PG_FUNCTION_ARGS)
@@ -146,6 +164,7 @@ otel_capture_trace_context(PG_FUNCTION_ARGS)
 	CaptureColumnKind kind;
 	int			number;
 	bool		replace;
+	Datum		before;
 	Datum		value;
 	bool		isnull;
 
@@ -162,11 +181,13 @@ otel_capture_trace_context(PG_FUNCTION_ARGS)
 		return PointerGetDatum(row);
 
 	descriptor = RelationGetDescr(trigger->tg_relation);
-	value = heap_getattr(row, number, descriptor, &isnull);
+	before = heap_getattr(row, number, descriptor, &isnull);
+	value = before;
 	if (!isnull && !replace && capture_column_holds(kind, value, path))
 		return PointerGetDatum(row);
 	if (!capture_column_put(TupleDescAttr(descriptor, number - 1), kind, context, path,
-							&value, isnull))
+							&value, isnull) ||
+		!row_fits(row, before, isnull, value))
 		return PointerGetDatum(row);
 	isnull = false;
 	return PointerGetDatum(heap_modify_tuple_by_cols(row, descriptor, 1,

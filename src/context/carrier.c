@@ -25,6 +25,9 @@
 /* This much of the maximum size of a jsonb object is left free, for the keys of a path. */
 #define ROOM_FOR_KEYS (1024 * 1024)
 
+/* PostgreSQL's functions cannot add a key to an object that has 8,388,608. */
+#define MAX_KEYS 8000000
+
 /* A header in a carrier. */
 typedef struct CarrierHeader
 {
@@ -405,7 +408,7 @@ carrier_put(Jsonb *document, const HeaderPath *path, const struct varlena *conte
 
 		if (is_nothing(document))
 			break;
-		if (!JB_ROOT_IS_OBJECT(document))
+		if (!JB_ROOT_IS_OBJECT(document) || JB_ROOT_COUNT(document) > MAX_KEYS)
 			return NULL;
 		objects[i] = document;
 		if (i == path->depth)
