@@ -91,6 +91,21 @@ unset_otel_variables()
 	done
 }
 
+# build/venv, with the pinned packages of test/requirements.txt.  A copy of that file is made last,
+# to say that the environment is complete.
+setup_venv()
+{
+	if ! cmp -s "$ROOT/test/requirements.txt" "$VENV/requirements.txt"; then
+		say "making build/venv"
+		rm -rf "$VENV"
+		mkdir -p "$BUILD"
+		"$PYTHON" -m venv "$VENV"
+		"$VENV/bin/python3" -m pip --disable-pip-version-check --quiet install \
+			--requirement "$ROOT/test/requirements.txt" >&2
+		cp "$ROOT/test/requirements.txt" "$VENV/requirements.txt"
+	fi
+}
+
 # Builds and installs into the tree of PG_CONFIG; arguments go to make.
 build_and_install()
 {

@@ -73,6 +73,9 @@ pg_noreturn extern PGDLLEXPORT void otel_exporter_main(Datum arg);
 #define HOUSEKEEPING_INTERVAL_MS 1000
 #define HOUSEKEEPING_PAUSE_MS 60000
 
+/* Made once the server's environment was complained about. */
+#define ENVIRONMENT_NOTE "environment"
+
 /* All times are monotonic_ms(). */
 typedef struct Exporter
 {
@@ -231,6 +234,14 @@ report_complaint(const char *complaint)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("otel_links exporter: %s", complaint)));
 	settle_error(complaint, &exporter.config);
+}
+
+/* The same, until the server is restarted.  Without a complaint no note is left behind. */
+static void
+report_once_a_run(const char *complaint)
+{
+	(void) run_note_make(ENVIRONMENT_NOTE, MyDatabaseId);
+	report_complaint(complaint);
 }
 
 /* Sets aside a row that could not be encoded.  If it cannot be moved either, it is passed over. */
@@ -487,8 +498,8 @@ prepare(void)
 	settle_started();
 	if (flags & EXPORTER_RESUME)
 		lifecycle_leave_if_empty();
-	if (run_note_make("environment", MyDatabaseId))
-		settings_report_environment(report_complaint);
+	if (!run_note_exists(ENVIRONMENT_NOTE, MyDatabaseId))
+		settings_report_environment(report_once_a_run);
 	exporter.idle_since = monotonic_ms();
 	deliver_begin();
 	begin_whole_pass();

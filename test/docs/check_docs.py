@@ -14,6 +14,7 @@ before a block says what is special about it:
 
     <!-- not run: why -->       counts as skipped
     <!-- needs pg_cron -->      run where that extension is preloaded, else skipped
+    <!-- crashes a server with assertions -->   skipped there
     <!-- warns -->              a warning is expected
     <!-- raises: text -->       its last statement fails with that text in the message
 """
@@ -38,6 +39,9 @@ BLOCK = re.compile(
 )
 TOP_FOLDERS = "contrib|bench|debian|demo|docs|scripts|src|test"
 STANDARD_TARGETS = {"all", "install", "installcheck", "uninstall", "clean"}
+# What stands for a public address, and the folders that are not looked into
+PLACEHOLDER = b"otel-links." + b"example"
+NOT_OURS = {".git", "build", "tmp_check", "node_modules", "target", "__pycache__"}
 # Names under otel. that are the reader's own, or a family: "otel.exporter_…"
 FREE_NAMES = {"something", "foo_bar"}
 
@@ -89,6 +93,12 @@ def broken_links(page, text):
             yield target
 
 
+def odd_fences(text):
+    """Fences that no test would see, such as one with two words after it."""
+    for line in re.findall(r"^ *```.*$", without_blocks(text), re.MULTILINE):
+        yield line
+
+
 def missing_paths(text):
     for path in re.findall(rf"`((?:{TOP_FOLDERS})/[\w./*-]+)`", text):
         if not any(ROOT.glob(path.rstrip("/"))):
@@ -127,6 +137,26 @@ def batches_with_a_parent(text):
             yield " ".join(arguments.split())
 
 
+def wrong_placeholders(text):
+    """Is the list of files that lack an address what "git grep" would find?"""
+    section = re.search(
+        r"^## Before the first release\n(.*?)^## ", text, re.MULTILINE | re.DOTALL
+    )
+    rows = re.findall(r"^\| (`.*?) \|", section[1] if section else "", re.MULTILINE)
+    named = set(re.findall(r"`([^`]+)`", " ".join(rows)))
+    found = set()
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in NOT_OURS]
+        for path in (pathlib.Path(folder) / name for name in files):
+            if path.is_file() and PLACEHOLDER in path.read_bytes():
+                found.add(str(path.relative_to(ROOT)))
+    found.discard("CONTRIBUTING.md")
+    for name in sorted(found ^ named):
+        yield f"{name} has a placeholder: {name in found}, is listed: {name in named}"
+    if section and not found:
+        yield "no file has a placeholder: the section can go"
+
+
 class Database:
     """The server, the names that the extension has, and a database named app for each page."""
 
@@ -149,7 +179,11 @@ class Database:
             UNION SELECT substr(name, 6) FROM pg_settings WHERE name LIKE 'otel.%'"""
             )
         }
-        self._preloaded = self._connection.execute("SHOW shared_preload_libraries").fetchone()[0]
+        self._preloaded = self._show("shared_preload_libraries")
+        self.asserts = self._show("debug_assertions") == "on"
+
+    def _show(self, setting):
+        return self._connection.execute(f"SHOW {setting}").fetchone()[0]
 
     def new(self, with_extension):
         self._connection.execute("DROP DATABASE IF EXISTS app WITH (FORCE)")
@@ -240,6 +274,8 @@ def check_sql(tap, database, name, text):
             tap.ok([], f"{name}:{line} is SQL that runs", directive.removeprefix("not run: "))
         elif needs and not database.has(needs[1]):
             tap.ok([], f"{name}:{line} is SQL that runs", f"no {needs[1]} here")
+        elif directive == "crashes a server with assertions" and database.asserts:
+            tap.ok([], f"{name}:{line} is SQL that runs", "a server with assertions")
         else:
             problem = run_block(database, block["text"], directive)
             tap.ok([problem] if problem else [], f"{name}:{line} is SQL that runs")
@@ -253,6 +289,7 @@ def main():
             name = str(page.relative_to(ROOT))
             text = page.read_text()
             tap.ok(broken_links(page, text), f"{name}: every link and anchor exists")
+            tap.ok(odd_fences(text), f"{name}: every block has one language or none")
             tap.ok(missing_paths(text), f"{name}: every path exists")
             tap.ok(missing_targets(text), f"{name}: every make target exists")
             if name != "CHANGELOG.md":
@@ -260,6 +297,10 @@ def main():
             tap.ok(
                 batches_with_a_parent(text), f"{name}: each batch span is a root or has its parent"
             )
+            if name == "CONTRIBUTING.md":
+                tap.ok(
+                    wrong_placeholders(text), f"{name}: every file that lacks an address is listed"
+                )
             seen = len(receiver.spans)
             check_sql(tap, database, name, text)
             if name == "README.md":

@@ -82,6 +82,14 @@ status=0
 	for key in ("name", "version", "abstract", "maintainer", "license", "provides", "meta-spec"):
 	    assert meta[key], key
 	assert meta["meta-spec"]["version"] == "1.0.0"
+	resources = meta["resources"]
+	assert set(resources) == {"homepage", "bugtracker", "repository"}
+	assert set(resources["bugtracker"]) <= {"web", "mailto"}
+	assert set(resources["repository"]) == {"url", "web", "type"}
+	addresses = [resources["homepage"], resources["bugtracker"]["web"]]
+	addresses += [resources["repository"][key] for key in ("url", "web")]
+	assert all(re.fullmatch(r"https://\S+", address) for address in addresses), addresses
+	assert re.fullmatch("[a-z]+", resources["repository"]["type"])
 	assert meta["release_status"] in ("stable", "testing", "unstable")
 	provided = meta["provides"]["otel_links"]
 	assert meta["version"] == provided["version"] == wanted, wanted

@@ -35,10 +35,24 @@ status=0
 [ -n "$(installed)" ] || status=1
 ok $status 'pgxn install builds and installs it'
 
+# the collector that README names for machines without one
+"$1/scripts/collector" 0 >"$work/collector" 2>"$log" &
+collector=$!
+timeout 300 sh -c 'until grep -q "^waiting for spans at http" "$0"; do sleep 0.1; done' \
+	"$work/collector"
+ok $? 'scripts/collector waits for spans'
+
 status=0
-pg_virtualenv -v "$2" psql -XAtc 'CREATE EXTENSION otel_links' \
-	-c "SELECT otel.record_span('from PGXN', now()) IS NOT NULL" >"$log" 2>&1 || status=$?
+endpoint=$(sed -n '1s/.* //p' "$work/collector")
+pg_virtualenv -v "$2" -o "otel.exporter_otlp_endpoint=$endpoint" psql -XAtc 'CREATE EXTENSION otel_links' \
+	-c "SELECT otel.record_span('from PGXN', now()) IS NOT NULL" \
+	-c 'SELECT otel.force_flush()' >"$log" 2>&1 || status=$?
 ok $status 'CREATE EXTENSION works'
+cat "$work/collector" >>"$log"
+grep -q 'from PGXN  \[internal, span ' "$work/collector"
+ok $? 'scripts/collector prints the span'
+kill $collector
+wait $collector 2>/dev/null
 
 status=0
 "$work/venv/bin/pgxn" uninstall --yes --sudo sudo --pg_config "$bindir/pg_config" "$archive" \

@@ -340,6 +340,27 @@ class CommandLine(unittest.TestCase):
                 process.stdin.close()
                 self.assertEqual(process.wait(10), 0)
 
+    def test_the_collector_for_a_first_try_prints_each_span_once(self):
+        program = pathlib.Path(__file__).parent / "print_spans.py"
+        with subprocess.Popen(
+            [sys.executable, program, "0"], stdout=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                url = process.stdout.readline().split()[-1]
+                for name in ("first", "second"):
+                    request = urllib.request.Request(
+                        f"{url}/v1/traces",
+                        a_request(name).SerializeToString(),
+                        {"Content-Type": otlp_decode.PROTOBUF},
+                    )
+                    urllib.request.urlopen(request, timeout=10).close()
+                    self.assertEqual(process.stdout.readline(), f"trace {TRACE_ID.hex()}\n")
+                    self.assertIn(name, process.stdout.readline())
+                    while "dropped" not in process.stdout.readline():
+                        self.assertIsNone(process.poll())
+            finally:
+                process.terminate()
+
 
 class Rendering(unittest.TestCase):
     def spans(self, links):
