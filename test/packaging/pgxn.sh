@@ -44,7 +44,8 @@ ok $? 'scripts/collector waits for spans'
 
 status=0
 endpoint=$(sed -n '1s/.* //p' "$work/collector")
-pg_virtualenv -v "$2" -o "otel.exporter_otlp_endpoint=$endpoint" psql -XAtc 'CREATE EXTENSION otel_links' \
+pg_virtualenv -v "$2" -o "otel.exporter_otlp_endpoint=$endpoint" \
+	psql -XAtc 'CREATE EXTENSION otel_links' \
 	-c "SELECT otel.record_span('from PGXN', now()) IS NOT NULL" \
 	-c 'SELECT otel.force_flush()' >"$log" 2>&1 || status=$?
 ok $status 'CREATE EXTENSION works'
