@@ -14,6 +14,7 @@ from queue_test import (
     linked_traces,
     new_database,
     plain,
+    prepared_session,
     request,
     row_traces,
 )
@@ -76,7 +77,14 @@ plain("CREATE SCHEMA IF NOT EXISTS pgmq")
 plain(get_embedded_install_sql())
 plain("SELECT pgmq.create('items')")
 before = catalog("pgmq.q_items")
-plain(documented("capture.sql"))
+with (
+    prepared_session("SELECT * FROM pgmq.read('items', 0, 9)") as read,
+    prepared_session("SELECT pgmq.send('items', '{}')") as send,
+):
+    plain(documented("capture.sql"))
+    send()
+    is_(len(read()), 2, "a worker and a producer with prepared statements go on")
+plain("SELECT pgmq.purge_queue('items')")
 
 trace_id, [first] = sent("""SELECT pgmq.send('items', '{"n": 1}')""")
 is_(stored("q_items", [first]), [trace_id], "send")

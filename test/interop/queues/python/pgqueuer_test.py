@@ -49,11 +49,49 @@ def status(job):
     ][0]
 
 
+def pgq(command, folder=None):
+    """Runs the library's own program: the present release, or an older one in a folder."""
+    subprocess.run(
+        [sys.executable, "-m", "pgqueuer", command],
+        env=os.environ | {"PGDSN": URL} | ({"PYTHONPATH": folder} if folder else {}),
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+async def insert(producers, entrypoint):
+    """A request inserts a job in SQL; the trace and the job."""
+    with request() as trace_id:
+        async with producers.acquire() as connection:
+            job = await connection.fetchval(
+                "INSERT INTO pgqueuer (priority, status, entrypoint, payload)"
+                " VALUES (0, 'queued', $1, 'x') RETURNING id",
+                entrypoint,
+            )
+    return trace_id, job
+
+
+async def upgrade(producers, queries):
+    """An old installation is upgraded over the trigger."""
+    pgq("install", "pgqueuer-1.0.2")
+    await apply(documented("capture.sql"))
+    before = await insert(producers, "hold")
+    pgq("upgrade")
+    with request() as trace_id:
+        (job,) = await queries.enqueue("hold", b"x")
+    is_(
+        [(stored(job), job) for job in (before[1], job)],
+        [before, (trace_id, job)],
+        "the library's upgrade from 1.0.2 runs over the trigger",
+    )
+    pgq("uninstall")
+
+
 async def main():
-    pgq = pathlib.Path(sys.executable).with_name("pgq")
-    subprocess.run([pgq, "install"], env=os.environ | {"PGDSN": URL}, check=True, stdout=sys.stderr)
     producers = await create_pool(URL)
     queries = Queries.from_asyncpg_pool(producers)
+    await upgrade(producers, queries)
+    pgq("install")
     plain(f"ALTER DATABASE {os.environ['PGDATABASE']} SET log_statement = 'all'")
     prepared = prepared_since_now()
     worker = PgQueuer.from_asyncpg_connection(await asyncpg.connect(URL))
@@ -94,12 +132,7 @@ async def main():
     )
     is_(prepared("pgqueuer"), True, "though the worker's statements are prepared")
     attempts.clear()
-    with request() as trace_id:
-        async with producers.acquire() as connection:
-            await connection.execute(
-                "INSERT INTO pgqueuer (priority, status, entrypoint, payload)"
-                " VALUES (0, 'queued', 'report', 'x')"
-            )
+    trace_id, _ = await insert(producers, "report")
     await until(lambda: attempts and not plain("SELECT FROM pgqueuer"))
     is_(client_traces(attempts), [trace_id], "a job that SQL inserts")
     with request() as trace_id:

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import importlib.resources
 import logging
 import sys
 
@@ -75,6 +76,37 @@ def worker(queue="q", **options):
     )
 
 
+async def upgrade():
+    """An old installation is migrated over the column; a job that waits keeps its context."""
+    folder = importlib.resources.files(procrastinate) / "sql" / "migrations"
+    scripts = sorted(script for script in folder.iterdir() if script.name.endswith(".sql"))
+    for script in scripts:
+        if script.name < "02.14":
+            plain(script.read_text())
+    plain(documented("capture.sql"))
+    with request() as early, psycopg.connect(autocommit=True) as connection:
+        [waits] = connection.execute(
+            "SELECT procrastinate_defer_job('upgraded', 'report', 0, NULL, NULL, '{}', NULL)"
+        ).fetchone()
+    for script in scripts:
+        if script.name >= "02.14":
+            plain(script.read_text())
+    with request() as trace_id:
+        job = await app.configure_task("report", queue="upgraded").defer_async()
+    is_(
+        (stored(waits), stored(job)),
+        (early, trace_id),
+        "the library's migrations from 2.14 on run over the column",
+    )
+    await worker("upgraded", wait=False)
+    is_(
+        [(status(waits), stored(waits)), (status(job), stored(job))],
+        [("succeeded", early), ("succeeded", trace_id)],
+        "and the worker does the jobs from before and after",
+    )
+    plain("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+
+
 async def work():
     """The worker in a process of its own, with prepared statements, until it is ended."""
     async with app.open_async():
@@ -121,6 +153,7 @@ async def insert_by_sql():
 
 async def main():
     async with app.open_async():
+        await upgrade()
         await app.schema_manager.apply_schema_async()
         await prepared_worker()
         running = asyncio.create_task(worker(wait=True))

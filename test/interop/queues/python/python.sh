@@ -4,14 +4,24 @@ QUEUES[python]='procrastinate pgqueuer celery django-tasks chancy dbos awa pgmq 
 
 prepare_python()
 {
-	local python old=absurdctl-0.3.0
+	local queue python
 	python=$(queue_python)
-	# the release that Absurd's tables are migrated from
-	if [[ " $* " == *' absurd '* && ! -d $old ]]; then
-		"$python" -m pip --disable-pip-version-check --quiet install --no-deps --target "$old.new" \
-			"${old/-/==}" >&2
-		mv "$old.new" "$old"
-	fi
+	for queue in "$@"; do
+		case $queue in
+			absurd) old_release "$python" absurdctl-0.3.0 ;;
+			pgqueuer) old_release "$python" pgqueuer-1.0.2 ;;
+		esac
+	done
+}
+
+# A folder with the release that a queue's tables are migrated from.
+old_release()
+{
+	[ ! -d "$2" ] || return 0
+	rm -rf "$2.new"
+	"$1" -m pip --disable-pip-version-check --quiet install --no-deps --target "$2.new" \
+		"${2/-/==}" >&2
+	mv "$2.new" "$2"
 }
 
 # Oban wants a newer Python than Debian bookworm has; nothing is printed where there is none.

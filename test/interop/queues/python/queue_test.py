@@ -134,6 +134,18 @@ def prepared_since_now():
     return prepared
 
 
+@contextlib.contextmanager
+def prepared_session(sql):
+    """A session that has executed a prepared statement; what executes that again, for its rows."""
+    with connect(autocommit=True) as session:
+
+        def execute():
+            return psycopg.Cursor(session).execute(sql, prepare=True).fetchall()
+
+        execute()
+        yield execute
+
+
 async def apply(sql):
     """Runs SQL without stopping the event loop, whose worker may hold a lock that it waits for."""
     await asyncio.to_thread(plain, sql)

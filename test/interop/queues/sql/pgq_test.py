@@ -9,6 +9,7 @@ from queue_test import (
     linked_traces,
     new_database,
     plain,
+    prepared_session,
     request,
     row_traces,
 )
@@ -57,7 +58,15 @@ plain(
     " FOR EACH ROW EXECUTE FUNCTION pgq.jsontriga('items')"
 )
 before = tables()
-plain(documented("capture.sql"))
+with prepared_session("SELECT pgq.insert_event('items', 'report', '0')") as insert:
+    batch = next_batch()
+    with prepared_session(f"SELECT * FROM pgq.get_batch_events({batch})") as events:
+        plain(documented("capture.sql"))
+        insert()
+        is_(len(events()), 1, "a consumer and a producer with prepared statements go on")
+    plain("SELECT pgq.finish_batch(%s)", batch)
+    batch = next_batch()
+    plain("SELECT pgq.finish_batch(%s)", batch)
 
 single = sent("SELECT pgq.insert_event('items', 'report', '1')")
 bulk = sent("SELECT pgq.insert_event('items', 'report', i::text) FROM generate_series(2, 4) i")
