@@ -49,6 +49,12 @@ def report(self, fails=0):
 
 
 @app.task(bind=True)
+def measure(self, text):
+    seen.setdefault(self.request.id, []).append(self.request.get("traceparent", ""))
+    return len(text)
+
+
+@app.task(bind=True)
 def fail(self):
     seen.setdefault(self.request.id, []).append(self.request.get("traceparent", ""))
     raise RuntimeError("as the test wants it")
@@ -121,6 +127,13 @@ with start_worker(app, pool="solo", perform_ping_check=False):
         [client_traces(seen[result.id]) for result in results],
         [[trace_id]] * 3,
         "the tasks of a group",
+    )
+    with request() as trace_id:
+        result = measure.delay("x" * 10_000_000)
+    is_(
+        (result.get(timeout=60), client_traces(seen[result.id])),
+        (10_000_000, [trace_id]),
+        "a message of 10 MB",
     )
     with request() as trace_id, psycopg.connect(autocommit=True) as connection:
         connection.execute(BY_SQL, {"task": report.name, "id": "by-sql"})

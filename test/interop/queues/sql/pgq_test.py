@@ -57,6 +57,13 @@ plain(
     " CREATE TRIGGER to_queue AFTER INSERT ON orders"
     " FOR EACH ROW EXECUTE FUNCTION pgq.jsontriga('items')"
 )
+OTHERS = ("logutriga", "sqltriga")
+for function in OTHERS:
+    plain(
+        f"CREATE TABLE by_{function} (id int PRIMARY KEY);"
+        f" CREATE TRIGGER to_queue AFTER INSERT ON by_{function}"
+        f" FOR EACH ROW EXECUTE FUNCTION pgq.{function}('items')"
+    )
 before = tables()
 with prepared_session("SELECT pgq.insert_event('items', 'report', '0')") as insert:
     batch = next_batch()
@@ -103,6 +110,15 @@ is_(
     ),
     (sorted([single] + [bulk] * 3 + [trigger] * 2), [(2,)]),
     "and so does a batch whose consumer failed again",
+)
+plain("SELECT pgq.finish_batch(%s)", batch)
+
+expected = [sent(f"INSERT INTO by_{function} VALUES (1), (2)") for function in OTHERS]
+batch = next_batch()
+is_(
+    traces(batch),
+    [trace_id for trace_id in expected for _ in range(2)],
+    "events of logutriga and sqltriga",
 )
 plain("SELECT pgq.finish_batch(%s)", batch)
 
