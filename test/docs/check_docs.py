@@ -137,6 +137,37 @@ def batches_with_a_parent(text):
             yield " ".join(arguments.split())
 
 
+def rows(page):
+    """The rows of a page's tables, as lists of cells without bold type."""
+    lines = re.findall(r"^\| (.*) \|$", (ROOT / page).read_text(), re.MULTILINE)
+    return [line.replace("**", "").split(" | ") for line in lines]
+
+
+def wrong_costs(text):
+    """README's table of costs, as the tables of the pages that it points to would have it."""
+    inserts = {row[0]: row[1:] for row in rows("docs/capture.md") if len(row) == 6}
+    ours = [cells for name, cells in inserts.items() if name.startswith("`otel.trace_context`")]
+    as_text = inserts["`text DEFAULT current_setting('otel.traceparent', true)`"]
+    trigger = inserts["a plpgsql trigger that fills three columns"]
+    bulk = max(float(cells[2]) for cells in ours)
+    single = sorted(float(cells[4]) for cells in ours)
+    size = {row[0]: row[1] for row in rows("docs/operations.md") if len(row) == 2}
+    rate = {row[0]: row[1] for row in rows("docs/operations.md") if len(row) == 3}
+    many = rate["128 links of two attributes each"].removeprefix("about ")
+    for line in (
+        f"| a context in a row | {ours[0][0]} bytes; as text it is {as_text[0]}, "
+        f"as a jsonb carrier {inserts['jsonb carrier'][0]} |",
+        f"| an INSERT of many rows | {bulk:.2f} times one without the column; "
+        f"`text DEFAULT current_setting(…)` {float(as_text[2]):.1f}, "
+        f"a plpgsql trigger {float(trigger[2]):.1f} |",
+        f"| a single INSERT | {single[0]:.2f} to {single[-1]:.2f} times one without the column |",
+        f"| a span with 3 links in the queue | {size['3 links']} bytes |",
+        f"| the exporter | {rate['3 links']} spans a second with 3 links, {many} with 128 links |",
+    ):
+        if line not in text:
+            yield line
+
+
 def wrong_placeholders(text):
     """Is the list of files that lack an address what "git grep" would find?"""
     section = re.search(
@@ -297,6 +328,8 @@ def main():
             tap.ok(
                 batches_with_a_parent(text), f"{name}: each batch span is a root or has its parent"
             )
+            if name == "README.md":
+                tap.ok(wrong_costs(text), f"{name}: the costs are those of the other pages")
             if name == "CONTRIBUTING.md":
                 tap.ok(
                     wrong_placeholders(text), f"{name}: every file that lacks an address is listed"

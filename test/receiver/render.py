@@ -42,7 +42,8 @@ def _add_span(lines, span, spans, indent, last, max_links):
     for key, value in span["attributes"].items():
         lines.append(f"{bar}{key} = {value}")
     if span["links"] or span["dropped_links_count"]:
-        lines.append(f"{bar}{len(span['links'])} links, {span['dropped_links_count']} dropped")
+        links = "1 link" if len(span["links"]) == 1 else f"{len(span['links'])} links"
+        lines.append(f"{bar}{links}, {span['dropped_links_count']} dropped")
     for link in span["links"][:max_links]:
         sampled = "sampled" if link["flags"] & 1 else "not sampled"
         lines.append(f"{bar}↗ trace {link['trace_id']} span {link['span_id']} ({sampled})")
