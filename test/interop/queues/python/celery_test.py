@@ -3,12 +3,14 @@
 import logging
 import os
 
+from opentelemetry.instrumentation.celery import CeleryInstrumentor
 from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
 
 from queue_test import (
     catalog,
     client_traces,
     documented,
+    exporter,
     is_,
     linked_traces,
     new_database,
@@ -150,6 +152,25 @@ is_(
     sorted(linked_traces(documented("batch.sql"))),
     sorted(expected),
     "a batch span is linked to every message",
+)
+with request() as trace_id:
+    item.apply_async(queue="pickled", serializer="pickle")
+is_(traces("pickled"), [trace_id], "a task whose arguments are pickled")
+CeleryInstrumentor().instrument()
+with request() as trace_id:
+    item.apply_async(queue="instrumented")
+CeleryInstrumentor().uninstrument()
+[producer] = [span for span in exporter.get_finished_spans() if span.kind.name == "PRODUCER"]
+is_(
+    (
+        traces("instrumented"),
+        plain(
+            "SELECT otel.span_id(otel.extract(payload, '{headers}')) FROM kombu_message"
+            " ORDER BY id DESC LIMIT 1"
+        ),
+    ),
+    ([trace_id], [(f"{producer.context.span_id:016x}",)]),
+    "the context that OpenTelemetry's instrumentation of Celery sends stays",
 )
 plain("SELECT otel.remove_capture('kombu_message', 'payload')")
 with request():
