@@ -33,8 +33,8 @@ URL = new_database()
 PsycopgInstrumentor().instrument(enable_commenter=True)
 import awa  # noqa: E402
 import psycopg  # noqa: E402
-from opentelemetry.propagate import inject  # noqa: E402
 from awa.bridge import insert_job_sync  # noqa: E402
+from opentelemetry.propagate import inject  # noqa: E402
 
 PROGRAM = pathlib.Path(sys.executable).with_name("awa")
 seen = {}

@@ -224,6 +224,10 @@ def attributes():
         ("a", [trace_id]),
         "attributes that the application gives are kept beside it",
     )
+    DBOS.update_workflow_attributes(handle.workflow_id, {"tenant": "b"}, merge=True)
+    is_(stored(handle, sql=ATTRIBUTES), [trace_id], "merged with others, it stays")
+    DBOS.update_workflow_attributes(handle.workflow_id, {"tenant": "c"})
+    is_(stored(handle, sql=ATTRIBUTES), [None], "attributes that replace the others have none")
     with request() as trace_id, psycopg.connect(autocommit=True) as connection:
         [workflow] = connection.execute(
             "SELECT dbos.enqueue_workflow(%s, 'work')", [own_trace.__qualname__]

@@ -8,6 +8,7 @@ import sys
 from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
 
 from queue_test import (
+    client_traces,
     documented,
     is_,
     linked_traces,
@@ -49,6 +50,7 @@ from django.db import connection, transaction  # noqa: E402
 from django_tasks import task  # noqa: E402
 
 TABLE = "django_tasks_database_dbtaskresult"
+CONTEXT = f"SELECT otel.traceparent(otel_context) FROM {TABLE} WHERE id = %s"
 
 
 @task()
@@ -57,17 +59,17 @@ def report(fails=False):
         raise RuntimeError("as the test wants it")
 
 
+@task(takes_context=True)
+def look(context):
+    return plain(CONTEXT, context.task_result.id)[0][0]
+
+
 def work():
     call_command("db_worker", batch=True, verbosity=0, interval=0, startup_delay=False)
 
 
 def stored(*results):
-    return [
-        row_traces(f"SELECT otel.traceparent(otel_context) FROM {TABLE} WHERE id = %s", result.id)[
-            0
-        ]
-        for result in results
-    ]
+    return [row_traces(CONTEXT, result.id)[0] for result in results]
 
 
 def status(task):
@@ -115,13 +117,15 @@ with request() as trace_id, psycopg.connect(autocommit=True) as by_sql:
     ).fetchone()
 work()
 is_(
-    (
-        status(task),
-        row_traces(f"SELECT otel.traceparent(otel_context) FROM {TABLE} WHERE id = %s", task),
-    ),
+    (status(task), row_traces(CONTEXT, task)),
     ("SUCCESSFUL", [trace_id]),
     "a job that SQL inserts",
 )
+with request() as trace_id:
+    result = look.enqueue()
+work()
+result.refresh()
+is_(client_traces([result.return_value]), [trace_id], "a task finds it by its id")
 with request() as trace_id:
     result = report.enqueue(fails=True)
 work()
