@@ -544,6 +544,8 @@ recover(void)
 		EmitErrorReport();
 	FlushErrorState();
 	lifecycle_abort();
+	/* Since PostgreSQL 18, an abort returns to where the transaction began: perhaps a batch's. */
+	MemoryContextSwitchTo(exporter.step_context);
 	MemoryContextReset(exporter.batches_context);
 
 	strlcpy(exporter.trouble, error->message, sizeof(exporter.trouble));
