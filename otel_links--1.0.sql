@@ -832,7 +832,7 @@ CREATE TYPE otel.packed_links;
 CREATE FUNCTION otel.packed_links_in(pg_catalog.cstring) RETURNS otel.packed_links
 AS 'MODULE_PATHNAME', 'otel_packed_links_in' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.packed_links_in(pg_catalog.cstring) IS
-'text input of otel.packed_links: raises feature_not_supported';
+'text input of otel.packed_links: the JSON that packed_links_out() writes';
 
 CREATE FUNCTION otel.packed_links_out(otel.packed_links) RETURNS pg_catalog.cstring
 AS 'MODULE_PATHNAME', 'otel_packed_links_out' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
@@ -842,7 +842,7 @@ COMMENT ON FUNCTION otel.packed_links_out(otel.packed_links) IS
 CREATE FUNCTION otel.packed_links_recv(pg_catalog.internal) RETURNS otel.packed_links
 AS 'MODULE_PATHNAME', 'otel_packed_links_recv' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION otel.packed_links_recv(pg_catalog.internal) IS
-'binary input of otel.packed_links: raises feature_not_supported';
+'binary input of otel.packed_links: its text';
 
 CREATE FUNCTION otel.packed_links_send(otel.packed_links) RETURNS pg_catalog.bytea
 AS 'MODULE_PATHNAME', 'otel_packed_links_send' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
@@ -881,6 +881,14 @@ COMMENT ON CAST (otel.packed_links AS otel.span_link[]) IS 'the links as an arra
 CREATE CAST (otel.span_link[] AS otel.packed_links)
     WITH FUNCTION otel.pack_links(otel.span_link[]) AS ASSIGNMENT;
 COMMENT ON CAST (otel.span_link[] AS otel.packed_links) IS 'the links as the queue has them';
+-- to_jsonb() and row_to_json() look for a cast to json.
+CREATE FUNCTION otel.packed_links_json(links otel.packed_links) RETURNS pg_catalog.json
+AS 'MODULE_PATHNAME', 'otel_packed_links_json' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION otel.packed_links_json(otel.packed_links) IS
+'The links as JSON, as the casts to json and jsonb give them. NULL for NULL';
+CREATE CAST (otel.packed_links AS pg_catalog.json)
+    WITH FUNCTION otel.packed_links_json(otel.packed_links);
+COMMENT ON CAST (otel.packed_links AS pg_catalog.json) IS 'the same as the cast to jsonb';
 CREATE CAST (otel.packed_links AS pg_catalog.jsonb) WITH INOUT;
 COMMENT ON CAST (otel.packed_links AS pg_catalog.jsonb) IS
 'the links in the form of otel.links_json(), which says of each whether it is remote, with '

@@ -32,6 +32,8 @@
 #include "nodes/miscnodes.h"
 #else
 #define ereturn(context, dummy_value, ...) ereport(ERROR, __VA_ARGS__)
+#define DirectInputFunctionCallSafe(func, text, typioparam, typmod, context, result) \
+	(*(result) = DirectFunctionCall1(func, CStringGetDatum(text)), true)
 #endif
 
 /* Since PostgreSQL 16, strings of settings are in a memory context of their own. */

@@ -1,5 +1,5 @@
 /*
- * packed_links.c: the type otel.packed_links.
+ * packed_links.c: the layout of otel.packed_links, and its casts.
  *
  * Almost every link is a context and nothing else, which takes 25 bytes here and 64 as an element
  * of otel.span_link[].  What that saves in WAL and in instructions is in docs/scaling.md; other
@@ -8,12 +8,8 @@
 #include "postgres.h"
 
 #include "fmgr.h"
-#include "lib/stringinfo.h"
-#include "libpq/pqformat.h"
 #include "miscadmin.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
-#include "utils/json.h"
 #include "utils/memutils.h"
 
 #include "links/packed_links.h"
@@ -211,6 +207,7 @@ packed_links_unpack(Datum value, const uint8 *trace_id, int *nlinks)
 	packed_links_begin(&reader, value);
 	while (packed_links_next(&reader, &link))
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (trace_id != NULL && memcmp(link.context->trace_id, trace_id, W3C_TRACE_ID_SIZE) != 0)
 			continue;
 		if (n == room)
@@ -224,114 +221,7 @@ packed_links_unpack(Datum value, const uint8 *trace_id, int *nlinks)
 	return links;
 }
 
-/* ---- the type ---- */
-
-/*
- * Values come from spans only, as those of pg_ndistinct come from ANALYZE only: so nobody can hand
- * the exporter bytes of his own.
- */
-static void
-refuse_input(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot accept a value of type %s", "otel.packed_links"),
-			 errhint("Cast an otel.span_link[] to it.")));
-}
-
-PG_FUNCTION_INFO_V1(otel_packed_links_in);
-Datum
-otel_packed_links_in(PG_FUNCTION_ARGS)
-{
-	refuse_input();
-	PG_RETURN_NULL();
-}
-
-PG_FUNCTION_INFO_V1(otel_packed_links_recv);
-Datum
-otel_packed_links_recv(PG_FUNCTION_ARGS)
-{
-	refuse_input();
-	PG_RETURN_NULL();
-}
-
-static void
-append_hex(StringInfo json, const uint8 *bytes, Size size)
-{
-	text	   *hex = trace_context_hex_text(bytes, size);
-
-	appendBinaryStringInfo(json, VARDATA(hex), VARSIZE(hex) - VARHDRSZ);
-}
-
-/* One link in the form of otel.links_json(). */
-static void
-append_link(StringInfo json, const PackedLink *link)
-{
-	appendStringInfoString(json, "{\"context\": {\"traceId\": \"");
-	append_hex(json, link->context->trace_id, W3C_TRACE_ID_SIZE);
-	appendStringInfoString(json, "\", \"spanId\": \"");
-	append_hex(json, link->context->span_id, W3C_SPAN_ID_SIZE);
-	appendStringInfo(json, "\", \"traceFlags\": %d", link->context->trace_flags);
-	if (link->trace_state_len > 0)
-	{
-		appendStringInfoString(json, ", \"traceState\": ");
-		escape_json(json, pnstrdup(link->context->trace_state, link->trace_state_len));
-	}
-	appendStringInfo(json, ", \"isRemote\": %s}", link->is_local ? "false" : "true");
-	if (link->attributes_size > 0)
-	{
-		appendStringInfoString(json, ", \"attributes\": ");
-		JsonbToCString(json, &packed_link_attributes(link)->root, link->attributes_size);
-	}
-	if (link->dropped_attributes > 0)
-		appendStringInfo(json, ", \"droppedAttributesCount\": %d", link->dropped_attributes);
-	appendStringInfoChar(json, '}');
-}
-
-static void
-append_links(StringInfo json, Datum value)
-{
-	PackedLinks reader;
-	PackedLink	link;
-	const char *separator = "";
-
-	appendStringInfoChar(json, '[');
-	packed_links_begin(&reader, value);
-	while (packed_links_next(&reader, &link))
-	{
-		CHECK_FOR_INTERRUPTS();
-		appendStringInfoString(json, separator);
-		append_link(json, &link);
-		separator = ", ";
-	}
-	appendStringInfoChar(json, ']');
-}
-
-PG_FUNCTION_INFO_V1(otel_packed_links_out);
-Datum
-otel_packed_links_out(PG_FUNCTION_ARGS)
-{
-	StringInfoData json;
-
-	initStringInfo(&json);
-	append_links(&json, PG_GETARG_DATUM(0));
-	PG_RETURN_CSTRING(json.data);
-}
-
-/* The text, as other types send theirs that cannot be received either. */
-PG_FUNCTION_INFO_V1(otel_packed_links_send);
-Datum
-otel_packed_links_send(PG_FUNCTION_ARGS)
-{
-	StringInfoData text;
-	StringInfoData message;
-
-	initStringInfo(&text);
-	append_links(&text, PG_GETARG_DATUM(0));
-	pq_begintypsend(&message);
-	pq_sendtext(&message, text.data, text.len);
-	PG_RETURN_BYTEA_P(pq_endtypsend(&message));
-}
+/* ---- casts ---- */
 
 /* The cast to otel.span_link[]. */
 PG_FUNCTION_INFO_V1(otel_unpack_links);

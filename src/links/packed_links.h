@@ -1,8 +1,9 @@
 /*
  * packed_links.h: the links of a span in the queue, without the headers of an array of rows.
  *
- * Owns the type otel.packed_links: its layout, reading and building it.  Only this library makes
- * values of it, and SQL reads them as otel.span_link[], jsonb or text.
+ * Owns the type otel.packed_links: its layout, reading and building it (packed_links.c), and its
+ * text and binary form (packed_links_json.c).  Only this library makes values of it, and SQL reads
+ * them as otel.span_link[], json, jsonb or text.
  *
  * A value begins with a byte, the parts that its links have beside their context (the PACKED_
  * flags): a part that any of them has, all have.  The links follow, each with

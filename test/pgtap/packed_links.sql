@@ -5,7 +5,7 @@ CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE EXTENSION IF NOT EXISTS otel_links;
 
 BEGIN;
-SELECT plan(38);
+SELECT plan(67);
 
 CREATE FUNCTION context(n int, state text DEFAULT '') RETURNS otel.trace_context
 LANGUAGE sql IMMUTABLE AS $$
@@ -65,9 +65,62 @@ SELECT 0, now(), now(), 0, 0, 0, 0, 1, 0, false, context(9), 'by hand', links, n
 SELECT is((SELECT links::text FROM otel.failed_spans), (SELECT links::text FROM copied),
     'an array is assigned to the column');
 
--- ---- no value but those of spans and arrays ----
-SELECT throws_ok($$SELECT '[]'::otel.packed_links$$, '0A000',
-    'cannot accept a value of type otel.packed_links', 'there is no text input');
+-- ---- the text, as in dumps, COPY and the initial copy of a subscription ----
+SELECT is(links::otel.packed_links::text::otel.packed_links::text,
+    links::otel.packed_links::text, name || ': the text is read back') FROM kinds;
+SELECT is(text::otel.packed_links::text, text, 'it says what limits left out, and what is local')
+  FROM (VALUES ('[{"context": {"traceId": "0af7651916cd43dd8448eb211c80319c", '
+      '"spanId": "b7ad6b7169203331", "traceFlags": 255, "traceState": "a=\"1\"", '
+      '"isRemote": false}, "attributes": {"a": 1}, "droppedAttributesCount": 2147483647}]'))
+       v (text);
+CREATE FUNCTION problem(link text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    problem text;
+BEGIN
+    link := replace(link, 'IDS',
+        '"traceId": "0af7651916cd43dd8448eb211c80319c", "spanId": "b7ad6b7169203331"');
+    PERFORM link::otel.packed_links;
+    RETURN 'none';
+EXCEPTION WHEN invalid_text_representation THEN
+    GET STACKED DIAGNOSTICS problem = PG_EXCEPTION_DETAIL;
+    RETURN problem;
+END
+$$;
+SELECT is(problem(link), expected, link)
+  FROM (VALUES
+    ('[', 'The input string ended unexpectedly.'),
+    ('{}', 'It must be a JSON array of links.'),
+    ('1', 'It must be a JSON array of links.'),
+    ('[]', 'none'),
+    ('[{"context": {IDS}}]', 'none'),
+    ('[[]]', 'A link must be an object with a context, which is an object.'),
+    ('[1]', 'A link must be an object with a context, which is an object.'),
+    ('[{}]', 'A link must be an object with a context, which is an object.'),
+    ('[{"context": []}]', 'A link must be an object with a context, which is an object.'),
+    ('[{"context": {}}]', 'traceId and spanId of a context must be strings.'),
+    ('[{"context": {"traceId": "1", "spanId": "2"}}]',
+        'A traceparent of version 00 has exactly 55 characters, '
+            'one of a later version at least 55.'),
+    ('[{"context": {"traceId": "00000000000000000000000000000000", "spanId": "b7ad6b7169203331"}}]',
+        'The trace-id must not be all zeros.'),
+    ('[{"context": {IDS, "traceFlags": 256}}]',
+        'traceFlags of a context must be a number from 0 to 255.'),
+    ('[{"context": {IDS, "traceFlags": 1.5}}]',
+        'traceFlags of a context must be a number from 0 to 255.'),
+    ('[{"context": {IDS, "traceFlags": 1e99}}]',
+        'traceFlags of a context must be a number from 0 to 255.'),
+    ('[{"context": {IDS, "traceFlags": "1"}}]',
+        'traceFlags of a context must be a number from 0 to 255.'),
+    ('[{"context": {IDS, "traceState": 1}}]', 'traceState of a context must be a string.'),
+    ('[{"context": {IDS, "traceState": "x"}}]',
+        'A tracestate member must be a key and a value with "=" between them.'),
+    ('[{"context": {IDS, "isRemote": 1}}]', 'isRemote of a context must be true or false.'),
+    ('[{"context": {IDS}, "attributes": [1]}]', 'attributes of a link must be an object.'),
+    ('[{"context": {IDS}, "droppedAttributesCount": -1}]',
+        'droppedAttributesCount of a link must be a whole number that is not negative.')
+  ) v (link, expected);
+SELECT is(to_jsonb(k) -> 'links', links::jsonb, 'to_jsonb() of a row has them as JSON')
+  FROM copied k;
 
 -- ---- values that break off, as after damage to a file: an error and nothing else ----
 CREATE CAST (bytea AS otel.packed_links) WITHOUT FUNCTION;

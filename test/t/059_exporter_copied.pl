@@ -23,14 +23,20 @@ OtelExport::record($publisher, 'published', 3);
 OtelExport::wait_drained($publisher);
 OtelExport::set($publisher, "otel.traces_exporter = 'none'");
 OtelExport::wait_sql($publisher, 'SELECT NOT exporter_running FROM otel.export_status');
-OtelExport::record($publisher, 'waiting', 1);
+$publisher->safe_psql('postgres', q{
+	SELECT otel.record_span('waiting-1', now(),
+		links => otel.link_agg(otel.from_ids(md5('a'), left(md5('b'), 16), 1, 'a=1'),
+			'{"a": "é"}'))});
+my $links = q{SELECT links FROM otel.%s WHERE name = 'waiting-1'};
+$links = [ map { sprintf $links, $_ } qw(span_queue failed_spans) ];
 $publisher->safe_psql('postgres', 'CREATE PUBLICATION everything FOR ALL TABLES');
 arrived('before', 'the subscriber exports before it subscribes');
 my $exported = OtelExport::status($subscriber, 'exported');
 
 my $connection = $publisher->connstr('postgres') =~ s/'/''/gr;
 $subscriber->safe_psql('postgres',
-	"CREATE SUBSCRIPTION everything CONNECTION '$connection' PUBLICATION everything");
+	"CREATE SUBSCRIPTION everything CONNECTION '$connection' PUBLICATION everything
+	   WITH (binary = true)");		# PostgreSQL 16 and later copy like that, 15 as text
 ok(OtelExport::wait_sql($subscriber, 'SELECT count(*) = 2 FROM otel.exporter_state'),
 	"the initial copy brings the publisher's state along");
 is($subscriber->safe_psql('postgres', 'SELECT count(*) FROM otel.export_status'), 1,
@@ -43,11 +49,14 @@ $subscriber->safe_psql('postgres',
 arrived('restarted', "an exporter starts beside a copy of another server's state");
 is(OtelExport::status($subscriber, 'exported'), $exported + 2,
 	'spans are counted in the state of their own server');
-OtelExport::wait_drained($subscriber);
+ok(OtelExport::wait_sql($subscriber, 'SELECT count(*) = 1 FROM otel.failed_spans'),
+	"the publisher's waiting spans are copied and leave the queue");
 is_deeply([ $receiver->span_names(qr/^waiting/) ], [],
 	"the publisher's waiting spans are not exported by the subscriber");
 is($subscriber->safe_psql('postgres', 'SELECT DISTINCT error FROM otel.failed_spans'),
 	'recorded by another server or database, of which this one is a copy',
 	"the publisher's waiting spans are set aside with the reason");
+is($subscriber->safe_psql('postgres', $links->[1]), $publisher->safe_psql('postgres', $links->[0]),
+	'their links are those that the publisher has');
 
 done_testing();
