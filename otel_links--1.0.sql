@@ -947,8 +947,14 @@ COMMENT ON SEQUENCE otel.not_sampled_spans IS
 'how many spans otel.traces_sampler left out, as far as sessions have reported';
 
 -- The ids of links do not compress, so a row with the 128 links of a span stays in one piece: it is
--- read as a whole, and once.
-ALTER TABLE otel.span_queue SET (toast_tuple_target = 4080);
+-- read as a whole, and once. Two such rows are in a page.
+DO $$
+BEGIN
+    EXECUTE pg_catalog.format('ALTER TABLE otel.span_queue SET (toast_tuple_target = %s)',
+        pg_catalog.current_setting('block_size')::pg_catalog.int4
+            OPERATOR(pg_catalog./) 2 OPERATOR(pg_catalog.-) 16);
+END
+$$;
 
 -- Long values are repetitive, attributes above all: lz4 where the server has it.
 DO $$

@@ -5,14 +5,14 @@
  * text and binary form (packed_links_json.c).  Only this library makes values of it, and SQL reads
  * them as otel.span_link[], json, jsonb or text.
  *
- * A value begins with a byte, the parts that its links have beside their context (the PACKED_
- * flags): a part that any of them has, all have.  The links follow, each with
+ * A value begins with a byte of PACKED_ flags: the parts that its links have besides a context.
+ * A part that any link has is stored for every link.  The links follow, each with
  *
  *	 length of the tracestate   4 bytes, with PACKED_TRACE_STATE
  *	 the context                25 bytes, as in otel.trace_context, and the tracestate
  *	 length of the attributes   4 bytes, with PACKED_ATTRIBUTES; 0 where there are none
  *	 the attributes             a jsonb without its length
- *	 dropped attributes         4 bytes, with PACKED_DROPPED: how many limits left out
+ *	 dropped attributes         4 bytes, with PACKED_DROPPED: how many were dropped by limits
  *	 is it local?               1 byte, with PACKED_LOCAL
  *
  * Numbers are in the byte order of the machine and not aligned.  pg_upgrade carries stored values
@@ -55,14 +55,14 @@ typedef struct PackedLinks
 extern struct varlena *packed_links_build(const SpanLink *links, int nlinks);
 
 /*
- * Reads a value link by link: packed_links_next() is false after the last.  The value is detoasted
- * in CurrentMemoryContext where it has to be.  Raises data_corrupted where it breaks off, or has
- * parts that are not known here.
+ * Reads a value link by link: packed_links_next() returns false after the last.  The value is
+ * detoasted in CurrentMemoryContext if necessary.  Raises data_corrupted when it is truncated or
+ * has unknown parts.
  */
 extern void packed_links_begin(PackedLinks *reader, Datum value);
 extern bool packed_links_next(PackedLinks *reader, PackedLink *link);
 
-/* Its attributes, copied into CurrentMemoryContext, or NULL. */
+/* The link's attributes, copied into CurrentMemoryContext, or NULL. */
 extern Jsonb *packed_link_attributes(const PackedLink *link);
 
 /* The links that lead to a trace, or with NULL all of them, in CurrentMemoryContext. */

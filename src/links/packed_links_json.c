@@ -242,8 +242,8 @@ static struct varlena *
 parse_links(char *text, Node *escontext)
 {
 	Datum		json;
-	SpanLink   *links;
-	int			nlinks;
+	SpanLink   *links = NULL;
+	int			nlinks = 0;
 	const char *problem;
 
 	if (!DirectInputFunctionCallSafe(jsonb_in, text, InvalidOid, -1, escontext, &json))

@@ -32,7 +32,7 @@ typedef struct SpanLink
 	bool		is_local;		/* it leads to a span of the session itself */
 } SpanLink;
 
-/* Raises invalid_parameter_value, naming what it got, when attributes are no JSON object. */
+/* Raises invalid_parameter_value, naming the JSON type, unless attributes are an object. */
 extern void span_link_check_attributes(Jsonb *attributes);
 
 /*

@@ -92,9 +92,9 @@ static QueueTable *const tables[] = {
 	&span_queue_table, &failed_spans_table, &exported_spans_table, &exporter_state_table
 };
 
-static uint64 changes;			/* of relations, as far as this process has been told */
+static uint64 changes;			/* relcache invalidations that this process received */
 
-/* Any change to a table has it checked anew. */
+/* Relcache callback: a table that changed is checked again before its next use. */
 static void
 forget_checks(Datum arg, Oid relid)
 {
@@ -108,7 +108,7 @@ forget_checks(Datum arg, Oid relid)
 
 /*
  * Inserting into a unique index waits for any transaction that has inserted or deleted the same
- * key: nothing that a COMMIT may wait for.
+ * key.  A COMMIT must not wait for that.
  */
 static char *
 index_mismatch(Relation rel)

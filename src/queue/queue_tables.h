@@ -4,8 +4,8 @@
  * Owns the columns of the tables and of otel.span_event, by position from 0, as the install script
  * creates them.  otel.failed_spans and otel.exported_spans begin with the queue's columns.
  *
- * A table is read and written by position, so before that it is compared with what is expected:
- * once, and again after each change of it.
+ * Tables are read and written by column position, so a table's definition is checked before its
+ * first use in a process and again after each change to it.
  */
 #ifndef OTEL_LINKS_QUEUE_TABLES_H
 #define OTEL_LINKS_QUEUE_TABLES_H
@@ -19,8 +19,8 @@ typedef struct QueueTable
 	const char *name;			/* in the schema otel */
 	const Column *columns;
 	int			ncolumns;
-	bool		written_at_commit;	/* by sessions: no index may have them wait for each other */
-	Oid			checked;		/* the table that was last found to be right */
+	bool		written_at_commit;	/* by sessions, so a unique index is refused */
+	Oid			checked;		/* the table that last passed the check */
 } QueueTable;
 
 extern QueueTable span_queue_table;

@@ -33,7 +33,7 @@ typedef struct SpanRow
 	int64		dropped_link_attributes;	/* so far, of all links */
 } SpanRow;
 
-/* A session logs at most once in this time that limits had something left out. */
+/* A session logs at most once per this interval that limits dropped something. */
 #define DISCARDS_LOG_INTERVAL_MS (60 * 1000)
 
 /* ---- one row ---- */
@@ -99,7 +99,7 @@ set_links(SpanRow *row, const SpanLink *links, int nlinks)
 	row->values[QUEUE_LINKS] = PointerGetDatum(packed_links_build(kept, nlinks));
 }
 
-/* Everything but the links, and what a part of a split span has of its own. */
+/* Sets every column but those of links.  append_parts() then overwrites some for each part. */
 static void
 set_span(Relation queue, SpanRow *row, const Span *span)
 {
@@ -142,7 +142,7 @@ part_attributes(int index, int count)
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(object)));
 }
 
-/* A context of its own, in the same trace. */
+/* A new context in the same trace. */
 static Datum
 part_context(const struct varlena *whole)
 {
@@ -204,7 +204,7 @@ append_parts(Relation queue, const Span *span, SpanRow *row)
 }
 
 /*
- * Logs what limits had left out of a span (opentelemetry.io/docs/specs/otel/trace/sdk, "Span
+ * Logs what limits dropped from a span (opentelemetry.io/docs/specs/otel/trace/sdk, "Span
  * Limits": a message, at most once a span).
  */
 static void

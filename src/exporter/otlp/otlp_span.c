@@ -37,7 +37,7 @@ otlp_event_columns(TupleDesc queue)
 	return copy;
 }
 
-/* Nanoseconds since 1970; what lies before that, or beyond the year 2554, is cut off. */
+/* Nanoseconds since 1970.  Times before that or after the year 2554 become the nearest one. */
 static uint64
 unix_nano(TimestampTz time)
 {
@@ -186,7 +186,7 @@ put_links(Writer *w, Datum value)
 	end_list(w);
 }
 
-/* Everything that an ordinary span is made of without its lists. */
+/* The fields of a span that are not lists. */
 static void
 put_scalars(Writer *w, Datum *values, bool *nulls)
 {
