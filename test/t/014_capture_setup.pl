@@ -94,7 +94,7 @@ SKIP:
 	$node->safe_psql('postgres', "INSERT INTO far (id) VALUES (1) $comment");
 	is($node->safe_psql('shard', 'SELECT trace_context, otel.extract(data) FROM jobs'),
 		"$tp|$tp",
-		'rows of a foreign table have the context of the statement here, by default and by trigger');
+		'rows of a foreign table have the context of the statement here, by default and trigger');
 	$node->safe_psql('postgres', q{
 		CREATE TABLE parts (k int, data jsonb) PARTITION BY LIST (k);
 		SELECT otel.add_trace_context('parts');
