@@ -21,7 +21,10 @@
 
 #define NOTE "waiting"
 
-/* An exporter that has been there for this long is not one that leaves at once. */
+/*
+ * An exporter that has been there for this long is not one that leaves at once, and the slot of one
+ * that has left for this long is free.
+ */
 #define SETTLED_MS 1000
 
 bool
@@ -77,8 +80,8 @@ slot_queue_serve(void)
 }
 
 /*
- * The pid of an exporter that comes after this one among the server's processes, or 0.  If 0,
- * *alone says whether this is the only exporter.
+ * The pid of an exporter that comes after this one among the server's processes, or 0.  *alone says
+ * whether this is the only exporter.
  */
 static int
 exporter_behind(bool *alone)
@@ -92,9 +95,9 @@ exporter_behind(bool *alone)
 
 		if (type == NULL || strcmp(type, EXPORTER_NAME) != 0)
 			continue;
+		*alone = false;
 		if (proc > MyProc)
 			return pid;
-		*alone = false;
 	}
 	return 0;
 }
@@ -102,14 +105,16 @@ exporter_behind(bool *alone)
 /*
  * If all exporters made room at the same time, none would be left to start those that wait.  So the
  * last one among the server's processes stays; the others make room after they have seen one behind
- * them for a while.  A single exporter makes room as well, but not while an exporter that it has
- * just started may still leave again.
+ * them for a while.  A single exporter makes room as well, after a while alone: an exporter that it
+ * has just started may not be seen yet, and the postmaster frees the slot of one that has left a
+ * little later than that one is gone.
  */
 static bool
 may_make_room(void)
 {
 	static int	behind;
 	static int64 behind_since;
+	static int64 alone_since;
 	bool		alone;
 	int			pid = exporter_behind(&alone);
 	int64		now = monotonic_ms();
@@ -117,9 +122,10 @@ may_make_room(void)
 	if (pid != behind)
 		behind_since = now;
 	behind = pid;
-	if (pid != 0)
-		return now - behind_since >= SETTLED_MS;
-	return alone && now - last_started >= SETTLED_MS;
+	if (!alone || alone_since <= last_started)
+		alone_since = now;
+	return (alone && now - alone_since >= SETTLED_MS) ||
+		(pid != 0 && now - behind_since >= SETTLED_MS);
 }
 
 SlotDemand

@@ -6,7 +6,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Session;
 use Test::More;
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
 
 # One of the four slots is taken by the launcher of logical replication.
 my $slots = 3;
@@ -34,6 +34,15 @@ sub running
 {
 	return $node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity
 		WHERE backend_type = 'otel_links exporter'});
+}
+
+# Has the process ended, waited for by its parent or not?
+sub is_over
+{
+	my ($pid) = @_;
+	open my $stat, '<', "/proc/$pid/stat" or return 1;
+	my $line = <$stat>;
+	return !defined $line || $line =~ /\) Z /;
 }
 
 # Nobody records anything a second time.
@@ -107,6 +116,30 @@ $session->quit;
 $receiver->answer();
 ok(OtelExport::wait_until(sub { $receiver->members('name') >= 6 + $slots + 23 }),
 	'what waited arrives when exporters that had backed off make room');
+
+# An exporter makes room while the postmaster, which frees its slot, is held up: the one that is
+# left does not follow it, because nobody would start the others then.
+OtelExport::set($node, 'otel.traces_exporter = none', 'otel.exporter_idle_timeout = 0');
+ok(OtelExport::wait_until(sub { running() == 0 }), 'without anything to export all leave');
+OtelExport::record($node, "held up in $_", 1, $_) foreach @databases;
+$node->stop;
+$node->append_conf('postgresql.conf', "shared_preload_libraries = 'otel_links'
+	otel.traces_exporter = otlp
+	otel.exporter_idle_timeout = 600000
+	max_worker_processes = 3");
+$node->start;
+my @pair;
+ok(OtelExport::wait_until(sub {
+			@pair = split / /, $node->safe_psql('postgres', $exporters);
+			return @pair == 2;
+		}), 'two exporters have the two slots');
+my ($postmaster) = slurp_file($node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
+kill 'STOP', $postmaster;
+ok(OtelExport::wait_until(sub { grep { is_over($_) } @pair }), 'one of them makes room');
+sleep 0.8;
+kill 'CONT', $postmaster;
+ok(OtelExport::wait_until(sub { $receiver->span_names(qr/^held up/) == @databases }, 60),
+	'what waits in the other databases is exported all the same');
 
 # The launcher has a slot of its own while it resumes; nothing but what waited is to be exported.
 OtelExport::set($node, 'otel.traces_exporter = none', 'otel.exporter_idle_timeout = 0');
