@@ -932,7 +932,8 @@ COMMENT ON COLUMN otel.span_queue.context
     IS 'the span''s own context: trace id, span id, flags and tracestate';
 COMMENT ON COLUMN otel.span_queue.parent_is_remote IS
 'whether the parent context came from another process';
-COMMENT ON COLUMN otel.span_queue.links IS 'casts to otel.span_link[] and to jsonb';
+COMMENT ON COLUMN otel.span_queue.links IS
+'to be cast to otel.span_link[] or jsonb, which have the operators that it has not';
 
 -- A sequence counts without a lock, and no rollback undoes it.
 CREATE SEQUENCE otel.dropped_spans;
@@ -1076,7 +1077,7 @@ COMMENT ON FUNCTION otel.estimate_spans(pg_catalog.name) IS
 'How many spans a table holds, at a cost that does not grow with it. Exact while they are on at most
 1,000 pages, and an estimate from as many pages otherwise. Anyone may call it.
 table_name: span_queue, failed_spans or exported_spans; others raise invalid_parameter_value
-spans: NULL, as the next two, when the table was altered so that it is not used
+spans: NULL when the table was altered so that it is not used; bytes and oldest are NULL then, too
 bytes: of the rows of spans, without those that were deleted and wait for vacuum
 oldest: the earliest end of a span, of those looked at; NULL when there is none
 max_bytes: otel.queue_max_size, in bytes';
@@ -1168,7 +1169,7 @@ COMMENT ON COLUMN otel.export_metrics.exporter_pid IS
 COMMENT ON COLUMN otel.export_metrics.start_failures IS
 'how often a session found no free background worker slot for the exporter';
 COMMENT ON COLUMN otel.export_metrics.waits_for_slot IS
-'whether that is so since an exporter last started';
+'whether a session has found none since an exporter last started';
 
 CREATE VIEW otel.export_status AS
     SELECT q.pending,

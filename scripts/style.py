@@ -54,7 +54,8 @@ def files():
 
 
 def is_text(path):
-    if pathlib.PurePath(path).suffix in SUFFIXES or os.path.basename(path) == "Makefile":
+    name = pathlib.PurePath(path)
+    if name.suffix in SUFFIXES or name.name in {"Makefile", "README"}:
         return True
     with open(ROOT / path, "rb") as file:
         return file.read(2) == b"#!"

@@ -138,8 +138,8 @@ portal_of_context(MemoryContext context)
 
 /*
  * Of the active portals, the client's is the one with the message's own string (simple protocol).
- * Only if there is none, it is the one with a copy of it (Execute): in "DECLARE c …; FETCH c", the
- * cursor has a copy as well.
+ * Only if there is none, it is the one with a copy of it (Execute): in "DECLARE c …; FETCH c",
+ * the cursor has a copy as well.
  */
 static Portal
 find_client_portal(void)

@@ -34,9 +34,9 @@ extern bool header_text_find(JsonSlice value, const HeaderPath *path, JsonSlice 
 
 /*
  * The headers in a JSON object ({"traceparent": "…"}) or in a list of pairs
- * ([["traceparent", "…"], …], as OpenTelemetry's Active Job instrumentation writes it).  A header
- * that occurs twice, in whatever spelling, is not used.  A traceparent may be an array of one
- * string, a tracestate an array of strings, which are joined by commas.  room has space for
+ * ([["traceparent", "…"], …], as OpenTelemetry's Active Job instrumentation writes it).  A
+ * header that occurs twice, in whatever spelling, is not used.  A traceparent may be an array of
+ * one string, a tracestate an array of strings, which are joined by commas.  room has space for
  * value.len bytes.
  */
 extern void header_text_read_json(JsonSlice value, char *room, HeaderPair *headers);

@@ -122,7 +122,7 @@ packed_links_begin(PackedLinks *reader, Datum value)
 	if (reader->parts & ~PACKED_ALL)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("the links of a span in the queue have parts that are not known")));
+				 errmsg("the links of a span in the queue have unknown parts")));
 }
 
 static const char *
@@ -133,7 +133,7 @@ take(PackedLinks *reader, Size size)
 	if (size > (Size) (reader->end - bytes))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("the links of a span in the queue break off")));
+				 errmsg("the links of a span in the queue are truncated")));
 	reader->next += size;
 	return bytes;
 }

@@ -12,7 +12,7 @@
  * storage, such as a full disk.  Two alternatives are worse.  Hooks that queue before the COMMIT
  * miss what deferred triggers, procedures and replication workers record, and would still have to
  * catch errors.  Catching errors without a subtransaction needs a copy of AbortSubTransaction(),
- * another one for each major version.  The subtransaction costs a second transaction id and 0.6 µs.
+ * one for each major version.  The subtransaction costs a second transaction id and 0.6 µs.
  *
  * With Citus, it would cost two round trips, SAVEPOINT and RELEASE, to every worker that took part,
  * and an error if one of these has been lost since, even though a transaction that only read there

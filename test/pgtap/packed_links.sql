@@ -122,7 +122,7 @@ SELECT is(problem(link), expected, link)
 SELECT is(to_jsonb(k) -> 'links', links::jsonb, 'to_jsonb() of a row has them as JSON')
   FROM copied k;
 
--- ---- values that break off, as after damage to a file: an error and nothing else ----
+-- ---- values that are truncated, as by damage to a file: an error and nothing else ----
 CREATE CAST (bytea AS otel.packed_links) WITHOUT FUNCTION;
 CREATE CAST (otel.packed_links AS bytea) WITHOUT FUNCTION;
 CREATE FUNCTION reads(value bytea) RETURNS text LANGUAGE plpgsql AS $$
@@ -137,16 +137,16 @@ SELECT name, n, length(bytes) AS full_length, substring(bytes FROM 1 FOR n) AS b
   FROM (SELECT name, links::otel.packed_links::bytea AS bytes FROM kinds
          WHERE name NOT IN ('many', 'no links')) AS k, generate_series(0, length(bytes)) AS n;
 SELECT is(array_agg(DISTINCT reads(bytes) ORDER BY reads(bytes)),
-    ARRAY['0 links', '1 links', '2 links', 'the links of a span in the queue break off'],
-    'a value that is cut short has fewer links or breaks off') FROM prefixes;
+    ARRAY['0 links', '1 links', '2 links', 'the links of a span in the queue are truncated'],
+    'a value that is cut short has fewer links or is refused') FROM prefixes;
 SELECT is(count(*) FILTER (WHERE reads(bytes) = '2 links'), count(DISTINCT name),
     'it has all of them only when it is whole') FROM prefixes;
 SELECT ok(bool_and(reads(overlay(bytes PLACING '\xffffffff' FROM 2 FOR 4))
-                   = 'the links of a span in the queue break off'),
-    'a length beyond the end breaks off')
+                   = 'the links of a span in the queue are truncated'),
+    'a length beyond the end is refused')
   FROM (SELECT links::otel.packed_links::bytea AS bytes FROM kinds
          WHERE name = 'a tracestate') AS k;
-SELECT is(reads('\x10'), 'the links of a span in the queue have parts that are not known',
+SELECT is(reads('\x10'), 'the links of a span in the queue have unknown parts',
     'a part of a later version is refused');
 -- bytes at random, without attributes, whose bytes are jsonb's own
 SELECT setseed(0.5);

@@ -66,7 +66,7 @@ is_deeply([ $receiver->span_names(qr/^sound/) ], [ OtelExport::names('sound', 2)
 is( $node->safe_psql(
 		'postgres', q{SELECT string_agg(name || ': ' || error, E'\n') FROM otel.failed_spans}),
 	"damaged: parentSpanId in the queue has 5 characters instead of 16\n"
-	  . 'cut: the links of a span in the queue break off',
+	  . 'cut: the links of a span in the queue are truncated',
 	'a damaged row is set aside with its error');
 
 # An old snapshot keeps every deleted row: the exporter walks over them once, not once a batch

@@ -8,6 +8,7 @@
 package OtelExport;
 use strict;
 use warnings;
+use Carp qw(croak);
 use File::Temp;
 use IPC::Run;
 use Symbol qw(gensym);
@@ -162,10 +163,13 @@ sub status
 sub wait_sql
 {
 	my ($node, $sql, $database) = @_;
-	return wait_until(sub {
+	my $is_true = wait_until(sub {
 			my ($code, $answer) = $node->psql($database || 'postgres', $sql);
 			return defined $answer && $answer eq 't';
-		}) || (diag("still not true: $sql") && 0);
+		});
+	diag("still not true: $sql") if !$is_true;
+	croak 'what the test waits for did not come true' if !$is_true && !defined wantarray;
+	return $is_true;
 }
 
 sub wait_drained
@@ -174,13 +178,18 @@ sub wait_drained
 	return wait_sql($node, 'SELECT pending = 0 FROM otel.export_status', $database);
 }
 
+# All three say whether it came true in time; who does not ask goes on only if it did.
 sub wait_until
 {
 	my ($condition, $seconds) = @_;
 	my $end = time + ($seconds || $PostgreSQL::Test::Utils::timeout_default);
 	until ($condition->())
 	{
-		return 0 if time > $end;
+		if (time > $end)
+		{
+			croak 'what the test waits for did not come true' if !defined wantarray;
+			return 0;
+		}
 		sleep 0.02;
 	}
 	return 1;
