@@ -39,8 +39,8 @@ sub hang
 sub crash_restarted
 {
 	my ($pid) = @_;
-	return OtelExport::wait_until(sub { !kill(0, $pid)
-		&& $node->psql('postgres', 'SELECT 1') == 0 });
+	return OtelExport::wait_until(sub { !kill 0, $pid })
+	  && OtelExport::wait_sql($node, 'SELECT true');
 }
 
 # While a request is under way
